@@ -1,0 +1,34 @@
+"""Every waiting time of a peer, in one object that tests replace by tenths of a second."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Waiting times in seconds.
+
+    Attributes:
+        gathering: how long ICE gathering may hold an offer or answer back.
+        connect: from the offer to an open channel.
+        proof: from the open channel to the proven link.
+        keepalive: between two pings on a quiet link.
+        dead: silence after which a link counts as lost, whatever the engine believes.
+        bye: how long closing waits for the other side's acknowledgement.
+        close: how long an engine may take to close a connection.
+        request: how long a short request may stay unanswered.
+        reconnect_first: the first pause before a reconnect; later ones double, with jitter.
+        reconnect_most: the longest pause between two reconnects.
+        give_up: how long a client tries to reach its worker again before it gives up.
+    """
+
+    gathering: float = 2.0
+    connect: float = 20.0
+    proof: float = 10.0
+    keepalive: float = 5.0
+    dead: float = 15.0
+    bye: float = 2.0
+    close: float = 3.0
+    request: float = 30.0
+    reconnect_first: float = 0.5
+    reconnect_most: float = 30.0
+    give_up: float = 600.0

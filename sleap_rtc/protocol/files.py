@@ -1,0 +1,190 @@
+"""Files between peers: path rules, manifests, and the messages that fetch a file.
+
+The receiver drives: it holds a manifest, asks for each file it lacks from the byte where its copy ends, and checks
+size and SHA-256 before the file gets its name. The same exchange serves both directions.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from sleap_rtc.errors import PackageError, ProtocolError
+from sleap_rtc.protocol.codec import Message, parse_json
+from sleap_rtc.protocol.text import printable
+
+MAX_ENTRIES = 20_000
+MAX_MANIFEST = 16 * 1024 * 1024
+MAX_FILE_SIZE = 2**50
+_MAX_PATH = 1024
+_MAX_NAME = 255
+_DRIVE = re.compile(r"^[A-Za-z]:")
+_DEVICE = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+StreamId = Annotated[int, Field(ge=1, lt=2**32)]
+
+
+def check_path(path: str) -> str:
+    """Return `path` if it may name a file on every system: relative, ``/`` between names, no trick in any of them.
+
+    Raises:
+        PackageError: for an empty, absolute or over-long path, ``.`` or ``..``, backslashes, drive letters, control
+            characters, a trailing dot or space, or a Windows device name.
+    """
+    problem = _path_problem(path)
+    if problem:
+        raise PackageError(f"The file name '{printable(path, limit=120)}' is refused: {problem}.")
+    return path
+
+
+def _path_problem(path: str) -> str | None:
+    if not path or len(path.encode("utf-8", "surrogatepass")) > _MAX_PATH:
+        return f"a path has 1 to {_MAX_PATH} bytes"
+    if path.startswith("/") or _DRIVE.match(path):
+        return "it is absolute"
+    if "\\" in path:
+        return "it contains a backslash"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
+        return "it contains control characters"
+    return next((problem for name in path.split("/") if (problem := _name_problem(name))), None)
+
+
+def _name_problem(name: str) -> str | None:
+    if name in ("", ".", ".."):
+        return "it contains an empty, '.' or '..' part"
+    if len(name.encode()) > _MAX_NAME:
+        return f"a name has at most {_MAX_NAME} bytes"
+    if name[-1] in ". ":
+        return "a name ends in a dot or a space"
+    if _DEVICE.match(name) or any(character in '<>:"|?*' for character in name):
+        return "a name is reserved on Windows"
+    return None
+
+
+def check_tree(paths: Iterable[str]) -> None:
+    """Check that `paths` can live in one folder: each one allowed, no two alike, none below another.
+
+    Names are compared as the pickiest file system would: after NFC and casefold.
+
+    Raises:
+        PackageError: with the first path that breaks a rule.
+    """
+    files: set[str] = set()
+    folders: set[str] = set()
+    for path in paths:
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", check_path(path)).casefold())
+        parts = key.split("/")
+        above = {"/".join(parts[:end]) for end in range(1, len(parts))}
+        if key in files or key in folders or above & files:
+            raise PackageError(
+                f"The file name '{printable(path, limit=120)}' collides with another one in the package."
+            )
+        files.add(key)
+        folders |= above
+        if len(files) > MAX_ENTRIES:
+            raise PackageError(f"The package has more than {MAX_ENTRIES} files.")
+
+
+class FileEntry(BaseModel):
+    """One file of a manifest: where it goes, how many bytes it has, and their SHA-256 in hex."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    path: str
+    size: int = Field(ge=0, le=MAX_FILE_SIZE)
+    sha256: Sha256
+
+
+class Manifest(BaseModel):
+    """What a tree of files holds, in the order its sender listed them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    files: tuple[FileEntry, ...]
+
+    @property
+    def total_size(self) -> int:
+        """Bytes of all files together."""
+        return sum(entry.size for entry in self.files)
+
+    def __iter__(self) -> Iterator[FileEntry]:  # type: ignore[override] # pydantic iterates over fields, we over files
+        return iter(self.files)
+
+    def to_bytes(self) -> bytes:
+        """The manifest as JSON, for a byte stream."""
+        return json.dumps({"files": [entry.model_dump() for entry in self.files]}, separators=(",", ":")).encode()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over the sorted entries: the same tree has the same digest whatever its order."""
+        lines = sorted(f"{entry.sha256} {entry.size} {entry.path}\n" for entry in self.files)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Manifest":
+        """Read a manifest a peer sent.
+
+        Raises:
+            ProtocolError: if it is none.
+            PackageError: if it breaks a path rule or has more than `MAX_ENTRIES` files.
+        """
+        try:
+            manifest = cls.model_validate(parse_json(data.decode("utf-8"), limit=MAX_MANIFEST))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ProtocolError("A manifest arrived that cannot be read.") from error
+        check_tree(entry.path for entry in manifest.files)
+        return manifest
+
+
+class ManifestRef(BaseModel):
+    """Which manifest is meant: the length of its bytes, and the digest of the tree it lists."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    size: int = Field(ge=2, le=MAX_MANIFEST)
+    digest: Sha256
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "ManifestRef":
+        """Refer to `manifest`."""
+        return cls(size=len(manifest.to_bytes()), digest=manifest.digest)
+
+
+TransferId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+"""Names a set of files; today always the id of the job they belong to."""
+
+
+class ManifestGet(Message):
+    """Receiver → sender: send the manifest of this transfer over the stream that I opened for it."""
+
+    TYPE = "manifest.get"
+    transfer: TransferId
+    stream: StreamId
+
+
+class ManifestSending(Message):
+    """Sender → receiver: the manifest is on its way."""
+
+    TYPE = "manifest.sending"
+    manifest: ManifestRef
+
+
+class FileGet(Message):
+    """Receiver → sender: send this file from `offset` on, over the stream that I opened for it.
+
+    `transfer` names the set of files (the job it belongs to) and `file` is the index in its manifest.
+    """
+
+    TYPE = "file.get"
+    transfer: TransferId
+    file: int = Field(ge=0, lt=MAX_ENTRIES)
+    offset: int = Field(ge=0, le=MAX_FILE_SIZE)
+    stream: StreamId
+
+
+class FileSending(Message):
+    """Sender → receiver: the bytes are on their way."""
+
+    TYPE = "file.sending"

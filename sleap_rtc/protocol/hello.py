@@ -1,0 +1,59 @@
+"""The hellos and proofs that open a link, before which nothing else is read."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from sleap_rtc.protocol.codec import Failure, Message, Registry
+from sleap_rtc.protocol.ids import WorkerId
+
+VERSION = 1
+"""The protocol version spoken here."""
+SUITE = "hkdf-sha256+hmac-sha256+ed25519"
+
+Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
+Abilities = Annotated[tuple[Annotated[str, StringConstraints(max_length=64)], ...], Field(max_length=64)]
+
+
+class WorkerHello(Message):
+    """Worker → client: who I am, what I speak, and my nonce."""
+
+    TYPE = "hello"
+    v: int
+    suite: str = Field(max_length=64)
+    worker_id: WorkerId
+    worker_pub: Hex32
+    epoch: int = Field(ge=0, lt=2**32)
+    secret_id: str = Field(default="", max_length=64)
+    nonce: Hex32
+    abilities: Abilities = ()
+
+
+class ClientHello(Message):
+    """What the client speaks, and its nonce. Travels as text inside `ClientProof`: its exact bytes are signed."""
+
+    TYPE = "hello.client"
+    v: int
+    nonce: Hex32
+    abilities: Abilities = ()
+
+
+class ClientProof(Message):
+    """Client → worker: my hello, and the MAC that I know the room's secret and see the same connection."""
+
+    TYPE = "proof.client"
+    hello: str = Field(max_length=8192)
+    mac: Hex32
+
+
+class WorkerProof(Message):
+    """Worker → client: my MAC over the same transcript, and my key's signature of it."""
+
+    TYPE = "proof.worker"
+    mac: Hex32
+    signature: Hex64
+
+
+HELLO = Registry("hello", WorkerHello, ClientHello, ClientProof, WorkerProof, Failure)
+"""What may be said on a link's control channel before both sides are proven."""

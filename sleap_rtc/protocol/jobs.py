@@ -1,0 +1,250 @@
+"""Jobs: states and their one transition table, the numbered events, the spec, and the messages about them."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from sleap_rtc.errors import ConflictError
+from sleap_rtc.protocol.codec import ErrorInfo, Message
+from sleap_rtc.protocol.files import ManifestRef, Sha256
+from sleap_rtc.protocol.ids import JobId, RoomId, UserId
+
+RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Metrics = dict[Annotated[str, StringConstraints(max_length=128)], float | None]
+"""Numeric metrics under sleap-nn's own names; None stands for a value that is not finite."""
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    RECEIVED = "received"
+    STAGED = "staged"
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    FINISHING = "finishing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can follow."""
+        return not TRANSITIONS[self]
+
+
+_S = JobState
+_ENDS = frozenset({_S.FAILED, _S.CANCELLED, _S.LOST})
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    _S.RECEIVED: frozenset({_S.STAGED}) | _ENDS,
+    _S.STAGED: frozenset({_S.QUEUED}) | _ENDS,
+    _S.QUEUED: frozenset({_S.STARTING}) | _ENDS,
+    _S.STARTING: frozenset({_S.RUNNING, _S.FINISHING}) | _ENDS,
+    _S.RUNNING: frozenset({_S.FINISHING}) | _ENDS,
+    _S.FINISHING: frozenset({_S.DONE}) | _ENDS,
+    _S.DONE: frozenset(),
+    _S.FAILED: frozenset(),
+    _S.CANCELLED: frozenset(),
+    _S.LOST: frozenset(),
+}
+
+
+def check_transition(before: JobState, after: JobState) -> JobState:
+    """Return `after` if a job may go there from `before`.
+
+    Raises:
+        ConflictError: if the table has no such row.
+    """
+    if after not in TRANSITIONS[before]:
+        raise ConflictError(f"A job that is {before} cannot become {after}.")
+    return after
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+
+class Owner(_Record):
+    """Who submitted a job, as the service stamped it."""
+
+    user: UserId
+    name: str = Field(max_length=128)
+    room: RoomId
+
+
+class Run(_Record):
+    """One model to train: sleap-nn's head name and the file, relative to the job folder, that is run."""
+
+    name: RunName
+    model_type: str = Field(max_length=64)
+    config: str = Field(max_length=1024)
+    max_epochs: int | None = None
+
+
+class JobOptions(_Record):
+    """What the submitter asked for beside the package itself."""
+
+    kind: Literal["train"] = "train"
+
+
+class JobSpec(_Record):
+    """``spec.json``: what was asked for. `runs` is empty until the package is staged."""
+
+    job: JobId
+    owner: Owner
+    name: str = Field(max_length=256)
+    manifest: Sha256
+    options: JobOptions = JobOptions()
+    submitted: int
+    runs: tuple[Run, ...] = ()
+
+
+class Event(_Record):
+    """A numbered fact about a job: ``seq`` counts from 1 without gaps, ``t`` is UTC milliseconds."""
+
+    seq: int = Field(ge=1)
+    t: int
+    run: RunName | None = None
+    body: "EventBody" = Field(discriminator="type")
+
+
+class StateChanged(_Record):
+    """The job is now in `state`; `error` says why where that is bad news."""
+
+    type: Literal["state"] = "state"
+    state: JobState
+    error: ErrorInfo | None = None
+
+
+class RunStarted(_Record):
+    """sleap-nn was started for a run; `index` counts from 1."""
+
+    type: Literal["run_started"] = "run_started"
+    index: int
+    runs: int
+    model_type: str
+    max_epochs: int | None = None
+
+
+class EpochStarted(_Record):
+    """An epoch (from 0, as sleap-nn counts) began."""
+
+    type: Literal["epoch_started"] = "epoch_started"
+    epoch: int
+
+
+class Step(_Record):
+    """A batch ended. Coalesced: the first of an epoch, then at most one a second."""
+
+    type: Literal["step"] = "step"
+    epoch: int
+    batch: int
+    metrics: Metrics = {}
+
+
+class EpochEnded(_Record):
+    """An epoch ended, with all of sleap-nn's numeric logs; ``train/loss`` lags by one epoch there."""
+
+    type: Literal["epoch_ended"] = "epoch_ended"
+    epoch: int
+    metrics: Metrics = {}
+
+
+class RunEnded(_Record):
+    """A run ended. `folder` is its name under ``models/``; `metrics` the last validated ones."""
+
+    type: Literal["run_ended"] = "run_ended"
+    outcome: Literal["done", "stopped", "failed", "cancelled"]
+    folder: str | None = None
+    metrics: Metrics = {}
+    error: ErrorInfo | None = None
+
+
+class Notice(_Record):
+    """Something the submitter should know: a key that was dropped, a value that was set."""
+
+    type: Literal["notice"] = "notice"
+    text: str = Field(max_length=2000)
+
+
+EventBody = StateChanged | RunStarted | EpochStarted | Step | EpochEnded | RunEnded | Notice
+Event.model_rebuild()
+
+
+class JobSummary(_Record):
+    """What a job looks like from outside."""
+
+    job: JobId
+    name: str
+    state: JobState
+    submitted: int
+    owner: str
+    runs: tuple[Run, ...] = ()
+    position: int | None = None
+    last_seq: int = 0
+    error: ErrorInfo | None = None
+
+
+class JobSubmit(Message):
+    """Client → worker: take this job. The worker fetches what it lacks, then answers `job.accepted`."""
+
+    TYPE = "job.submit"
+    job: JobId
+    name: str = Field(max_length=256)
+    manifest: ManifestRef
+    options: JobOptions = JobOptions()
+
+
+class JobAccepted(Message):
+    """Worker → client: the job is on disk here and will be run."""
+
+    TYPE = "job.accepted"
+    job: JobSummary
+
+
+class JobShow(Message):
+    """Client → worker: how does this job stand?"""
+
+    TYPE = "job.show"
+    job: JobId
+
+
+class JobWatch(Message):
+    """Client → worker: send events from `since` (exclusive) on, and the log from byte `log_offset` on if not None."""
+
+    TYPE = "job.watch"
+    job: JobId
+    since: int = Field(default=0, ge=0)
+    log_offset: int | None = Field(default=None, ge=0)
+
+
+class JobEvents(Message):
+    """Worker → client: the next events of a watched job, in order and without gaps."""
+
+    TYPE = "job.events"
+    job: JobId
+    events: tuple[Event, ...]
+
+
+class JobLog(Message):
+    """Worker → client: the next part of a watched job's log.
+
+    `offset` is the byte of the log to go on from after this part; `last` says that the log is whole.
+    """
+
+    TYPE = "job.log"
+    job: JobId
+    offset: int
+    text: str
+    last: bool = False
+
+
+class JobCommand(Message):
+    """Client → worker: ``stop`` keeps the best model so far, ``cancel`` discards."""
+
+    TYPE = "job.command"
+    job: JobId
+    command: Literal["stop", "cancel"]

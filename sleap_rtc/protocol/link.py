@@ -1,0 +1,92 @@
+"""Control messages of a proven link: liveness, closing, lanes and streams."""
+
+from pydantic import Field
+
+from sleap_rtc.protocol import files, jobs
+from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
+from sleap_rtc.protocol.files import StreamId
+from sleap_rtc.protocol.sdp import Candidate
+
+
+class Done(Message):
+    """The answer to a request that has nothing more to say."""
+
+    TYPE = "ok"
+
+
+class Ping(Message):
+    """Either side: I am alive. Needs no answer, since both sides send it."""
+
+    TYPE = "ping"
+
+
+class Bye(Message):
+    """Either side: I am closing the link; answered before it goes, because engines drop what is queued."""
+
+    TYPE = "bye"
+    reason: str = Field(max_length=500)
+
+
+class LaneOpen(Message):
+    """Client → worker: open lane `lane` with this offer. Inherits the link's proof."""
+
+    TYPE = "lane.open"
+    lane: int = Field(ge=0, lt=16)
+    sdp: str = Field(max_length=16 * 1024)
+
+
+class LaneAnswer(Message):
+    """Worker → client: the answer for the lane."""
+
+    TYPE = "lane.answer"
+    sdp: str = Field(max_length=16 * 1024)
+
+
+class LaneCandidate(Message):
+    """Either side: a trickled ICE candidate of a lane (RFC 8838)."""
+
+    TYPE = "lane.candidate"
+    lane: int = Field(ge=0, lt=16)
+    candidate: Candidate
+
+
+class StreamCredit(Message):
+    """Receiver → sender: you may send up to byte `limit` of this stream."""
+
+    TYPE = "stream.credit"
+    stream: StreamId
+    limit: int = Field(ge=0, lt=2**62)
+
+
+class StreamReset(Message):
+    """Either side: this stream ends here, and why."""
+
+    TYPE = "stream.reset"
+    stream: StreamId
+    reason: ErrorInfo
+
+
+LINK = Registry(
+    "link",
+    Ping,
+    Bye,
+    Done,
+    Failure,
+    LaneOpen,
+    LaneAnswer,
+    LaneCandidate,
+    StreamCredit,
+    StreamReset,
+    files.ManifestGet,
+    files.ManifestSending,
+    files.FileGet,
+    files.FileSending,
+    jobs.JobSubmit,
+    jobs.JobAccepted,
+    jobs.JobShow,
+    jobs.JobWatch,
+    jobs.JobEvents,
+    jobs.JobLog,
+    jobs.JobCommand,
+)
+"""What may be said on a link's control channel once both sides are proven."""

@@ -1,0 +1,225 @@
+"""What peers and the signaling service say to each other over the WebSocket.
+
+The service says `Welcome` first. A worker then proves its key with `Register`; a client may offer at once.
+Who a peer is comes from its credential: the `Principal` is made by the service, never believed from a message.
+"""
+
+import struct
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from sleap_rtc.protocol.codec import Failure, Message, Registry
+from sleap_rtc.protocol.ids import LinkId, PresenceId, RoomId, UserId, WorkerId
+from sleap_rtc.protocol.sdp import MAX_SDP, Candidate, IceServer
+from sleap_rtc.protocol.text import printable
+
+SUBPROTOCOL = "sleap-rtc.v1"
+"""What the WebSocket handshake must name; another version is refused with a sentence."""
+
+CLOSE_UNPROVEN = 4401
+"""The credential or the key proof was wrong, or did not come in time."""
+CLOSE_REVOKED = 4403
+"""The credential was revoked or expired while connected."""
+CLOSE_REPLACED = 4409
+"""A newer connection proved the same worker key and took over."""
+
+_REGISTRATION = b"sleap-rtc register/1"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
+"""A short name from a stranger, freed of control characters when it is read."""
+Count = Annotated[int, Field(ge=0, le=2**31)]
+PublicKeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+SignatureHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
+NonceHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sdp = Annotated[str, StringConstraints(max_length=MAX_SDP)]
+Role = Literal["client", "worker"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Principal(_Part):
+    """Who a peer is, as the service derived it from the credential.
+
+    Attributes:
+        user: who acts; jobs belong to this id.
+        name: what to call them in a list or a log.
+        role: which verbs they may send.
+        room: the only room they exist in.
+        session: on a welcome the connection's presence id, on an offer the link id the stamp is bound to.
+    """
+
+    user: UserId
+    name: Label
+    role: Role
+    room: RoomId
+    session: PresenceId | LinkId
+
+
+class GpuInfo(_Part):
+    """One GPU of a worker."""
+
+    name: Label
+    memory_mb: Count
+    uuid: Label | None = None
+
+
+class WorkerInfo(_Part):
+    """What a worker says about itself: for people and for choosing, never for permission."""
+
+    name: Label
+    hostname: Label | None = None
+    version: Label
+    gpus: list[GpuInfo] = Field(default_factory=list, max_length=32)
+    slots: Count = 1
+    busy: Count = 0
+    queued: Count = 0
+    sleap_nn: Label | None = None
+    engine: Label | None = None
+
+
+class WorkerPresence(_Part):
+    """A worker that is connected and has proven its key.
+
+    Attributes:
+        worker_id: derived from the key by the service.
+        public_key: the raw Ed25519 key in hex, for pinning.
+        name: the name it registered with.
+        info: its own description.
+        since: when it registered, in UTC milliseconds.
+    """
+
+    worker_id: WorkerId
+    public_key: PublicKeyHex
+    name: Label
+    info: WorkerInfo
+    since: Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Welcome(Message):
+    """Service → peer, first: who you are, the nonce to sign, and the STUN and TURN servers to use."""
+
+    TYPE = "welcome"
+    principal: Principal
+    nonce: NonceHex
+    ice_servers: list[IceServer] = Field(default_factory=list, max_length=16)
+    room_name: Label = ""
+
+
+class Register(Message):
+    """Worker → service: here is my key, and its signature over `registration_text`."""
+
+    TYPE = "register"
+    public_key: PublicKeyHex
+    signature: SignatureHex
+    name: Label
+    info: WorkerInfo
+
+
+class Registered(Message):
+    """Service → worker: you are present and can be dialed."""
+
+    TYPE = "registered"
+    presence: PresenceId
+    worker_id: WorkerId
+
+
+class Update(Message):
+    """Worker → service: my description changed."""
+
+    TYPE = "update"
+    info: WorkerInfo
+
+
+class Workers(Message):
+    """Client → service, a request: who is in my room? Pages are asked for with the last id seen."""
+
+    TYPE = "workers"
+    after: WorkerId | None = None
+
+
+class WorkerList(Message):
+    """Service → client, the answer: workers ordered by id; `more` when another page follows."""
+
+    TYPE = "worker_list"
+    workers: list[WorkerPresence]
+    more: bool = False
+
+
+class Offer(Message):
+    """Client → service → worker: dial this worker. The service overwrites `sender`, whatever it said.
+
+    A link id is good for one offer; it binds the answer and the candidates to these two connections.
+    """
+
+    TYPE = "offer"
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+    link: LinkId
+    worker_id: WorkerId
+    sdp: Sdp
+    sender: Principal | None = Field(default=None, alias="from")
+
+
+class Answer(Message):
+    """Worker → service → client: the answer to the offer of this link."""
+
+    TYPE = "answer"
+    link: LinkId
+    sdp: Sdp
+
+
+class IceCandidate(Message):
+    """Either side → service → the other: a candidate of this link; none means there are no more."""
+
+    TYPE = "candidate"
+    link: LinkId
+    candidate: Candidate | None = None
+
+
+class Reject(Message):
+    """Worker → service → client: this link will not be, and why (in `error`)."""
+
+    TYPE = "reject"
+    link: LinkId
+
+
+class Gone(Message):
+    """Service → peer: the other side of a link still being made is not there (its reason in `error`).
+
+    Said for an offer nobody can take, and when a connection ends between offer and answer. A link that
+    stands is never touched by this: links outlive the service.
+    """
+
+    TYPE = "gone"
+    link: LinkId
+    worker_id: WorkerId | None = None
+
+
+SIGNALING = Registry(
+    "signaling",
+    Welcome,
+    Register,
+    Registered,
+    Update,
+    Workers,
+    WorkerList,
+    Offer,
+    Answer,
+    IceCandidate,
+    Reject,
+    Gone,
+    Failure,
+)
+
+
+def registration_text(nonce: bytes, room: str, worker_id: str) -> bytes:
+    """The bytes a worker signs to register: bound to this connection's nonce, this room and this id."""
+    frames = (nonce, room.encode(), worker_id.encode())
+    return _REGISTRATION + b"".join(struct.pack(">I", len(frame)) + frame for frame in frames)

@@ -1,0 +1,77 @@
+"""The form of every credential: a prefix that says its kind, 178 random bits, and a checksum against typing errors.
+
+The checksum lets a client refuse a mistyped token without asking anyone; it proves nothing about who made it.
+"""
+
+import re
+import zlib
+from typing import Literal, get_args
+
+from sleap_rtc.errors import AuthenticationError
+
+TokenKind = Literal["worker", "access", "refresh", "invite", "session"]
+
+PREFIXES: dict[TokenKind, str] = {
+    "worker": "slp_",
+    "access": "slpu_",
+    "refresh": "slpr_",
+    "invite": "slri_",
+    "session": "slps_",
+}
+"""The first characters of a token of each kind."""
+
+BODY_LENGTH = 30
+CHECKSUM_LENGTH = 6
+RANDOM_BYTES = 32
+"""Random bytes `make_token` wants: more than the 178 bits it keeps, so that the remainder is even."""
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_TAIL = re.compile(rf"[0-9A-Za-z]{{{BODY_LENGTH + CHECKSUM_LENGTH}}}")
+# slrs_ is the room secret: never a token, never in a log either
+_SECRETS = re.compile(
+    r"(?<![0-9A-Za-z])(sl(?:p[urs]?|r[is])_)[0-9A-Za-z]{4,}"
+    r"|(sleap-session:)[0-9A-Za-z+/=_-]+"
+    r"|(bearer\s+)[^\s\"',;]+",
+    re.IGNORECASE,
+)
+
+
+def make_token(kind: TokenKind, randomness: bytes) -> str:
+    """Make a token of `kind` from at least `RANDOM_BYTES` random bytes."""
+    if len(randomness) < RANDOM_BYTES:
+        raise ValueError(f"a token needs {RANDOM_BYTES} random bytes")
+    body = PREFIXES[kind] + _base62(int.from_bytes(randomness, "big") % 62**BODY_LENGTH, BODY_LENGTH)
+    return body + _checksum(body)
+
+
+def check_token(text: str) -> TokenKind:
+    """Tell the kind of a token by its form alone.
+
+    Raises:
+        AuthenticationError: if it is no token of ours, cut short, or mistyped.
+    """
+    prefix, underscore, tail = text.partition("_")
+    for kind in get_args(TokenKind):
+        if prefix + underscore == PREFIXES[kind] and _TAIL.fullmatch(tail):
+            if _checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]:
+                found: TokenKind = kind
+                return found
+            break
+    raise AuthenticationError("That token is not whole: a character is missing or changed. Copy it again.")
+
+
+def redact(text: str) -> str:
+    """Return `text` with every token, room secret and session string cut down to its kind."""
+    return _SECRETS.sub(lambda match: next(group for group in match.groups() if group) + "…", text)
+
+
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
