@@ -1,0 +1,198 @@
+"""Peers on aiortc: pure Python, slower than libwebrtc, and there wherever libwebrtc's wheel is not."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import aioice.ice
+from aiortc import (
+    InvalidStateError,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSctpTransport,
+    RTCSessionDescription,
+)
+from aiortc.sdp import candidate_from_sdp
+
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import ConnectionLost, ProtocolError
+from sleap_rtc.protocol.sdp import Candidate, IceServer, candidates_in, is_named, without_named
+from sleap_rtc.transport.base import ENDED_THERE, FAILED, TOO_SMALL, BasePeer
+from sleap_rtc.transport.buffered import LOW_WATER, BufferedChannel
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_CHUNKS = 2048
+"""Most SCTP chunks that may wait for a gap to close or a message to end: at most 3 MB."""
+_DCEP = 50  # the payload type that asks to open another channel (RFC 8832)
+
+_other_addresses = aioice.ice.get_host_addresses
+
+
+def _all_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    """Put 127.0.0.1 and ::1 back, without which two peers on a machine with no network never meet."""
+    loopback = ["127.0.0.1"] * use_ipv4 + ["::1"] * use_ipv6
+    return _other_addresses(use_ipv4, use_ipv6) + loopback
+
+
+# aioice has no setting for it. Addresses that a peer must not announce are left out of what it sends.
+aioice.ice.get_host_addresses = _all_addresses
+
+
+class AiortcChannel(BufferedChannel):
+    """The one data channel of an `AiortcPeer`."""
+
+    _native: RTCDataChannel
+
+    def attach(self, native: RTCDataChannel) -> None:
+        """Listen to the engine's channel. Plain functions only: aiortc runs coroutines in any order."""
+        self._native = native
+        native.bufferedAmountLowThreshold = LOW_WATER
+        native.on("open", self.opened)
+        native.on("message", self.arrived)
+        native.on("bufferedamountlow", self.drained)
+        native.on("close", lambda: self.lost(ENDED_THERE))
+
+    @property
+    def buffered_amount(self) -> int:
+        """See `BufferedChannel.buffered_amount`."""
+        return self._native.bufferedAmount
+
+    def _queue(self, data: str | bytes) -> None:
+        try:
+            self._native.send(data)
+        except InvalidStateError as error:
+            raise ConnectionLost(ENDED_THERE) from error
+        except ValueError as error:
+            raise ProtocolError(TOO_SMALL) from error
+
+
+class AiortcPeer(BasePeer):
+    """A peer on aiortc. It does not trickle: its description has all of its candidates.
+
+    Args:
+        ice_servers: STUN and TURN servers, of which aiortc uses the first of each; none by default.
+        timeouts: see `BasePeer`.
+        allow_loopback: see `BasePeer`.
+    """
+
+    engine: ClassVar[str] = "aiortc"
+
+    def __init__(
+        self, *, ice_servers: Sequence[IceServer] = (), timeouts: Timeouts, allow_loopback: bool = True
+    ) -> None:
+        super().__init__(timeouts=timeouts, allow_loopback=allow_loopback)
+        servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._pc.on("connectionstatechange", self._on_state)
+        self._resolving: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Task[None] | None = None
+        channel = AiortcChannel(self.close, self._hang_up)
+        channel.attach(self._pc.createDataChannel("sleap-rtc", negotiated=True, id=0))
+        self.channel = channel
+        sctp = self._pc.sctp
+        assert sctp is not None, "a channel was just created"  # noqa: S101
+        _bound_reassembly(sctp, channel.violated)
+        _bound_gathering(sctp, timeouts.gathering)
+        _hear_failures(self._pc, sctp, channel.lost)
+        self._trickle(None)
+
+    def _on_state(self) -> None:
+        if self._pc.connectionState == "failed":
+            self.channel.lost(FAILED)
+        elif self._pc.connectionState == "closed":
+            self.channel.lost(ENDED_THERE)
+
+    async def _describe(self, kind: str) -> str:
+        await self._pc.setLocalDescription()
+        return self._pc.localDescription.sdp
+
+    async def _take_description(self, kind: str, sdp: str) -> None:
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(without_named(sdp), kind))
+        except Exception as error:  # its parser fails in whatever way a strange text makes it
+            raise ProtocolError(f"aiortc refused the other side's {kind}.") from error
+        for text in filter(is_named, candidates_in(sdp)):
+            await self._take_candidate(Candidate(candidate=text))
+
+    async def _take_candidate(self, candidate: Candidate) -> None:
+        if is_named(candidate.candidate):
+            # resolving takes a second where nobody answers: that must not hold the answer back
+            task = asyncio.create_task(self._add(candidate))
+            self._resolving.add(task)
+            task.add_done_callback(self._resolving.discard)
+        else:
+            await self._add(candidate)
+
+    async def _add(self, candidate: Candidate) -> None:
+        native = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
+        native.sdpMLineIndex = 0  # there is one media section, whatever the other side calls it
+        try:
+            await self._pc.addIceCandidate(native)
+        except (OSError, ValueError, InvalidStateError) as error:
+            # no multicast on this host, or the other side had already named its last candidate: others may do
+            log.debug("A candidate was not used: %s", error)
+
+    def _hang_up(self) -> None:
+        self._ending = asyncio.create_task(self._pc.close())
+
+    async def _close_engine(self) -> None:
+        for task in self._resolving:
+            task.cancel()
+        await asyncio.gather(*self._resolving, return_exceptions=True)
+        await self._pc.close()
+        if self._ending is not None:
+            await self._ending
+
+
+def _bound_reassembly(sctp: RTCSctpTransport, refuse: Callable[[str], None]) -> None:
+    # aiortc keeps every fragment until its message is complete, without end, and opens any channel it is asked to
+    # open (SECURITY §2.8). It has no setting for either, so this connection's handler of data chunks is wrapped.
+    take = sctp._receive_data_chunk  # noqa: SLF001
+
+    async def take_within_bounds(chunk: Any) -> None:
+        if chunk.stream_id != 0 or chunk.protocol == _DCEP:
+            refuse("The other side tried to open a second channel.")
+        elif len(sctp._get_inbound_stream(0).reassembly) >= MAX_WAITING_CHUNKS:  # noqa: SLF001
+            refuse("The other side sent a message without end.")
+        else:
+            await take(chunk)
+
+    sctp._receive_data_chunk = take_within_bounds  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _bound_gathering(sctp: RTCSctpTransport, seconds: float) -> None:
+    # a STUN or TURN server that does not answer would hold the description back for aioice's own 5 s
+    connection = sctp.transport.transport.iceGatherer._connection  # noqa: SLF001
+    gather = connection.get_component_candidates
+
+    async def gather_for_a_while(component: int, addresses: list[str]) -> list[aioice.Candidate]:
+        return await gather(component, addresses, timeout=seconds)  # type: ignore[arg-type]
+
+    connection.get_component_candidates = gather_for_a_while  # type: ignore[method-assign,assignment]
+
+
+def _hear_failures(pc: RTCPeerConnection, sctp: RTCSctpTransport, lost: Callable[[str], None]) -> None:
+    # aiortc connects and sends in tasks that nobody waits for: when the connection ends under them, their errors
+    # would only be logged as never retrieved
+    connect = pc._RTCPeerConnection__connect  # type: ignore[attr-defined]  # noqa: SLF001
+    send = sctp.transport._send_data  # noqa: SLF001
+
+    async def connect_or_tell() -> None:
+        try:
+            await connect()
+        except (ConnectionError, InvalidStateError) as error:
+            log.debug("aiortc did not connect: %s", error)
+            lost(FAILED)
+
+    async def send_or_lose(data: bytes) -> None:
+        try:
+            await send(data)
+        except ConnectionError as error:
+            log.debug("aiortc lost a packet: %s", error)  # as networks do; its state says the rest
+
+    pc._RTCPeerConnection__connect = connect_or_tell  # type: ignore[attr-defined]  # noqa: SLF001
+    sctp.transport._send_data = send_or_lose  # type: ignore[method-assign]  # noqa: SLF001

@@ -1,0 +1,187 @@
+"""What the peers of all engines share: the order of offer and answer, the checks on descriptions, closing."""
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from enum import Enum, auto
+
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import ConnectionLost, ProtocolError, UnreachableError
+from sleap_rtc.protocol.sdp import (
+    Candidate,
+    CandidateFilter,
+    check_candidate,
+    check_description,
+    fingerprint_of,
+    own_description,
+)
+from sleap_rtc.transport.buffered import BufferedChannel
+from sleap_rtc.transport.channel import Channel, Peer
+
+log = logging.getLogger(__name__)
+
+ENDED_HERE = "The connection was closed on this side."
+ENDED_THERE = "The connection to the other side ended."
+TOO_SMALL = "The other side announced that it takes no message of this size."
+FAILED = "No network path to the other side works any more."
+
+
+class _State(Enum):
+    NEW = auto()
+    OFFERED = auto()
+    STABLE = auto()
+
+
+_STEPS = {
+    (_State.NEW, "create_offer"): _State.OFFERED,
+    (_State.NEW, "accept_offer"): _State.STABLE,
+    (_State.OFFERED, "accept_answer"): _State.STABLE,
+}
+
+
+class BasePeer(Peer):
+    """Everything about a peer that does not depend on its engine.
+
+    Args:
+        timeouts: how long gathering, connecting and closing may take.
+        allow_loopback: use and announce addresses of this machine alone.
+    """
+
+    channel: BufferedChannel
+
+    def __init__(self, *, timeouts: Timeouts, allow_loopback: bool) -> None:
+        self._timeouts = timeouts
+        self._allow_loopback = allow_loopback
+        self._state = _State.NEW
+        self._closed: asyncio.Event | None = None
+        self._local_fingerprint: bytes | None = None
+        self._remote_fingerprint: bytes | None = None
+        self._remote_set = False
+        self._early: list[Candidate] = []
+        self._remote_candidates = CandidateFilter(allow_loopback=allow_loopback)
+        self._own_candidates = CandidateFilter(allow_loopback=allow_loopback)
+        self._trickled: asyncio.Queue[Candidate | None] = asyncio.Queue()
+
+    # what an engine does
+
+    @abstractmethod
+    async def _describe(self, kind: str) -> str:
+        """Make the offer or answer (`kind`) the local description, and return its text."""
+
+    @abstractmethod
+    async def _take_description(self, kind: str, sdp: str) -> None:
+        """Give the other side's checked offer or answer to the engine."""
+
+    @abstractmethod
+    async def _take_candidate(self, candidate: Candidate) -> None:
+        """Give a checked candidate to the engine; it has the remote description."""
+
+    @abstractmethod
+    async def _close_engine(self) -> None:
+        """Close the engine's connection."""
+
+    # what all of them share
+
+    @property
+    def local_fingerprint(self) -> bytes:
+        """See `Peer.local_fingerprint`."""
+        if self._local_fingerprint is None:
+            raise ProtocolError("This peer has not described itself yet.")
+        return self._local_fingerprint
+
+    @property
+    def remote_fingerprint(self) -> bytes:
+        """See `Peer.remote_fingerprint`."""
+        if self._remote_fingerprint is None:
+            raise ProtocolError("The other side has not described itself yet.")
+        return self._remote_fingerprint
+
+    async def create_offer(self) -> str:
+        """See `Peer.create_offer`."""
+        self._step("create_offer")
+        return await self._own("offer")
+
+    async def accept_offer(self, sdp: str) -> str:
+        """See `Peer.accept_offer`."""
+        self._step("accept_offer")
+        await self._remote("offer", sdp)
+        return await self._own("answer")
+
+    async def accept_answer(self, sdp: str) -> None:
+        """See `Peer.accept_answer`."""
+        self._step("accept_answer")
+        await self._remote("answer", sdp)
+
+    async def add_candidate(self, candidate: Candidate) -> None:
+        """See `Peer.add_candidate`. Those that overtook the description wait for it; the filter bounds them."""
+        checked = check_candidate(candidate, known=self._remote_candidates)
+        if checked is None or self.channel.loss is not None:
+            return
+        if self._remote_set:
+            await self._take_candidate(checked)
+        else:
+            self._early.append(checked)
+
+    async def candidates(self) -> AsyncIterator[Candidate]:
+        """See `Peer.candidates`."""
+        while (candidate := await self._trickled.get()) is not None:
+            yield candidate
+        self._trickled.put_nowait(None)  # whoever asks again finds the end, too
+
+    async def wait_open(self) -> Channel:
+        """See `Peer.wait_open`."""
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                await self.channel.settled.wait()
+        except TimeoutError:
+            raise UnreachableError(
+                f"No connection to the other side within {self._timeouts.connect:g} s: a firewall may block "
+                "UDP between the two machines, and no TURN server relayed for them."
+            ) from None
+        if self.channel.loss is not None:
+            raise UnreachableError(f"The connection could not be made. {self.channel.loss}")
+        return self.channel
+
+    async def close(self) -> None:
+        """See `Peer.close`."""
+        self.channel.lost(ENDED_HERE, forget=True)
+        self._trickled.put_nowait(None)
+        if self._closed is not None:
+            await self._closed.wait()
+            return
+        self._closed = asyncio.Event()
+        try:
+            async with asyncio.timeout(self._timeouts.close):
+                await self._close_engine()
+        except TimeoutError:
+            log.warning("%s did not close a connection within %g s.", self.engine, self._timeouts.close)
+        finally:
+            self._closed.set()
+
+    def _trickle(self, candidate: Candidate | None) -> None:
+        """Pass on a candidate of ours that the engine found, or (None) that it found them all."""
+        if candidate is None or self._own_candidates.accepts(candidate.candidate):
+            self._trickled.put_nowait(candidate)
+
+    def _step(self, call: str) -> None:
+        if self.channel.loss is not None:
+            raise ConnectionLost(self.channel.loss)
+        following = _STEPS.get((self._state, call))
+        if following is None:
+            raise ProtocolError(f"A connection that is {self._state.name.lower()} takes no {call}.")
+        self._state = following
+
+    async def _own(self, kind: str) -> str:
+        sdp = own_description(await self._describe(kind), allow_loopback=self._allow_loopback)
+        self._local_fingerprint = fingerprint_of(sdp)
+        return sdp
+
+    async def _remote(self, kind: str, sdp: str) -> None:
+        checked = check_description(sdp, candidates=self._remote_candidates)
+        await self._take_description(kind, checked)
+        self._remote_fingerprint = fingerprint_of(checked)
+        self._remote_set = True
+        early, self._early = self._early, []
+        for candidate in early:
+            await self._take_candidate(candidate)

@@ -1,0 +1,87 @@
+"""Which engines there are, and a new peer on one of them. An engine is imported when it is first used."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Literal
+
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import DependencyError
+from sleap_rtc.protocol.sdp import IceServer
+from sleap_rtc.transport.base import BasePeer
+from sleap_rtc.transport.channel import Peer
+
+DEFAULT = Timeouts()
+Engine = Literal["auto", "libwebrtc", "aiortc"]
+
+ENGINES: dict[str, tuple[str, str]] = {
+    "libwebrtc": ("sleap_rtc.transport.libwebrtc_peer", "LibwebrtcPeer"),
+    "aiortc": ("sleap_rtc.transport.aiortc_peer", "AiortcPeer"),
+}
+"""Module and class of every engine, the preferred one first."""
+
+
+def _load(engine: str) -> type[BasePeer]:
+    module, name = ENGINES[engine]
+    found: type[BasePeer] = getattr(import_module(module), name)
+    return found
+
+
+def available_engines() -> list[str]:
+    """List the engines that import on this machine, the preferred one first."""
+    found = []
+    for engine in ENGINES:
+        try:
+            _load(engine)
+        except (ImportError, OSError):  # OSError: a shared library of the wheel does not load
+            continue
+        found.append(engine)
+    return found
+
+
+def preload(engine: Engine = "auto") -> str:
+    """Import an engine now, which takes up to a second: call it in a thread before the first peer is made.
+
+    Args:
+        engine: ``auto`` takes libwebrtc where its wheel imports, else aiortc.
+
+    Returns:
+        The name of the engine that `new_peer` will use.
+
+    Raises:
+        DependencyError: if it does not import here.
+    """
+    for name in ENGINES if engine == "auto" else (engine,):
+        try:
+            _load(name)
+        except (ImportError, OSError) as error:
+            if engine != "auto":
+                raise DependencyError(
+                    f"The transport '{engine}' does not run here ({error}). Choose another with transport = \"auto\"."
+                ) from error
+            continue
+        return name
+    raise DependencyError(
+        "No WebRTC engine runs here: neither wrtc nor aiortc can be imported. Install sleap-rtc again."
+    )
+
+
+def new_peer(
+    engine: Engine = "auto",
+    *,
+    ice_servers: Sequence[IceServer] = (),
+    timeouts: Timeouts = DEFAULT,
+    allow_loopback: bool = True,
+) -> Peer:
+    """Make a peer that is not connected yet; call it where a loop runs.
+
+    Args:
+        engine: ``auto`` takes libwebrtc where its wheel imports, else aiortc.
+        ice_servers: STUN and TURN servers, from the signaling service; none by default.
+        timeouts: how long gathering, connecting and closing may take.
+        allow_loopback: use and announce addresses of this machine alone.
+
+    Raises:
+        DependencyError: if the engine does not import here.
+    """
+    kind = _load(preload(engine))
+    return kind(ice_servers=ice_servers, timeouts=timeouts, allow_loopback=allow_loopback)  # type: ignore[call-arg]
