@@ -1,0 +1,188 @@
+"""Dialling a worker and accepting a client: offer, answer, candidates, connection, proof, session."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from sleap_rtc.config.identity import Identity
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import ProtocolError, UnreachableError
+from sleap_rtc.protocol.ids import new_id
+from sleap_rtc.protocol.proof import ClientExchange, LinkContext, Proven, WorkerExchange
+from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Principal, Reject
+from sleap_rtc.session.handshake import prove
+from sleap_rtc.session.session import Handlers, Session
+from sleap_rtc.session.switchboard import LinkMessage, Switchboard
+from sleap_rtc.transport.channel import Channel, Peer
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """What all links of a peer have in common.
+
+    Attributes:
+        new_peer: makes a connection of the chosen engine.
+        timeouts: how long to wait for what.
+        handlers: what answers the other side's requests.
+        abilities: what this end can do, by name.
+    """
+
+    new_peer: Callable[[], Peer]
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    handlers: Handlers = field(default_factory=dict)
+    abilities: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def dial(
+    board: Switchboard,
+    principal: Principal,
+    worker_id: str,
+    settings: LinkSettings,
+    *,
+    pinned_key: bytes | None = None,
+    on_proven: Callable[[Proven], None] | None = None,
+) -> AsyncIterator[Session]:
+    """Open a link to a worker and serve it while the body runs.
+
+    Args:
+        board: the signaling connection.
+        principal: who the service says we are.
+        worker_id: whom to dial.
+        settings: what our links have in common.
+        pinned_key: the worker's key, where it is known.
+        on_proven: told the proof's outcome, before anything else is sent.
+
+    Raises:
+        UnreachableError: if the worker is not there or no connection comes about.
+        AuthenticationError: if it does not prove itself.
+    """
+    link = new_id("link", secrets.token_bytes(15))
+    async with settings.new_peer() as peer:
+        with board.mailbox(link) as box:
+            offer = await peer.create_offer()
+            await board.send(Offer(link=link, worker_id=worker_id, sdp=offer))
+            channel = await _connect(board, link, box, peer, settings.timeouts)
+        context = LinkContext(
+            room=principal.room,
+            user=principal.user,
+            session=link,
+            fp_client=peer.local_fingerprint,
+            fp_worker=peer.remote_fingerprint,
+        )
+        exchange = ClientExchange(
+            context,
+            worker_id=worker_id,
+            nonce=secrets.token_bytes(32),
+            pinned_key=pinned_key,
+            abilities=settings.abilities,
+        )
+        proven = await prove(channel, exchange, timeout=settings.timeouts.proof)
+        if on_proven:
+            on_proven(proven)
+        session = _session(channel, settings, proven, dialled=True, remote=worker_id)
+        async with session.running():
+            yield session
+
+
+@asynccontextmanager
+async def accept(
+    board: Switchboard, offer: Offer, identity: Identity, settings: LinkSettings
+) -> AsyncIterator[Session]:
+    """Take up a client's offer and serve the link while the body runs.
+
+    Args:
+        board: the signaling connection the offer came by.
+        offer: the offer, its sender stamped by the service.
+        identity: the worker's key.
+        settings: what our links have in common.
+
+    Raises:
+        UnreachableError: if no connection comes about.
+        AuthenticationError: if the client does not prove itself.
+    """
+    sender = offer.sender
+    if sender is None:
+        raise ProtocolError("An offer arrived that the service did not stamp.")
+    async with settings.new_peer() as peer:
+        with board.mailbox(offer.link) as box:
+            answer = await peer.accept_offer(offer.sdp)
+            await board.send(Answer(link=offer.link, sdp=answer))
+            channel = await _connect(board, offer.link, box, peer, settings.timeouts)
+        context = LinkContext(
+            room=sender.room,
+            user=sender.user,
+            session=offer.link,
+            fp_client=peer.remote_fingerprint,
+            fp_worker=peer.local_fingerprint,
+        )
+        exchange = WorkerExchange(
+            context,
+            public_key=identity.public_key,
+            sign=identity.sign,
+            nonce=secrets.token_bytes(32),
+            abilities=settings.abilities,
+        )
+        proven = await prove(channel, exchange, timeout=settings.timeouts.proof)
+        session = _session(channel, settings, proven, dialled=False, remote=sender.user)
+        async with session.running():
+            yield session
+
+
+def _session(channel: Channel, settings: LinkSettings, proven: Proven, *, dialled: bool, remote: str) -> Session:
+    return Session(
+        channel,
+        dialled=dialled,
+        new_peer=settings.new_peer,
+        handlers=settings.handlers,
+        timeouts=settings.timeouts,
+        abilities=proven.abilities,
+        remote=remote,
+    )
+
+
+async def _connect(
+    board: Switchboard, link: str, box: asyncio.Queue[LinkMessage], peer: Peer, timeouts: Timeouts
+) -> Channel:
+    """Exchange what is left of offer, answer and candidates until the channel is open."""
+    try:
+        async with asyncio.timeout(timeouts.connect), asyncio.TaskGroup() as tasks:
+            helpers = (tasks.create_task(_read_box(box, peer)), tasks.create_task(_trickle(board, link, peer)))
+            channel = await peer.wait_open()
+            for task in helpers:
+                task.cancel()
+            return channel
+    except TimeoutError:
+        raise UnreachableError(
+            f"No connection to the other side came about within {timeouts.connect:g} s. It may be offline, or both "
+            "networks may block direct connections; ask the service's admin about TURN."
+        ) from None
+    except ExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
+
+
+async def _read_box(box: asyncio.Queue[LinkMessage], peer: Peer) -> None:
+    while True:
+        message = await box.get()
+        match message:
+            case Answer():
+                await peer.accept_answer(message.sdp)
+            case IceCandidate() if message.candidate:
+                await peer.add_candidate(message.candidate)
+            case Reject() | Gone():
+                if message.error:
+                    raise message.error.as_exception()
+                raise UnreachableError("The other side is not connected to the service right now.")
+
+
+async def _trickle(board: Switchboard, link: str, peer: Peer) -> None:
+    async for candidate in peer.candidates():
+        await board.send(IceCandidate(link=link, candidate=candidate))
+    await board.send(IceCandidate(link=link))

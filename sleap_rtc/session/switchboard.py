@@ -1,0 +1,97 @@
+"""Sorts what the service delivers by the link it belongs to."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from sleap_rtc.errors import BusyError, SleapRTCError
+from sleap_rtc.protocol.codec import ErrorInfo, Message
+from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Reject
+
+logger = logging.getLogger(__name__)
+
+LinkMessage = Answer | IceCandidate | Reject | Gone
+
+
+class Signaler(Protocol):
+    """What a link needs of the signaling service."""
+
+    async def send(self, message: Message) -> None:
+        """Send a message to the service."""
+
+    async def receive(self) -> Message:
+        """Return the next message from it."""
+
+
+class Switchboard:
+    """One reader of a signaling connection, many links being made over it.
+
+    Args:
+        signaler: the connection to the service.
+    """
+
+    MAX_WAITING = 64
+    """Messages kept for one link being made; more are a flood, and dropped."""
+
+    def __init__(self, signaler: Signaler) -> None:
+        self._signaler = signaler
+        self._mailboxes: dict[str, asyncio.Queue[LinkMessage]] = {}
+        self._seen: dict[str, None] = {}
+        self.offers: asyncio.Queue[Offer] = asyncio.Queue(maxsize=32)
+
+    async def run(self) -> None:
+        """Deliver messages until cancelled.
+
+        Raises:
+            SleapRTCError: when the signaling connection ends for good.
+        """
+        while True:
+            message = await self._signaler.receive()
+            if isinstance(message, Offer):
+                await self._take_offer(message)
+            elif isinstance(message, Answer | IceCandidate | Reject | Gone):
+                self._deliver(message)
+
+    @contextmanager
+    def mailbox(self, link: str) -> Iterator[asyncio.Queue[LinkMessage]]:
+        """Collect what arrives for `link` while the body runs."""
+        box = self._mailboxes.setdefault(link, asyncio.Queue(maxsize=self.MAX_WAITING))
+        try:
+            yield box
+        finally:
+            self._mailboxes.pop(link, None)
+
+    async def send(self, message: Message) -> None:
+        """Send a message to the service."""
+        await self._signaler.send(message)
+
+    async def reject(self, link: str, error: SleapRTCError) -> None:
+        """Tell whoever dialled that this link will not be."""
+        await self.send(Reject(link=link, error=ErrorInfo.of(error)))
+
+    async def _take_offer(self, offer: Offer) -> None:
+        sender = offer.sender
+        if sender is None or sender.role != "client" or sender.session != offer.link or offer.link in self._seen:
+            logger.warning("An offer without a valid stamp was ignored.")
+            return
+        self._remember(offer.link)
+        # candidates may follow at once, before anybody has taken the offer up
+        self._mailboxes[offer.link] = asyncio.Queue(maxsize=self.MAX_WAITING)
+        try:
+            self.offers.put_nowait(offer)
+        except asyncio.QueueFull:
+            self._mailboxes.pop(offer.link)
+            await self.reject(offer.link, BusyError("The worker is being dialled by too many clients; try again soon."))
+
+    def _remember(self, link: str) -> None:
+        # a link id is good once; the service refuses repeats too, but is not believed alone
+        self._seen[link] = None
+        if len(self._seen) > 10_000:
+            self._seen.pop(next(iter(self._seen)))
+
+    def _deliver(self, message: LinkMessage) -> None:
+        box = self._mailboxes.get(message.link)
+        if box and not box.full():
+            box.put_nowait(message)

@@ -1,0 +1,234 @@
+"""What a link promises, over peers in memory."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from sleap_rtc.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    NotFoundError,
+    PackageError,
+    ProtocolError,
+    UnreachableError,
+)
+from sleap_rtc.protocol.codec import ErrorInfo, Message
+from sleap_rtc.protocol.files import ManifestGet
+from sleap_rtc.protocol.frames import MAX_PAYLOAD, Frame
+from sleap_rtc.protocol.jobs import JobCommand, JobShow
+from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.signaling import Answer, Offer, Reject
+from sleap_rtc.protocol.streams import FULL_WINDOW
+from sleap_rtc.session.session import Session
+from sleap_rtc.session.streams import SendStream
+from sleap_rtc.transport.memory import MemoryPeer
+from tests.session.linked import SHORT, linked, meeting
+
+STOP = JobCommand(job="j_12345678", command="stop")
+
+
+async def ok(session: Session, message: Message) -> Message:
+    return Done()
+
+
+async def test_a_request_is_answered() -> None:
+    async with meeting(worker_handlers={JobCommand: ok}) as found, linked(found) as (client, _):
+        assert await client.request(STOP, Done)
+
+
+async def test_both_sides_may_ask() -> None:
+    async with meeting(client_handlers={JobCommand: ok}) as found, linked(found) as (_, worker):
+        assert await worker.request(STOP, Done)
+
+
+async def test_an_error_of_the_handler_reaches_the_asker_as_itself() -> None:
+    async def refuse(session: Session, message: Message) -> Message:
+        raise PackageError("It has no labels. Add some.")
+
+    async with meeting(worker_handlers={JobCommand: refuse}) as found, linked(found) as (client, _):
+        with pytest.raises(PackageError, match="no labels"):
+            await client.request(STOP, Done)
+
+
+async def test_a_bug_in_a_handler_costs_an_answer_not_the_link(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(session: Session, message: Message) -> Message:
+        raise ZeroDivisionError
+
+    async with meeting(worker_handlers={JobCommand: broken, JobShow: ok}) as found, linked(found) as (client, _):
+        with pytest.raises(Exception, match="failed inside"):
+            await client.request(STOP, Done)
+        assert await client.request(JobShow(job="j_12345678"), Done)
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_request_nobody_handles_is_refused() -> None:
+    async with meeting() as found, linked(found) as (client, _):
+        with pytest.raises(ProtocolError, match=r"does not answer job\.command"):
+            await client.request(STOP, Done)
+
+
+async def test_a_request_without_answer_times_out() -> None:
+    async def never(session: Session, message: Message) -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with meeting(worker_handlers={JobCommand: never}) as found, linked(found) as (client, _):
+        with pytest.raises(UnreachableError, match="did not answer"):
+            await client.request(STOP, Done, timeout=0.05)
+
+
+async def test_leaving_says_bye_and_the_other_side_knows_why() -> None:
+    async with meeting() as found:
+        async with linked(found) as (_, worker):
+            closed = asyncio.ensure_future(worker.wait_closed())
+        assert "other side closed the link" in str(await closed)
+
+
+async def test_a_silent_peer_is_noticed_by_our_keepalive() -> None:
+    async with meeting() as found, linked(found) as (client, worker):
+        for peer in found.peers:
+            assert isinstance(peer, MemoryPeer)
+            peer.channel.link.mute()
+        assert "Nothing was heard" in str(await client.wait_closed())
+        assert "Nothing was heard" in str(await worker.wait_closed())
+
+
+async def test_a_lost_link_fails_what_waits_on_it() -> None:
+    asked = asyncio.Event()
+
+    async def never(session: Session, message: Message) -> Message:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with meeting(worker_handlers={JobCommand: never}) as found, linked(found) as (client, _):
+        request = asyncio.ensure_future(client.request(STOP, Done))
+        reading = asyncio.ensure_future(client.open_stream().read())
+        await asked.wait()
+        peer = found.peers[0]
+        assert isinstance(peer, MemoryPeer)
+        peer.channel.link.cut()
+        with pytest.raises(ConnectionLost):
+            await request
+        with pytest.raises(ConnectionLost):
+            await reading
+        with pytest.raises(ConnectionLost):
+            await client.request(STOP, Done)
+
+
+async def send_bytes(session: Session, message: Message) -> Message:
+    """Answer a request by streaming a megabyte number of bytes, its size taken from the transfer's name."""
+    assert isinstance(message, ManifestGet)
+    data = bytes(range(256)) * 4096 * int(message.transfer)
+    session.send_stream(message.stream, lambda stream: stream.write(data))
+    return Done()
+
+
+async def test_a_stream_arrives_whole_and_in_order_whatever_its_size() -> None:
+    async with meeting(worker_handlers={ManifestGet: send_bytes}) as found, linked(found) as (client, _):
+        for size in (0, 1, 20):
+            async with client.open_stream() as stream:
+                await client.request(ManifestGet(transfer=str(size), stream=stream.number), Done)
+                assert await stream.read_all(2**30) == bytes(range(256)) * 4096 * size
+
+
+async def test_a_reader_that_stops_reading_holds_the_sender_at_its_window() -> None:
+    sent = 0
+
+    async def send_for_ever(session: Session, message: Message) -> Message:
+        assert isinstance(message, ManifestGet)
+
+        async def send(stream: SendStream) -> None:
+            nonlocal sent
+            while True:
+                await stream.write(bytes(MAX_PAYLOAD))
+                sent += MAX_PAYLOAD
+
+        session.send_stream(message.stream, send)
+        return Done()
+
+    async with meeting(worker_handlers={ManifestGet: send_for_ever, JobShow: ok}) as found:
+        async with linked(found) as (client, _), client.open_stream() as stream:
+            await client.request(ManifestGet(transfer="x", stream=stream.number), Done)
+            assert await stream.read()
+            for _ in range(50):  # control goes on while the stream stands still
+                await client.request(JobShow(job="j_12345678"), Done)
+            assert 0 < sent <= 2 * FULL_WINDOW
+
+
+async def test_a_receiver_that_stops_early_ends_only_its_stream() -> None:
+    async with meeting(worker_handlers={ManifestGet: send_bytes, JobShow: ok}) as found:
+        async with linked(found) as (client, _):
+            async with client.open_stream() as stream:
+                await client.request(ManifestGet(transfer="20", stream=stream.number), Done)
+                assert await stream.read()
+            assert await client.request(JobShow(job="j_12345678"), Done)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame(999, 0, b"x").pack(),  # a stream that nobody opened
+        Frame(1, 5, b"x").pack(),  # out of order
+        b"short",
+        b"\x07" + bytes(20),
+    ],
+)
+async def test_a_wrong_frame_costs_the_link(frame: bytes) -> None:
+    async with meeting() as found, linked(found) as (client, worker):
+        client.open_stream()
+        await worker._lanes.send(frame)
+        assert isinstance(await client.wait_closed(), ProtocolError)
+
+
+async def test_more_than_the_credit_allows_costs_the_link() -> None:
+    async with meeting() as found, linked(found) as (client, worker):
+        stream = client.open_stream()
+        for position in range(5):
+            await worker._lanes.send(Frame(stream.number, position * MAX_PAYLOAD, bytes(MAX_PAYLOAD)).pack())
+        assert "credit" in str(await client.wait_closed())
+
+
+async def test_a_worker_that_rejects_is_quoted() -> None:
+    async with meeting() as found:
+
+        async def reject() -> None:
+            offer = await found.worker.offers.get()
+            await found.worker.send(
+                Reject(link=offer.link, error=ErrorInfo.of(NotFoundError("No new work is taken here.")))
+            )
+
+        rejecting = asyncio.ensure_future(reject())
+        with pytest.raises(NotFoundError, match="No new work"):
+            async with linked(found):
+                pass
+        await rejecting
+
+
+async def test_a_worker_that_never_answers_is_given_up() -> None:
+    short = replace(SHORT, connect=0.2)
+    async with meeting(timeouts=short, rewrite=lambda m: None if isinstance(m, Answer) else m) as found:
+        with pytest.raises(UnreachableError, match="No connection"):
+            async with linked(found):
+                pass
+
+
+async def test_another_key_than_the_pinned_one_is_refused() -> None:
+    async with meeting() as found:
+        with pytest.raises(AuthenticationError, match="another key than before"):
+            async with linked(found, pinned_key=bytes(32)):
+                pass
+
+
+async def test_a_service_that_swaps_who_dialled_is_refused_on_both_sides() -> None:
+    def swap(message: Message) -> Message:
+        if isinstance(message, Offer) and message.sender:
+            other = message.sender.model_copy(update={"user": "u_mallory0"})
+            return message.model_copy(update={"sender": other})
+        return message
+
+    async with meeting(rewrite=swap) as found:
+        with pytest.raises(AuthenticationError, match="could not prove"):
+            async with linked(found):
+                pass
