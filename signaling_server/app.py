@@ -1,0 +1,110 @@
+"""The application: parts put together, routes mounted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Literal
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+
+from signaling_server import errors, http
+from signaling_server.db import Database
+from signaling_server.deps import Service, utc_ms
+from signaling_server.docs_page import render
+from signaling_server.housekeeping import keep_house
+from signaling_server.limits import WindowLimiter
+from signaling_server.rooms.routes import router as rooms_router
+from signaling_server.rooms.service import HOUR_MS
+from signaling_server.settings import Settings, load_pepper
+from signaling_server.signaling.hub import Member, MemoryHub
+from signaling_server.signaling.routes import router as signaling_router
+from signaling_server.signaling.routing import Router
+from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.signaling import SUBPROTOCOL
+
+API = "/api/v1"
+SCHEMA_URL = f"{API}/openapi.json"
+
+
+class Health(BaseModel):
+    """What ``/health`` answers: that this is a sleap-rtc service, and which."""
+
+    status: Literal["ok"] = "ok"
+    service: Literal["sleap-rtc"] = "sleap-rtc"
+    version: str
+    protocol: str = SUBPROTOCOL
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service as an ASGI application. Its database must be up to date: see `signaling_server.db.upgrade`.
+
+    Raises:
+        ConfigError: if the pepper's file is unsafe.
+        StorageError: if it cannot be read or made.
+    """
+    service, router = _assemble(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            housekeeping = tasks.create_task(keep_house(service))
+            try:
+                yield
+            finally:
+                housekeeping.cancel()
+                await service.database.close()
+
+    app = FastAPI(
+        title="sleap-rtc signaling service",
+        version=version("sleap-rtc"),
+        lifespan=lifespan,
+        openapi_url=SCHEMA_URL,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.state.router = router
+    errors.install(app)
+    app.add_middleware(http.BodyGuard, limits=settings.limits)
+    _mount(app)
+    return app
+
+
+def _assemble(settings: Settings) -> tuple[Service, Router]:
+    def receive(member: Member, message: Message, sender: str) -> None:
+        router.receive(member, message, sender)
+
+    def now() -> int:
+        return service.clock()
+
+    limits = settings.limits
+    hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
+    service = Service(
+        settings=settings,
+        database=Database(settings.database_url),
+        pepper=load_pepper(settings),
+        hub=hub,
+        room_limiter=WindowLimiter(settings.anonymous_rooms_per_hour, HOUR_MS, limits.addresses),
+        clock=utc_ms,
+    )
+    router = Router(hub, now, limits.links)
+    return service, router
+
+
+def _mount(app: FastAPI) -> None:
+    api = APIRouter(prefix=API)
+    api.include_router(rooms_router)
+    api.include_router(signaling_router)
+    app.include_router(api)
+
+    @app.get("/health", tags=["service"])
+    async def health() -> Health:
+        """Tell that the service is up, and its version."""
+        return Health(version=app.version)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(render(app.openapi(), SCHEMA_URL))

@@ -1,0 +1,55 @@
+"""Counting what strangers do. Pure: the clock is an argument."""
+
+from collections import OrderedDict, deque
+
+
+class TokenBucket:
+    """Lets a burst through at once and then a steady rate.
+
+    Args:
+        rate: messages a second in the long run.
+        burst: messages at once before that.
+        now: the time it begins, in seconds.
+    """
+
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._level = float(burst)
+        self._then = now
+
+    def take(self, now: float) -> float:
+        """Count one message and return the seconds to wait before it is served."""
+        self._level = min(self._burst, self._level + (now - self._then) * self._rate)
+        self._then = now
+        self._level -= 1
+        return max(0.0, -self._level / self._rate)
+
+
+class WindowLimiter:
+    """Allows each key so many events within a window.
+
+    Args:
+        limit: events allowed within the window.
+        window_ms: the window, in milliseconds.
+        keys: keys remembered; at the bound the one quiet for longest is forgotten.
+    """
+
+    def __init__(self, limit: int, window_ms: int, keys: int) -> None:
+        self._limit = limit
+        self._window = window_ms
+        self._keys = keys
+        self._events: OrderedDict[str, deque[int]] = OrderedDict()
+
+    def allow(self, key: str, now_ms: int) -> bool:
+        """Count an event of `key` and tell whether it is within the limit."""
+        events = self._events.setdefault(key, deque(maxlen=self._limit))
+        self._events.move_to_end(key)
+        if len(self._events) > self._keys:
+            self._events.popitem(last=False)
+        while events and events[0] <= now_ms - self._window:
+            events.popleft()
+        if len(events) == self._limit:
+            return False
+        events.append(now_ms)
+        return True

@@ -1,0 +1,185 @@
+"""The service as a program: its socket, its start, its end."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from signaling_server.app import create_app
+from signaling_server.db import upgrade
+from signaling_server.security import RedactingFilter
+from signaling_server.settings import Settings
+from sleap_rtc.errors import ConflictError, UnreachableError
+
+GRACE = 5
+"""Seconds open requests and sockets get when the service stops."""
+PING = 20.0
+"""Seconds between pings, and for their answers: a peer whose machine vanished is noticed within twice that."""
+# uvicorn says so of every handshake we refuse, although it was answered as we wish: strangers would fill the log
+_NOISE = "ASGI callable returned without completing handshake."
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A service that accepts connections.
+
+    Attributes:
+        url: where this machine reaches it.
+        app: the application inside.
+        stopped: set when it has come to its end.
+    """
+
+    url: str
+    app: FastAPI
+    stopped: asyncio.Event
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, *, signals: bool) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self._signals = signals
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        finally:
+            self.stopped.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn raises a caught signal again at the end; a service that was asked to stop and did has succeeded
+        if not self._signals or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        names = [signal.SIGINT, signal.SIGTERM]
+        before = [signal.signal(name, self.handle_exit) for name in names]
+        try:
+            yield
+        finally:
+            for name, handler in zip(names, before, strict=True):
+                signal.signal(name, handler)
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator[RunningServer]:
+    """Run the service while the block runs, and stop it gracefully at its end.
+
+    Args:
+        settings: port 0 takes a free port.
+        signals: whether SIGINT and SIGTERM stop it (main thread only).
+
+    Raises:
+        ConflictError: if the port is taken.
+        UnreachableError: if the host is no address of this machine.
+        StorageError: if the database cannot be opened.
+        ConfigError: if the pepper's file is unsafe.
+    """
+    listener = _listen(settings)
+    try:
+        await upgrade(settings.database_url)
+        app = create_app(settings)
+        server = _Server(_config(app, settings), signals=signals)
+        async with _owned(server, listener):
+            await server.ready.wait()
+            yield RunningServer(_url(settings, listener), app, server.stopped)
+    finally:
+        listener.close()
+
+
+async def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
+    """Run the service until SIGINT or SIGTERM.
+
+    Args:
+        settings: port 0 takes a free port.
+        on_ready: called with the URL once connections are accepted.
+
+    Raises:
+        SleapRTCError: as `running` does.
+    """
+    _log_to_stderr()
+    async with running(settings, signals=True) as service:
+        if on_ready is not None:
+            on_ready(service.url)
+        await service.stopped.wait()
+
+
+@asynccontextmanager
+async def _owned(server: _Server, listener: socket.socket) -> AsyncIterator[None]:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve([listener]))
+            try:
+                yield
+            finally:
+                # the group would cancel a server that still serves; let it say goodbye to its peers first
+                server.should_exit = True
+                await server.stopped.wait()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except socket.gaierror as error:
+        raise UnreachableError(f"The service cannot listen on '{settings.host}': no such address.") from error
+    except OSError as error:
+        raise ConflictError(
+            f"The service cannot listen on {settings.host} port {settings.port}: {error.strerror}. Perhaps one is "
+            "running already; stop it, or choose another port with --port."
+        ) from error
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    host = _WILDCARDS.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        ws_max_size=settings.limits.message,
+        # compression would let 64 KiB arrive as much more memory, and costs 5,000 idle peers dearly
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING,
+        ws_ping_timeout=PING,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    # on the handler, not on a logger: records of child loggers pass no parent's filter
+    handler.addFilter(RedactingFilter())
+    handler.addFilter(lambda record: record.msg != _NOISE)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)

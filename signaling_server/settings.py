@@ -1,0 +1,214 @@
+"""Everything an operator may set: by flag, environment (``SLEAP_RTC_SERVER_…``) or ``sleap-rtc-server.toml``."""
+
+import json
+import os
+import secrets
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from sleap_rtc.errors import ConfigError, StorageError
+from sleap_rtc.protocol.sdp import IceServer
+
+ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
+FILE_NAME = "sleap-rtc-server.toml"
+MIN_PEPPER = 32
+
+
+class Limits(BaseModel):
+    """Bounds on what one stranger can cost. Times are seconds, sizes bytes.
+
+    Attributes:
+        message: largest WebSocket message.
+        queue: outgoing bytes waiting for one peer before it counts as a slow consumer.
+        rate: messages a second a socket may send in the long run; faster ones are read later, not lost.
+        burst: messages it may send at once before that.
+        register_within: how long a worker may stay connected without having proven its key.
+        close_within: how long a closing socket may take to accept what is still queued for it.
+        links: links a connection may have in the making or remembered.
+        clients_per_user: sockets at once of one client identity.
+        sockets_per_address: sockets at once from one address; a campus may be one address.
+        body: largest REST body.
+        body_within: how long a REST body may take to arrive.
+        addresses: addresses remembered by the rate limit for anonymous rooms.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    message: int = Field(default=64 * 1024, gt=0, le=1024 * 1024)
+    queue: int = Field(default=256 * 1024, gt=0)
+    rate: float = Field(default=20.0, gt=0)
+    burst: int = Field(default=100, gt=0)
+    register_within: float = Field(default=10.0, gt=0)
+    close_within: float = Field(default=5.0, gt=0)
+    links: int = Field(default=256, gt=0)
+    clients_per_user: int = Field(default=8, gt=0)
+    sockets_per_address: int = Field(default=50, gt=0)
+    body: int = Field(default=64 * 1024, gt=0)
+    body_within: float = Field(default=10.0, gt=0)
+    addresses: int = Field(default=10_000, gt=0)
+
+
+class Settings(BaseModel):
+    """The service's settings.
+
+    Attributes:
+        host: the address to listen on.
+        port: the port to listen on; 0 takes a free one.
+        database_url: SQLAlchemy's URL; SQLite files by ``sqlite+aiosqlite:///path``.
+        pepper: the key tokens are hashed under; without it a file beside the SQLite database is made.
+        anonymous_rooms: whether ``sleap-rtc worker`` without an account may open a room.
+        anonymous_rooms_per_hour: such rooms one address may open within an hour.
+        session_string_hours: how long an unused session string lives.
+        idle_room_days: how long a redeemed anonymous room lives after its worker was last seen.
+        recheck_seconds: how often the credentials of connected peers are looked at again.
+        ice_servers: STUN and TURN servers handed to peers.
+        trusted_proxies: addresses whose X-Forwarded-For is believed.
+        limits: bounds on what one stranger can cost.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    port: int = Field(default=8000, ge=0, le=65535)
+    database_url: str = "sqlite+aiosqlite:///sleap-rtc.db"
+    pepper: SecretStr | None = None
+    anonymous_rooms: bool = True
+    anonymous_rooms_per_hour: int = Field(default=60, ge=1)
+    session_string_hours: float = Field(default=2.0, gt=0)
+    idle_room_days: float = Field(default=30.0, gt=0)
+    recheck_seconds: float = Field(default=60.0, gt=0)
+    ice_servers: list[IceServer] = Field(default_factory=list, max_length=16)
+    trusted_proxies: list[str] = Field(default_factory=list)
+    limits: Limits = Limits()
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError as error:
+            raise ValueError("not a database URL") from error
+        if driver not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
+            raise ValueError("the database must be sqlite+aiosqlite:///… or postgresql+asyncpg://…")
+        return url
+
+    @field_validator("pepper")
+    @classmethod
+    def _pepper(cls, pepper: SecretStr | None) -> SecretStr | None:
+        if pepper is not None and len(pepper.get_secret_value()) < MIN_PEPPER:
+            raise ValueError(f"the pepper must have at least {MIN_PEPPER} characters")
+        return pepper
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite database's file; None for another database or one in memory."""
+        url = make_url(self.database_url)
+        if not url.drivername.startswith("sqlite") or not url.database or url.database == ":memory:":
+            return None
+        return Path(url.database)
+
+
+def load_settings(
+    environ: Mapping[str, str], file: Path | None = None, *, default_database_url: str | None = None, **flags: Any
+) -> Settings:
+    """Read the settings: flags over environment over the file over defaults.
+
+    Args:
+        environ: the environment, normally `os.environ`.
+        file: the settings file; None takes `FILE_NAME` in the current folder if it is there.
+        default_database_url: the database where nobody names one.
+        flags: settings given on the command line; None stands for "not given".
+
+    Raises:
+        ConfigError: if a value is refused or unknown; the sentence names it and where it came from.
+    """
+    path = file if file is not None else Path(FILE_NAME)
+    values: dict[str, Any] = {} if default_database_url is None else {"database_url": default_database_url}
+    if file is not None or path.exists():
+        values |= _read_file(path)
+    for name, text in environ.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            _set(values, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), _value(text))
+    values |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        variable = ENVIRONMENT_PREFIX + where.upper().replace(".", "__")
+        raise ConfigError(
+            f"The service's setting '{where}' is refused: {problem['msg']}. "
+            f"It comes from {path}, from {variable} or from a flag; correct it there."
+        ) from error
+
+
+def load_pepper(settings: Settings) -> bytes:
+    """The key tokens are hashed under: from the settings, else from a 0600 file beside the database, made if absent.
+
+    Raises:
+        ConfigError: if there is neither, or others may read the file.
+        StorageError: if the file cannot be made or read.
+    """
+    if settings.pepper is not None:
+        return settings.pepper.get_secret_value().encode()
+    if make_url(settings.database_url).database in (None, "", ":memory:"):
+        return secrets.token_bytes(MIN_PEPPER)
+    if settings.database_file is None:
+        raise ConfigError(
+            f"The service needs a pepper for this database: set {ENVIRONMENT_PREFIX}PEPPER to at least "
+            f"{MIN_PEPPER} random characters, and keep it: without it no token works any more."
+        )
+    path = settings.database_file.with_suffix(".pepper")
+    try:
+        return _read_or_make(path)
+    except OSError as error:
+        raise StorageError(
+            f"The service's pepper file {path} cannot be used: {error.strerror}. Make its folder writable."
+        ) from error
+
+
+def _read_or_make(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ConfigError(f"Others may read {path}, which must stay secret. Run: chmod 600 {path}") from None
+        pepper = path.read_bytes().strip()
+        if len(pepper) < MIN_PEPPER:
+            raise ConfigError(f"{path} is damaged. Restore it from a backup: no token works without it.") from None
+        return pepper
+    with os.fdopen(descriptor, "wb") as file:
+        pepper = secrets.token_hex(MIN_PEPPER).encode()
+        file.write(pepper)
+    return pepper
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The settings file {path} is not valid TOML: {error}.") from error
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.get(key)
+        values[key] = values = dict(inner) if isinstance(inner, dict) else {}
+    values[keys[-1]] = value
+
+
+def _value(text: str) -> Any:
+    # lists and tables come as JSON; everything else is text that pydantic turns into the field's type
+    if text[:1] not in ("[", "{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

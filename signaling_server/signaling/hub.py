@@ -1,0 +1,189 @@
+"""Who is connected, and how a message gets from one connection to another.
+
+`Hub` is all the rest of the service knows; `MemoryHub` serves one process. A hub over Redis keeps presences there and
+publishes deliveries; members stay local to their process either way, because they hold a socket.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from signaling_server.signaling.outbox import Outbox
+from sleap_rtc.errors import BusyError
+from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.signaling import CLOSE_REPLACED, SIGNALING, Principal, WorkerInfo, WorkerPresence
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Route:
+    """Where the other side of a link is, seen from one of its two connections.
+
+    Attributes:
+        other: the other connection's presence id.
+        standing: whether the offer was answered; from then on nobody here may end the link.
+        candidates: how many this side has sent.
+    """
+
+    other: str
+    standing: bool = False
+    candidates: int = 0
+
+
+@dataclass(eq=False)
+class Member:
+    """One connected peer; everything known about it is bound to this object, never looked up by a label.
+
+    Attributes:
+        presence: the id of this connection.
+        principal: who it is, from its credential.
+        token_id: the credential's row, to end the connection when that ends.
+        address: where it came from.
+        nonce: what a worker has to sign.
+        outbox: what waits to be sent to it.
+        routes: its links, by link id; at the bound the oldest are forgotten.
+        worker: what is known about it once its key is proven.
+    """
+
+    presence: str
+    principal: Principal
+    token_id: str
+    address: str
+    nonce: bytes
+    outbox: Outbox
+    routes: dict[str, Route] = field(default_factory=dict)
+    worker: WorkerPresence | None = None
+
+    def send(self, message: Message) -> None:
+        """Queue a message for this peer."""
+        self.outbox.put(SIGNALING.encode(message))
+
+
+Receiver = Callable[[Member, Message, str], None]
+"""Takes (member, message, presence of the sender) where the member's socket is."""
+
+
+class Hub(Protocol):
+    """The members of all rooms."""
+
+    async def join(self, member: Member) -> None:
+        """Add a connection; raises `BusyError` if its user or address has too many."""
+
+    async def leave(self, member: Member) -> None:
+        """Remove a connection, and with it its presence as a worker."""
+
+    async def claim(self, member: Member, presence: WorkerPresence) -> None:
+        """Make a proven worker present; an older connection of the same worker is ended."""
+
+    async def update(self, member: Member, info: WorkerInfo) -> None:
+        """Replace what a present worker says about itself."""
+
+    async def workers(self, room: str) -> list[WorkerPresence]:
+        """The workers present in a room, ordered by id."""
+
+    async def locate(self, room: str, worker_id: str) -> str | None:
+        """The presence id of a worker of this very room."""
+
+    async def deliver(self, to: str, message: Message, sender: str) -> bool:
+        """Hand a message to the connection `to`; False if it is not there."""
+
+    async def holders(self) -> Mapping[str, str]:
+        """The token ids of everybody connected, each with its room."""
+
+    async def end(self, reasons: Mapping[str, str], code: int) -> None:
+        """End every connection made with one of these token ids, each with its reason."""
+
+
+class MemoryHub:
+    """The hub of a service that is one process.
+
+    Args:
+        receiver: what to do with a message delivered to a member.
+        clients_per_user: connections at once of one client identity.
+        sockets_per_address: connections at once from one address.
+    """
+
+    def __init__(self, receiver: Receiver, *, clients_per_user: int, sockets_per_address: int) -> None:
+        self._receiver = receiver
+        self._clients_per_user = clients_per_user
+        self._sockets_per_address = sockets_per_address
+        self._members: dict[str, Member] = {}
+        self._workers: dict[str, dict[str, Member]] = {}
+        self._by_user: Counter[str] = Counter()
+        self._by_address: Counter[str] = Counter()
+
+    async def join(self, member: Member) -> None:
+        """See `Hub.join`."""
+        principal = member.principal
+        if self._by_address[member.address] >= self._sockets_per_address:
+            raise BusyError("Too many connections are open from this address. Close some, or try again later.")
+        # a worker token may serve any number of machines
+        if principal.role == "client" and self._by_user[principal.user] >= self._clients_per_user:
+            raise BusyError("Too many connections are open with this credential. Close some, or try again later.")
+        self._members[member.presence] = member
+        self._by_user[principal.user] += 1
+        self._by_address[member.address] += 1
+
+    async def leave(self, member: Member) -> None:
+        """See `Hub.leave`."""
+        if self._members.pop(member.presence, None) is None:
+            return
+        for counter, key in ((self._by_user, member.principal.user), (self._by_address, member.address)):
+            counter[key] -= 1
+            if not counter[key]:
+                del counter[key]
+        room = member.principal.room
+        present = self._workers.get(room, {})
+        # a newer connection may have taken the place: that one stays
+        if member.worker is not None and present.get(member.worker.worker_id) is member:
+            del present[member.worker.worker_id]
+            if not present:
+                del self._workers[room]
+
+    async def claim(self, member: Member, presence: WorkerPresence) -> None:
+        """See `Hub.claim`."""
+        present = self._workers.setdefault(member.principal.room, {})
+        older = present.get(presence.worker_id)
+        member.worker = presence
+        present[presence.worker_id] = member
+        if older is not None:
+            logger.info("worker %s was taken over by a newer connection", presence.worker_id)
+            older.outbox.end(CLOSE_REPLACED, "a newer connection of this worker took over")
+
+    async def update(self, member: Member, info: WorkerInfo) -> None:
+        """See `Hub.update`."""
+        if member.worker is not None:
+            member.worker = member.worker.model_copy(update={"info": info})
+
+    async def workers(self, room: str) -> list[WorkerPresence]:
+        """See `Hub.workers`."""
+        members = [member for member in self._workers.get(room, {}).values() if not member.outbox.ended.is_set()]
+        found = [member.worker for member in members if member.worker is not None]
+        return sorted(found, key=lambda presence: presence.worker_id)
+
+    async def locate(self, room: str, worker_id: str) -> str | None:
+        """See `Hub.locate`."""
+        member = self._workers.get(room, {}).get(worker_id)
+        return None if member is None else member.presence
+
+    async def deliver(self, to: str, message: Message, sender: str) -> bool:
+        """See `Hub.deliver`."""
+        member = self._members.get(to)
+        if member is None or member.outbox.ended.is_set():
+            return False
+        self._receiver(member, message, sender)
+        return True
+
+    async def holders(self) -> Mapping[str, str]:
+        """See `Hub.holders`."""
+        return {member.token_id: member.principal.room for member in self._members.values()}
+
+    async def end(self, reasons: Mapping[str, str], code: int) -> None:
+        """See `Hub.end`."""
+        for member in list(self._members.values()):
+            reason = reasons.get(member.token_id)
+            if reason is not None:
+                member.outbox.end(code, reason)

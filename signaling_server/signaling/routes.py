@@ -1,0 +1,101 @@
+"""``/api/v1/ws``: the handshake, where a credential becomes a principal."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, WebSocket
+
+from signaling_server.deps import Service, client_address
+from signaling_server.errors import error_response
+from signaling_server.rooms.service import DAY_MS
+from signaling_server.security import bearer
+from signaling_server.signaling.connection import Connection
+from signaling_server.signaling.hub import Member
+from signaling_server.signaling.outbox import Outbox
+from signaling_server.signaling.routing import Router
+from signaling_server.tokens import service as tokens
+from sleap_rtc.errors import AuthenticationError, ProtocolError, SleapRTCError
+from sleap_rtc.protocol.ids import new_id
+from sleap_rtc.protocol.signaling import SUBPROTOCOL, Principal, Role, Welcome
+
+router = APIRouter()
+
+_ROLES: dict[str, Role] = {"worker": "worker", "session": "client"}
+
+
+@router.websocket("/ws")
+async def websocket(websocket: WebSocket) -> None:
+    """Where peers meet."""
+    service: Service = websocket.app.state.service
+    peers: Router = websocket.app.state.router
+    try:
+        async with _admitted(websocket, service, peers) as (member, room_name):
+            await websocket.accept(subprotocol=SUBPROTOCOL)
+            member.send(
+                Welcome(
+                    principal=member.principal,
+                    nonce=member.nonce.hex(),
+                    ice_servers=service.settings.ice_servers,
+                    room_name=room_name,
+                )
+            )
+            await Connection(websocket, member, peers, service.settings.limits).run()
+    except _Refused as refused:
+        await websocket.send_denial_response(error_response(refused.error))
+
+
+class _Refused(Exception):  # noqa: N818 - a way out of the handshake, not an error anyone sees
+    def __init__(self, error: SleapRTCError) -> None:
+        super().__init__(error.sentence)
+        self.error = error
+
+
+@asynccontextmanager
+async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> AsyncIterator[tuple[Member, str]]:
+    try:
+        _check_handshake(websocket)
+        member, room_name = await _recognise(websocket, service)
+        await service.hub.join(member)
+    except SleapRTCError as error:
+        raise _Refused(error) from error
+    try:
+        yield member, room_name
+    finally:
+        await peers.leave(member)
+
+
+def _check_handshake(websocket: WebSocket) -> None:
+    if SUBPROTOCOL not in websocket.scope["subprotocols"]:
+        raise ProtocolError(
+            f"This service speaks {SUBPROTOCOL} and you do not. Upgrade the older of the two: pip install -U sleap-rtc"
+        )
+    origin = websocket.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != websocket.headers.get("host"):
+        raise AuthenticationError("A page of another site may not connect here.")
+
+
+async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, str]:
+    text = bearer(websocket.headers.get("authorization"))
+    now = service.clock()
+    async with service.database.transaction() as session:
+        credential = await tokens.authenticate(session, service.pepper, text, kinds=("worker", "session"), now=now)
+        await tokens.use(session, credential, now=now, idle_ms=int(service.settings.idle_room_days * DAY_MS))
+    presence = new_id("presence", secrets.token_bytes(15))
+    principal = Principal(
+        user=credential.user,
+        name=credential.name,
+        role=_ROLES[credential.kind],
+        room=credential.room_id,
+        session=presence,
+    )
+    member = Member(
+        presence=presence,
+        principal=principal,
+        token_id=credential.token_id,
+        address=client_address(websocket),
+        nonce=secrets.token_bytes(32),
+        outbox=Outbox(service.settings.limits.queue),
+    )
+    return member, credential.room_name

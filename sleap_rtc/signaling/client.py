@@ -1,0 +1,327 @@
+"""A peer's WebSocket to the service: registers, passes messages, and comes back by itself after a loss.
+
+Links live elsewhere and outlive this: nothing here ever ends one.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from websockets.exceptions import WebSocketException
+
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
+from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.ids import worker_id_from_key
+from sleap_rtc.protocol.sdp import IceServer
+from sleap_rtc.protocol.signaling import (
+    SIGNALING,
+    Principal,
+    Register,
+    Registered,
+    Update,
+    Welcome,
+    WorkerInfo,
+    WorkerList,
+    WorkerPresence,
+    Workers,
+    registration_text,
+)
+from sleap_rtc.signaling.address import service_address
+from sleap_rtc.signaling.backoff import backoff
+from sleap_rtc.signaling.policy import classify
+from sleap_rtc.signaling.socket import Socket, open_socket
+
+logger = logging.getLogger(__name__)
+
+INBOX = 1024
+"""Messages kept for a reader that is busy; beyond it new ones are dropped, and their peers dial again."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How a worker makes itself known.
+
+    Attributes:
+        public_key: its raw Ed25519 key.
+        sign: signs bytes with that key.
+        name: what it is called.
+        info: what it says about itself.
+    """
+
+    public_key: bytes
+    sign: Callable[[bytes], bytes]
+    name: str
+    info: WorkerInfo
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """Whether the service can be heard just now.
+
+    Attributes:
+        connected: true once welcomed (a worker: registered).
+        error: why not, when the connection was lost or could not be made.
+        final: whether it will not be tried again.
+    """
+
+    connected: bool
+    error: SleapRTCError | None = None
+    final: bool = False
+
+
+class SignalingClient:
+    """The connection to a signaling service, used as ``async with SignalingClient(…) as client``.
+
+    Args:
+        server: the service's address.
+        token: the credential.
+        timeouts: waiting times.
+        registration: a worker's; None for a client.
+        patient: whether a first attempt that fails is tried again for ever (a worker) or reported (a client).
+        on_state: called at every change between connected and lost.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        *,
+        timeouts: Timeouts,
+        registration: Registration | None = None,
+        patient: bool = False,
+        on_state: Callable[[ServiceState], None] | None = None,
+    ) -> None:
+        self._address = service_address(server)
+        self._address.check_private()
+        self._token = token
+        self._timeouts = timeouts
+        self._registration = registration
+        self._patient = patient
+        self._on_state = on_state
+        self._tasks = asyncio.TaskGroup()
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue(INBOX)
+        self._pending: dict[int, asyncio.Future[Message]] = {}
+        self._ids = itertools.count(1)
+        self._socket: Socket | None = None
+        self._welcome: Welcome | None = None
+        self._failure: SleapRTCError | None = None
+        self._state = ServiceState(connected=False)
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._runner = self._tasks.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.cancel()
+        # the group only needs to know of a cancellation; it would wrap any other error of the block in a group
+        if isinstance(error, asyncio.CancelledError):
+            await self._tasks.__aexit__(kind, error, trace)
+        else:
+            await self._tasks.__aexit__(None, None, None)
+
+    async def welcome(self) -> Welcome:
+        """Wait until the service can be heard, and return what it said first.
+
+        Raises:
+            SleapRTCError: if that will never be: a refused credential, or a first attempt that failed.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._state.connected or self._failure is not None)
+        if self._failure is not None:
+            raise self._failure
+        assert self._welcome is not None  # noqa: S101 - connected says so
+        return self._welcome
+
+    @property
+    def principal(self) -> Principal:
+        """Who the service says we are (after `welcome`)."""
+        return self._latest().principal
+
+    @property
+    def ice_servers(self) -> list[IceServer]:
+        """The STUN and TURN servers to use (after `welcome`)."""
+        return self._latest().ice_servers
+
+    async def send(self, message: Message) -> None:
+        """Send a message now. Nothing is kept for later: an offer belongs to the connection it was made on.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now.
+            SleapRTCError: if it will not be heard again.
+        """
+        await self._connected_socket().send(SIGNALING.encode(message))
+
+    async def receive(self) -> Message:
+        """The next offer, answer, candidate, reject or gone. Goes on across reconnects.
+
+        Raises:
+            SleapRTCError: once the service will not be heard again and nothing is left to read.
+        """
+        if self._failure is not None and self._inbox.empty():
+            raise self._failure
+        message = await self._inbox.get()
+        if isinstance(message, _Final):
+            self._inbox.put_nowait(message)  # for whoever reads next
+            raise self._failure or ConnectionLost("The connection to the signaling service was closed.")
+        return message
+
+    async def workers(self) -> list[WorkerPresence]:
+        """The workers of our room, ordered by id.
+
+        Raises:
+            ConnectionLost: if the service was lost before it answered.
+            UnreachableError: if it did not answer in time.
+        """
+        await self.welcome()
+        found: list[WorkerPresence] = []
+        while True:
+            after = found[-1].worker_id if found else None
+            answer = await self._ask(Workers(id=next(self._ids), after=after))
+            if not isinstance(answer, WorkerList):
+                raise ProtocolError("The signaling service gave an answer to another question.")
+            found += answer.workers
+            if not answer.more or not answer.workers:
+                return found
+
+    async def update(self, info: WorkerInfo) -> None:
+        """Say something new about this worker, now or at the next connection."""
+        if self._registration is None:
+            raise RuntimeError("a client says nothing about itself")
+        self._registration = replace(self._registration, info=info)
+        if self._state.connected:
+            await self.send(Update(info=info))
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        pauses = self._pauses()
+        welcomed = False
+        while True:
+            began = loop.time()
+            try:
+                await self._one_connection()
+            except (OSError, WebSocketException, SleapRTCError) as error:
+                verdict = classify(error, self._address.url)
+            welcomed = welcomed or self._welcome is not None
+            final = verdict.final or not (welcomed or self._patient)
+            await self._lost(ServiceState(connected=False, error=verdict.error, final=final))
+            if final:
+                return
+            # only a connection that held for a while starts the pauses afresh: one that is made and
+            # dropped again and again must not become a storm
+            if loop.time() - began > self._timeouts.reconnect_most:
+                pauses = self._pauses()
+            await asyncio.sleep(next(pauses))
+
+    async def _one_connection(self) -> None:
+        async with open_socket(self._address, self._token, self._timeouts) as socket:
+            async with asyncio.timeout(self._timeouts.connect):
+                welcome = await socket.receive()
+                if not isinstance(welcome, Welcome):
+                    raise ProtocolError("The signaling service did not say welcome.")
+                if self._registration is not None:
+                    await self._register(socket, welcome, self._registration)
+            self._socket, self._welcome = socket, welcome
+            await self._enter(ServiceState(connected=True))
+            while True:
+                self._take(await socket.receive())
+
+    async def _register(self, socket: Socket, welcome: Welcome, registration: Registration) -> None:
+        worker_id = worker_id_from_key(registration.public_key)
+        text = registration_text(bytes.fromhex(welcome.nonce), welcome.principal.room, worker_id)
+        await socket.send(
+            SIGNALING.encode(
+                Register(
+                    id=next(self._ids),
+                    public_key=registration.public_key.hex(),
+                    signature=registration.sign(text).hex(),
+                    name=registration.name,
+                    info=registration.info,
+                )
+            )
+        )
+        answer = await socket.receive()
+        if answer is not None and answer.error is not None:
+            raise answer.error.as_exception()
+        if not isinstance(answer, Registered) or answer.worker_id != worker_id:
+            raise ProtocolError("The signaling service did not answer the registration.")
+
+    def _take(self, message: Message | None) -> None:
+        if message is None:
+            return
+        pending = self._pending.pop(message.re, None) if message.re is not None else None
+        if pending is not None:
+            if not pending.done():
+                pending.set_result(message)
+            return
+        try:
+            self._inbox.put_nowait(message)
+        except asyncio.QueueFull:
+            logger.warning("a %s message was dropped: nobody reads the %d before it", message.TYPE, INBOX)
+
+    async def _ask(self, message: Message) -> Message:
+        assert message.id is not None  # noqa: S101 - ours
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._pending[message.id] = answer
+        try:
+            async with asyncio.timeout(self._timeouts.request):
+                await self.send(message)
+                received = await answer
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"The signaling service at {self._address.url} did not answer in time. Try again."
+            ) from error
+        finally:
+            self._pending.pop(message.id, None)
+        if received.error is not None:
+            raise received.error.as_exception()
+        return received
+
+    async def _lost(self, state: ServiceState) -> None:
+        self._socket = None
+        for answer in self._pending.values():
+            if not answer.done():
+                answer.set_exception(ConnectionLost("The signaling service was lost before it answered."))
+        self._pending.clear()
+        if state.final:
+            self._failure = state.error
+            if not self._inbox.full():  # a full one has readers that look at _failure once it is empty
+                self._inbox.put_nowait(_Final())
+        await self._enter(state)
+
+    async def _enter(self, state: ServiceState) -> None:
+        before, self._state = self._state, state
+        # repeated failures are one loss: whoever is told says it once
+        news = state.connected != before.connected or state.final or before.error is None
+        if news and self._on_state is not None:
+            self._on_state(state)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _connected_socket(self) -> Socket:
+        if self._failure is not None:
+            raise self._failure
+        if self._socket is None:
+            raise ConnectionLost("The signaling service cannot be heard just now; it is being called again.")
+        return self._socket
+
+    def _latest(self) -> Welcome:
+        if self._welcome is None:
+            raise RuntimeError("welcome() comes first")
+        return self._welcome
+
+    def _pauses(self) -> Iterator[float]:
+        return backoff(self._timeouts.reconnect_first, self._timeouts.reconnect_most, random.random)
+
+
+class _Final(Message):
+    """Wakes a reader when nothing more will come; never sent."""

@@ -1,0 +1,46 @@
+"""A real service on a free port of this machine, for tests anywhere."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from signaling_server.deps import Service
+from signaling_server.server import running
+from signaling_server.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service under test.
+
+    Attributes:
+        url: where it listens.
+        settings: what it was started with.
+        app: the application inside, for a look at its parts.
+    """
+
+    url: str
+    settings: Settings
+    app: FastAPI
+
+    @property
+    def service(self) -> Service:
+        service: Service = self.app.state.service
+        return service
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/api/v1/ws"
+
+
+@asynccontextmanager
+async def running_service(tmp_path: Path, **settings: Any) -> AsyncIterator[RunningService]:
+    """Run a service whose database lies in `tmp_path`; the same folder again is the same service restarted."""
+    given = {"port": 0, "database_url": f"sqlite+aiosqlite:///{tmp_path / 'service.db'}"} | settings
+    made = Settings.model_validate(given)
+    async with running(made) as server:
+        yield RunningService(server.url, made, server.app)

@@ -1,0 +1,65 @@
+"""``sleap-rtc server`` as a program, and what it writes to its log."""
+
+import asyncio
+import io
+import logging
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from signaling_server.security import RedactingFilter
+from signaling_server.server import running
+from signaling_server.settings import Settings
+from sleap_rtc.errors import ConflictError
+from sleap_rtc.protocol.session_string import SessionString
+from sleap_rtc.protocol.tokens import make_token
+from sleap_rtc.signaling.api import ServiceAPI
+
+PROGRAM = "from sleap_rtc.cli.server import server; server()"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to stop it gracefully")
+def test_it_says_where_it_listens_and_stops_when_asked(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, "--port", "0", "--database", str(tmp_path / "x" / "service.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        url = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert url is not None
+        room = asyncio.run(ServiceAPI(url.group()).create_anonymous_room())
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert room.session_token not in out + err
+    assert (tmp_path / "x" / "service.pepper").exists()
+
+
+async def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(port=taken.getsockname()[1], database_url=f"sqlite+aiosqlite:///{tmp_path / 'x.db'}")
+        with pytest.raises(ConflictError, match="--port"):
+            async with running(settings):
+                pass
+
+
+def test_logs_hold_no_secret() -> None:
+    token = make_token("worker", bytes(32))
+    line = SessionString("r_aaaaaaaa", token, "w_aaaaaaaa").encode()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(RedactingFilter())
+    logger = logging.getLogger("test_logs_hold_no_secret")
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        raise ValueError(f"bad {token}")
+    except ValueError:
+        logger.exception("got %s and %s", token, line)
+    assert token[4:] not in stream.getvalue()
+    assert line not in stream.getvalue()
+    assert "bad slp_…" in stream.getvalue()
