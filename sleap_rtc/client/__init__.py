@@ -1,0 +1,1 @@
+"""The client's role, and with it the public Python API."""

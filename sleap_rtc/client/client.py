@@ -1,0 +1,186 @@
+"""The client: joins a room through the service and reaches its workers."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sleap_rtc.client.link import OnState, WorkerLink
+from sleap_rtc.client.pending import PendingJobs
+from sleap_rtc.client.remote import RemoteWorker
+from sleap_rtc.config.known_workers import KnownWorkers
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import AuthenticationError, SleapRTCError, UnreachableError
+from sleap_rtc.protocol.session_string import SessionString
+from sleap_rtc.protocol.signaling import WorkerPresence
+from sleap_rtc.session.link import LinkSettings
+from sleap_rtc.session.switchboard import Switchboard
+from sleap_rtc.signaling.client import ServiceState, SignalingClient
+from sleap_rtc.transport.channel import Peer
+from sleap_rtc.transport.engines import Engine, new_peer
+
+ABILITIES = ("train",)
+
+
+class Client:
+    """A connection to a room; made by `join`.
+
+    Args:
+        signaling: the connection to the service.
+        board: sorts what it delivers.
+        tasks: owns what runs as long as the client.
+        engine: which WebRTC engine to use.
+        timeouts: how long to wait for what.
+    """
+
+    def __init__(
+        self,
+        signaling: SignalingClient,
+        board: Switchboard,
+        tasks: asyncio.TaskGroup,
+        *,
+        engine: Engine,
+        timeouts: Timeouts,
+    ) -> None:
+        self._signaling = signaling
+        self._board = board
+        self._tasks = tasks
+        self._engine = engine
+        self._timeouts = timeouts
+
+    @classmethod
+    @asynccontextmanager
+    async def join(
+        cls,
+        server: str,
+        token: str,
+        *,
+        engine: Engine = "auto",
+        timeouts: Timeouts | None = None,
+        on_service: Callable[[ServiceState], None] | None = None,
+    ) -> AsyncIterator["Client"]:
+        """Join the room that `token` belongs to.
+
+        Args:
+            server: the service's address.
+            token: the credential, for example of a session string.
+            engine: which WebRTC engine to use.
+            timeouts: how long to wait for what.
+            on_service: told when the service is lost and found again; links stay up meanwhile.
+
+        Raises:
+            AuthenticationError: if the service refuses the token.
+            UnreachableError: if it cannot be reached.
+        """
+        timeouts = timeouts or Timeouts()
+        failure: BaseException | None = None
+        async with (
+            SignalingClient(server, token, timeouts=timeouts, on_state=on_service) as signaling,
+            asyncio.TaskGroup() as tasks,
+        ):
+            running = []
+            try:
+                await signaling.welcome()
+                board = Switchboard(signaling)
+                running.append(tasks.create_task(_read(board)))
+                yield cls(signaling, board, tasks, engine=engine, timeouts=timeouts)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the groups
+                failure = error
+            for task in running:
+                task.cancel()
+        if failure:
+            raise failure
+
+    async def workers(self) -> list[WorkerPresence]:
+        """The workers of the room that are online."""
+        return await self._signaling.workers()
+
+    @asynccontextmanager
+    async def dial(
+        self, worker_id: str, *, on_state: OnState = lambda state, reason: None
+    ) -> AsyncIterator[RemoteWorker]:
+        """Open a link to a worker, kept up as long as the body runs.
+
+        Args:
+            worker_id: whom to dial.
+            on_state: told when the link is made, lost and restored.
+
+        Raises:
+            UnreachableError: if the worker is not online or no connection comes about.
+            AuthenticationError: if it does not prove itself.
+        """
+        worker = RemoteWorker(PendingJobs())
+        settings = LinkSettings(
+            new_peer=self._new_peer, timeouts=self._timeouts, handlers=worker.handlers, abilities=ABILITIES
+        )
+        worker.link = WorkerLink(
+            self._board,
+            lambda: self._signaling.principal,
+            worker_id,
+            settings,
+            known=KnownWorkers(),
+            on_state=on_state,
+        )
+        keeping_up = self._tasks.create_task(worker.link.run())
+        try:
+            await worker.link.session()
+            yield worker
+        finally:
+            keeping_up.cancel()
+            # the link says its bye while it is being cancelled
+            await asyncio.wait({keeping_up})
+
+    def _new_peer(self) -> Peer:
+        return new_peer(self._engine, ice_servers=self._signaling.ice_servers, timeouts=self._timeouts)
+
+
+async def _read(board: Switchboard) -> None:
+    try:
+        await board.run()
+    except SleapRTCError:
+        # the service is gone for good: links go on, and dialling says so when it is tried
+        return
+
+
+@asynccontextmanager
+async def join_session(
+    text: str,
+    *,
+    default_server: str,
+    engine: Engine = "auto",
+    timeouts: Timeouts | None = None,
+    on_service: Callable[[ServiceState], None] | None = None,
+    on_state: OnState = lambda state, reason: None,
+) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
+    """Reach the one worker that a session string names.
+
+    Args:
+        text: ``sleap-session:…`` as the worker printed it.
+        default_server: the service to use where the string names none.
+        engine: which WebRTC engine to use.
+        timeouts: how long to wait for what.
+        on_service: see `Client.join`.
+        on_state: see `Client.dial`.
+
+    Raises:
+        UsageError: if the string is malformed.
+        AuthenticationError: if it expired.
+        UnreachableError: if service or worker cannot be reached.
+    """
+    session = SessionString.decode(text)
+    server = session.server or default_server
+    async with Client.join(server, session.token, engine=engine, timeouts=timeouts, on_service=on_service) as client:
+        online = {presence.worker_id: presence for presence in await client.workers()}
+        presence = online.get(session.worker_id)
+        if presence is None:
+            raise UnreachableError(
+                "The worker of this session string is not online. See whether 'sleap-rtc worker' still runs there, "
+                "then try again."
+            )
+        if session.key and hashlib.sha256(bytes.fromhex(presence.public_key)).hexdigest() != session.key:
+            raise AuthenticationError(
+                "The worker that answers to this session string has another key than the one that made it. "
+                "Ask its owner for a new string."
+            )
+        async with client.dial(session.worker_id, on_state=on_state) as worker:
+            yield worker, presence

@@ -1,0 +1,140 @@
+"""The client's one relation to a worker: dialled again whenever it drops, until it is given up."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import TypeVar
+
+from sleap_rtc.config.known_workers import KnownWorkers
+from sleap_rtc.errors import AuthenticationError, ConnectionLost, SleapRTCError, UnreachableError
+from sleap_rtc.protocol.proof import Proven
+from sleap_rtc.protocol.signaling import Principal
+from sleap_rtc.session.link import LinkSettings, dial
+from sleap_rtc.session.session import Session
+from sleap_rtc.session.switchboard import Switchboard
+from sleap_rtc.signaling.backoff import backoff
+
+T = TypeVar("T")
+
+
+class LinkState(Enum):
+    """What a user is told about a link."""
+
+    CONNECTED = auto()
+    LOST = auto()
+    RESTORED = auto()
+
+
+OnState = Callable[[LinkState, str], None]
+"""Told every change, with the reason where there is one."""
+
+
+class WorkerLink:
+    """A link that outlives its connections.
+
+    Args:
+        board: the signaling connection.
+        principal: who the service says we are, asked for at each dial since it may change.
+        worker_id: whom to dial.
+        settings: what our links have in common.
+        known: keys of workers met before.
+        on_state: told when the link is made, lost and restored.
+    """
+
+    def __init__(
+        self,
+        board: Switchboard,
+        principal: Callable[[], Principal],
+        worker_id: str,
+        settings: LinkSettings,
+        *,
+        known: KnownWorkers,
+        on_state: OnState = lambda state, reason: None,
+    ) -> None:
+        self.worker_id = worker_id
+        self._board = board
+        self._principal = principal
+        self._settings = settings
+        self._known = known
+        self._on_state = on_state
+        self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled, or until it cannot be; whoever waits for it then gets the reason."""
+        try:
+            await self._dial_for_ever()
+        except SleapRTCError as error:
+            self._session.set_exception(error)
+            self._session.exception()  # nobody may be waiting, and that is no reason for asyncio to complain
+
+    async def session(self) -> Session:
+        """Return the live session, waiting for one while the link is being made.
+
+        Raises:
+            SleapRTCError: if there will be none.
+        """
+        return await asyncio.shield(self._session)
+
+    async def call(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run `work` on the link; if the link drops meanwhile, run it again on the next one.
+
+        Args:
+            work: something that may safely be done twice.
+
+        Raises:
+            SleapRTCError: what `work` raises while its link lives, or why there is no link any more.
+        """
+        while True:
+            session = await self.session()
+            try:
+                return await work(session)
+            except ConnectionLost:
+                if session.close_reason is None:
+                    raise
+                self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        if self._session.done() and not self._session.exception() and self._session.result() is session:
+            self._session = asyncio.get_running_loop().create_future()
+
+    async def _dial_for_ever(self) -> None:
+        reason = await self._serve_once(LinkState.CONNECTED)
+        loop = asyncio.get_running_loop()
+        while True:
+            lost_at = loop.time()
+            self._on_state(LinkState.LOST, reason.sentence)
+            for pause in backoff(
+                self._settings.timeouts.reconnect_first, self._settings.timeouts.reconnect_most, random.random
+            ):
+                try:
+                    reason = await self._serve_once(LinkState.RESTORED)
+                    break
+                except AuthenticationError:
+                    raise
+                except UnreachableError as error:
+                    if loop.time() + pause - lost_at > self._settings.timeouts.give_up:
+                        raise UnreachableError(
+                            f"The worker {self.worker_id} could not be reached again for "
+                            f"{self._settings.timeouts.give_up:g} s ({error.sentence})"
+                        ) from error
+                await asyncio.sleep(pause)
+
+    async def _serve_once(self, state: LinkState) -> SleapRTCError:
+        async with dial(
+            self._board,
+            self._principal(),
+            self.worker_id,
+            self._settings,
+            pinned_key=self._known.key_of(self.worker_id),
+            on_proven=self._remember,
+        ) as session:
+            self._on_state(state, "")
+            self._session.set_result(session)
+            try:
+                return await session.wait_closed()
+            finally:
+                self._forget(session)
+
+    def _remember(self, proven: Proven) -> None:
+        self._known.remember(self.worker_id, proven.worker_pub)

@@ -1,0 +1,73 @@
+"""The package a user names: a folder or a zip, whatever its name, looked at before anything is sent."""
+
+import asyncio
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sleap_rtc.errors import PackageError
+from sleap_rtc.protocol.files import Manifest
+from sleap_rtc.transfer.source import Source, ZipSource, folder_source, make_manifest
+
+
+@dataclass(frozen=True)
+class Package:
+    """What will be trained.
+
+    Attributes:
+        name: the folder's or file's name.
+        source: its files.
+        manifest: what they hold.
+    """
+
+    name: str
+    source: Source
+    manifest: Manifest
+
+
+async def open_package(path: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:
+    """Open and hash a training package.
+
+    Args:
+        path: a folder, or a zip as SLEAP exports it.
+        on_bytes: told the bytes hashed so far and those there are.
+
+    Raises:
+        PackageError: if it is missing, empty, neither folder nor zip, hostile, or without labels or config.
+    """
+    name = await asyncio.to_thread(lambda: path.resolve().name)
+    source = await asyncio.to_thread(_source, path)
+    files = await asyncio.to_thread(source.files)
+    _check_contents(path, [name for name, _ in files])
+    total = sum(size for _, size in files)
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        on_bytes(done, total)
+
+    return Package(name, source, await make_manifest(source, count))
+
+
+def _source(path: Path) -> Source:
+    if path.is_dir():
+        return folder_source(path)
+    if not path.exists():
+        raise PackageError(f"There is no {path}. Give the zip that SLEAP exported, or its unpacked folder.")
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise PackageError(
+            f"{path} is neither a folder nor a zip. In SLEAP, use 'Export training job package', and give that file."
+        )
+    return ZipSource(path)
+
+
+def _check_contents(path: Path, names: list[str]) -> None:
+    if not names:
+        raise PackageError(f"{path} is empty. Export the training package again.")
+    lowered = [name.lower() for name in names]
+    if not any(name.endswith(".slp") for name in lowered):
+        raise PackageError(f"{path} holds no labels (*.slp). Export the training package again, with its labels.")
+    if not any(name.endswith((".yaml", ".yml", ".json")) for name in lowered):
+        raise PackageError(f"{path} holds no training config (*.yaml). Add one for each model to be trained.")

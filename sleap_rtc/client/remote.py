@@ -1,0 +1,252 @@
+"""A worker and a job as a client sees them."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from sleap_rtc.client.link import WorkerLink
+from sleap_rtc.client.package import Package
+from sleap_rtc.client.pending import PendingJobs
+from sleap_rtc.client.results import fetch_results
+from sleap_rtc.errors import NotFoundError, ProtocolError
+from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.files import ManifestRef
+from sleap_rtc.protocol.ids import new_id
+from sleap_rtc.protocol.jobs import (
+    Event,
+    JobAccepted,
+    JobCommand,
+    JobEvents,
+    JobLog,
+    JobOptions,
+    JobShow,
+    JobState,
+    JobSubmit,
+    JobSummary,
+    JobWatch,
+    StateChanged,
+)
+from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.text import printable
+from sleap_rtc.session.session import Handlers, Session
+from sleap_rtc.transfer.provider import Offering, Provider
+
+
+class _Watch:
+    """What has been seen of a job, so that a new link goes on where the last one stopped."""
+
+    def __init__(self, since: int, on_event: Callable[[Event], None], on_log: Callable[[str], None] | None) -> None:
+        self.last_seq = since
+        self.log_offset = 0 if on_log else None
+        self.ended: asyncio.Future[JobState] = asyncio.get_running_loop().create_future()
+        self._on_event = on_event
+        self._on_log = on_log
+        self._state: JobState | None = None
+        self._log_whole = on_log is None
+
+    def take_events(self, events: tuple[Event, ...]) -> None:
+        """Take the next events; those seen before the link dropped are skipped, a gap is a broken promise."""
+        for event in events:
+            if event.seq <= self.last_seq:
+                continue
+            if event.seq != self.last_seq + 1:
+                raise ProtocolError("The worker left out an event of the job.")
+            self.last_seq = event.seq
+            self._on_event(event)
+            if isinstance(event.body, StateChanged) and event.body.state.ended:
+                self._state = event.body.state
+        self._finish()
+
+    def take_log(self, part: JobLog) -> None:
+        """Take the next part of the log."""
+        if self._on_log and self.log_offset is not None and part.offset > self.log_offset:
+            self.log_offset = part.offset
+            self._on_log(printable(part.text, limit=len(part.text)))
+        self._log_whole = self._log_whole or part.last
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._state and self._log_whole and not self.ended.done():
+            self.ended.set_result(self._state)
+
+
+class RemoteWorker:
+    """A worker, over a link that is kept up.
+
+    Args:
+        pending: the journal of submitted jobs.
+    """
+
+    link: WorkerLink
+
+    def __init__(self, pending: PendingJobs) -> None:
+        self._pending = pending
+        self._offerings: dict[str, Offering] = {}
+        self._watches: dict[str, _Watch] = {}
+
+    @property
+    def handlers(self) -> Handlers:
+        """What answers the worker's requests."""
+        return {**Provider(self._offering).handlers, JobEvents: self._take_events, JobLog: self._take_log}
+
+    def watch_over(self, job: str, watch: _Watch | None) -> None:
+        """Send what arrives about `job` to `watch`, or nowhere."""
+        if watch:
+            self._watches[job] = watch
+        else:
+            self._watches.pop(job, None)
+
+    async def submit(
+        self,
+        package: Package,
+        *,
+        options: JobOptions | None = None,
+        new: bool = False,
+        on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,
+    ) -> "RemoteJob":
+        """Submit a package, or find the job that the same package made before.
+
+        Args:
+            package: what to train.
+            options: what else to say about it.
+            new: make a new job even if one is under way.
+            on_bytes: told the bytes sent, those there are, and those the worker had already.
+
+        Raises:
+            SleapRTCError: why the worker refuses it.
+        """
+        options = options or JobOptions()
+        key = self._pending.key(self.link.worker_id, package.manifest.digest, options)
+        known = None if new else self._pending.find(key)
+        if known and (job := await self._attach(known)):
+            return job
+        job_id = known or new_id("job", secrets.token_bytes(15))
+        self._pending.write(key, job_id, package.name)
+        message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
+        return await self._send(message, package, on_bytes)
+
+    async def _attach(self, job: str) -> "RemoteJob | None":
+        try:
+            reply = await self.link.call(lambda session: session.request(JobShow(job=job), JobAccepted))
+        except NotFoundError:
+            return None  # submitted, but never accepted
+        return None if reply.job.state is JobState.RECEIVED else RemoteJob(self, reply.job, self._pending)
+
+    async def _send(
+        self, message: JobSubmit, package: Package, on_bytes: Callable[[int, int, int], None]
+    ) -> "RemoteJob":
+        total = package.manifest.total_size
+
+        async def submit(session: Session) -> JobAccepted:
+            # counted anew on every link: what an earlier one brought over is what the worker has already
+            sent = already = 0
+
+            def count_sent(size: int) -> None:
+                nonlocal sent
+                sent += size
+                on_bytes(sent, total, already)
+
+            def count_skipped(size: int) -> None:
+                nonlocal already
+                already += size
+                on_bytes(sent, total, already)
+
+            self._offerings[message.job] = Offering(package.manifest, package.source, count_sent, count_skipped)
+            return await session.request(message, JobAccepted, timeout=float("inf"))
+
+        try:
+            reply = await self.link.call(submit)
+        finally:
+            self._offerings.pop(message.job, None)
+        return RemoteJob(self, reply.job, self._pending)
+
+    async def _offering(self, transfer: str) -> Offering:
+        offering = self._offerings.get(transfer)
+        if offering is None:
+            raise NotFoundError("Nothing is on offer under that name.")
+        return offering
+
+    async def _take_events(self, _: Session, message: JobEvents) -> Message:
+        if watch := self._watches.get(message.job):
+            watch.take_events(message.events)
+            return Done()
+        raise NotFoundError("Nobody watches that job here.")
+
+    async def _take_log(self, _: Session, message: JobLog) -> Message:
+        if watch := self._watches.get(message.job):
+            watch.take_log(message)
+            return Done()
+        raise NotFoundError("Nobody watches that job here.")
+
+
+class RemoteJob:
+    """A job on a worker.
+
+    Attributes:
+        summary: how it stood when it was last asked about.
+    """
+
+    def __init__(self, worker: RemoteWorker, summary: JobSummary, pending: PendingJobs) -> None:
+        self.summary = summary
+        self._worker = worker
+        self._pending = pending
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.summary.job
+
+    async def watch(
+        self,
+        on_event: Callable[[Event], None],
+        *,
+        since: int = 0,
+        on_log: Callable[[str], None] | None = None,
+    ) -> JobState:
+        """Follow the job to its end; a dropped link leaves no gap.
+
+        Args:
+            on_event: told every event, in order, once.
+            since: the number of the last event already seen.
+            on_log: told the training log; it is not sent otherwise.
+
+        Returns:
+            The state it ended in.
+
+        Raises:
+            UnreachableError: if the worker is gone for longer than it is waited for.
+        """
+        watch = _Watch(since, on_event, on_log)
+        self._worker.watch_over(self.id, watch)
+
+        async def follow(session: Session) -> JobState:
+            ask = JobWatch(job=self.id, since=watch.last_seq, log_offset=watch.log_offset)
+            await session.request(ask, Done)
+            return await session.until(watch.ended)
+
+        try:
+            return await self._worker.link.call(follow)
+        finally:
+            self._worker.watch_over(self.id, None)
+
+    async def stop(self) -> None:
+        """Stop after the current step; the best model so far is kept."""
+        await self._command(JobCommand(job=self.id, command="stop"))
+
+    async def cancel(self) -> None:
+        """Stop and discard."""
+        await self._command(JobCommand(job=self.id, command="cancel"))
+
+    async def _command(self, message: JobCommand) -> None:
+        await self._worker.link.call(lambda session: session.request(message, Done))
+
+    async def fetch(self, output: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
+        """Bring the run folders home; see `fetch_results`."""
+        folders = await fetch_results(self._worker.link, self.id, output, on_bytes)
+        self.forget()
+        return folders
+
+    def forget(self) -> None:
+        """Take the job out of the journal: the same package typed again is a new job."""
+        self._pending.forget(self.id)

@@ -1,0 +1,181 @@
+"""The worker: present in a room, accepting links, running jobs."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sleap_rtc.config.identity import Identity
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import BusyError, SleapRTCError
+from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.executor import Executor
+from sleap_rtc.jobs.gpus import Gpu, slots_for
+from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.signaling import Offer, WorkerInfo
+from sleap_rtc.session.link import LinkSettings, accept
+from sleap_rtc.session.switchboard import Switchboard
+from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
+from sleap_rtc.transport.channel import Peer
+from sleap_rtc.transport.engines import Engine, new_peer, preload
+from sleap_rtc.worker.capabilities import describe
+from sleap_rtc.worker.service import Desk, JobService
+
+logger = logging.getLogger(__name__)
+
+ABILITIES = ("train",)
+ANNOUNCE_EVERY = 1.0
+"""Seconds between two looks at whether the load has changed."""
+UNPROVEN_AT_ONCE = 4
+"""Links being made at once; a stranger who never proves anything can hold no more than these."""
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker is made of.
+
+    Attributes:
+        server: the service's address.
+        token: the worker token.
+        name: what the worker is called.
+        identity: its key.
+        jobs: the folder of its jobs.
+        gpus: the GPUs it may use.
+        executor: what starts supervisors.
+        engine: which WebRTC engine to use.
+        timeouts: how long to wait for what.
+    """
+
+    server: str
+    token: str
+    name: str
+    identity: Identity
+    jobs: Path
+    gpus: Sequence[Gpu]
+    executor: Executor
+    engine: Engine = "auto"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+class Worker:
+    """A worker's life, from the first registration to the last link.
+
+    Args:
+        settings: what it is made of.
+        on_service: told when the service is reached, lost and reached again.
+        on_client: told the name of each client whose link is proven.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        on_service: Callable[[ServiceState], None] = lambda state: None,
+        on_client: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._settings = settings
+        self._on_service = on_service
+        self._on_client = on_client
+        self._slots = slots_for(settings.gpus)
+        self.board = JobBoard(settings.jobs, slots=self._slots, executor=settings.executor)
+        self._desk = Desk(self.board)
+        self._unproven = 0
+
+    async def run(self) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            AuthenticationError: if the service refuses the token.
+            ConflictError: if a newer worker with the same key took over.
+        """
+        settings = self._settings
+        registration = Registration(
+            settings.identity.public_key, settings.identity.sign, settings.name, self._describe()
+        )
+        async with SignalingClient(
+            settings.server,
+            settings.token,
+            timeouts=settings.timeouts,
+            registration=registration,
+            patient=True,
+            on_state=self._on_service,
+        ) as signaling:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    switchboard = Switchboard(signaling)
+                    tasks.create_task(self.board.run())
+                    tasks.create_task(switchboard.run())
+                    tasks.create_task(self._announce(signaling))
+                    await self._accept_links(tasks, signaling, switchboard)
+            except* SleapRTCError as group:
+                raise group.exceptions[0] from group
+
+    async def _accept_links(
+        self, tasks: asyncio.TaskGroup, signaling: SignalingClient, switchboard: Switchboard
+    ) -> None:
+        while True:
+            offer = await switchboard.offers.get()
+            if self._unproven >= UNPROVEN_AT_ONCE:
+                error = BusyError("The worker is being dialled by too many clients at once; try again in a moment.")
+                await switchboard.reject(offer.link, error)
+            else:
+                self._unproven += 1
+                tasks.create_task(self._serve(signaling, switchboard, offer))
+
+    async def _serve(self, signaling: SignalingClient, switchboard: Switchboard, offer: Offer) -> None:
+        sender = offer.sender
+        proven = False
+        try:
+            if sender is None:
+                return
+            owner = Owner(user=sender.user, name=sender.name, room=sender.room)
+            service = JobService(self._desk, owner)
+            settings = LinkSettings(
+                new_peer=lambda: self._new_peer(signaling),
+                timeouts=self._settings.timeouts,
+                handlers=service.handlers,
+                abilities=ABILITIES,
+            )
+            async with accept(switchboard, offer, self._settings.identity, settings) as session:
+                self._unproven -= 1
+                proven = True
+                self._on_client(sender.name)
+                reason = await session.wait_closed()
+                logger.info("The link of %s ended: %s", sender.name, reason)
+        except SleapRTCError as error:
+            # one client's trouble is not the worker's: it is written down, and the next one served
+            logger.info("A link could not be kept: %s", error)
+        finally:
+            if not proven:
+                self._unproven -= 1
+
+    async def _announce(self, signaling: SignalingClient) -> None:
+        said = self._describe()
+        while True:
+            # coalesced: a burst of short jobs must not flood the service
+            await asyncio.sleep(ANNOUNCE_EVERY)
+            now = self._describe()
+            if now != said:
+                said = now
+                await _tell(signaling, now)
+
+    def _describe(self) -> WorkerInfo:
+        return describe(
+            self._settings.name,
+            self._settings.gpus,
+            slots=len(self._slots),
+            busy=self.board.busy,
+            queued=self.board.queued,
+            engine=preload(self._settings.engine),
+        )
+
+    def _new_peer(self, signaling: SignalingClient) -> Peer:
+        return new_peer(self._settings.engine, ice_servers=signaling.ice_servers, timeouts=self._settings.timeouts)
+
+
+async def _tell(signaling: SignalingClient, info: WorkerInfo) -> None:
+    try:
+        await signaling.update(info)
+    except SleapRTCError as error:
+        logger.info("The service could not be told that the load changed: %s", error)

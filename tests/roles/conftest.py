@@ -1,0 +1,102 @@
+"""A real service, a real worker process, a real link; only the trainer pretends."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sleap_rtc.client.client import join_session
+from sleap_rtc.client.link import LinkState
+from sleap_rtc.client.package import Package, open_package
+from sleap_rtc.client.remote import RemoteWorker
+from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.processes import kill_job
+from sleap_rtc.jobs.yaml_data import write_yaml
+from tests.jobs.conftest import LABELS, training_config
+from tests.roles.worker_process import TIMEOUTS
+from tests.service.running import RunningService, running_service
+
+
+@dataclass
+class Lab:
+    """A service and a worker that can be killed and started again."""
+
+    service: RunningService
+    folder: Path
+    stop_service: Callable[[], Awaitable[None]]
+    process: asyncio.subprocess.Process | None = None
+    session_string: str = ""
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.txt"
+
+    @property
+    def jobs(self) -> Path:
+        return self.folder / "jobs"
+
+    async def start_worker(self, behaviour: str = "good") -> None:
+        """Start the worker and wait until the service knows it."""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.roles.worker_process", self.service.url, str(self.jobs), behaviour,
+            str(self.ledger), stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"SLEAP_RTC_HOME": str(self.folder / "worker-home")},
+        )  # fmt: skip
+        assert self.process.stdout
+        async with asyncio.timeout(60):
+            self.session_string = (await self.process.stdout.readline()).decode().strip()
+        assert self.session_string.startswith("sleap-session:")
+
+    async def kill_worker(self) -> None:
+        """``kill -9``: no goodbye to anybody."""
+        if self.process and self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+            await self.process.wait()
+        if self.process and self.process.stdout:
+            self.process._transport.close()  # type: ignore[attr-defined]
+
+    @asynccontextmanager
+    async def join(
+        self, on_state: Callable[[LinkState, str], None] = lambda state, reason: None
+    ) -> AsyncIterator[RemoteWorker]:
+        async with join_session(
+            self.session_string, default_server="http://127.0.0.1:1", timeouts=TIMEOUTS, on_state=on_state
+        ) as (worker, _):
+            yield worker
+
+    async def package(self, *heads: str, size: int = 0, **trainer: object) -> Package:
+        folder = self.folder / "package"
+        folder.mkdir(exist_ok=True)
+        (folder / "labels.pkg.slp").write_bytes(LABELS + os.urandom(size))
+        for head in heads or ("single_instance",):
+            (folder / f"{head}.yaml").write_text(write_yaml(training_config(head, **trainer)))
+        return await open_package(folder)
+
+    def starts(self) -> list[str]:
+        """The runs that a trainer was started for."""
+        lines = self.ledger.read_text().splitlines() if self.ledger.exists() else []
+        return [line.split()[1] for line in lines if line.startswith("start")]
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(running_service(tmp_path))
+        found = Lab(service, tmp_path, stop_service=stack.aclose)
+        try:
+            yield found
+        finally:
+            await found.kill_worker()
+            for folder in found.jobs.glob("j_*"):
+                record = JobFolder(folder).supervisor()
+                if record is not None:
+                    with suppress(psutil.NoSuchProcess):
+                        psutil.Process(record.pid).kill()
+                kill_job(folder)
