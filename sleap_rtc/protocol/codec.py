@@ -5,6 +5,7 @@ Unknown types and fields are ignored, so that newer peers can say more (DESIGN: 
 """
 
 import json
+import math
 import re
 from typing import Any, ClassVar, NoReturn
 
@@ -53,7 +54,8 @@ class Failure(Message):
     TYPE = "error"
 
 
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# possessive: a message of backslashes and quotes must not make the search try every way to cut it
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
@@ -111,7 +113,13 @@ def parse_json(text: str, *, limit: int = MAX_MESSAGE) -> Any:
         if len(text.encode()) > limit:
             raise ProtocolError(f"A message larger than {limit} bytes arrived.")
         _check_depth(text)
-        body = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates, parse_int=_bounded_int)
+        body = json.loads(
+            text,
+            parse_constant=_no_constant,
+            object_pairs_hook=_no_duplicates,
+            parse_int=_bounded_int,
+            parse_float=_finite,
+        )
         # an escaped lone surrogate survives json.loads, and every later .encode() would fail on it
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -136,6 +144,13 @@ def _bounded_int(digits: str) -> int:
     if len(digits) > 20:
         raise ValueError("an integer of more than 20 digits")
     return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number beyond the range of a double")
+    return number
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

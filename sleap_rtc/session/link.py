@@ -176,10 +176,12 @@ async def _read_box(box: asyncio.Queue[LinkMessage], peer: Peer) -> None:
                 await peer.accept_answer(message.sdp)
             case IceCandidate() if message.candidate:
                 await peer.add_candidate(message.candidate)
+            case Reject() if message.error:
+                raise message.error.as_exception()
             case Reject() | Gone():
-                if message.error:
-                    raise message.error.as_exception()
-                raise UnreachableError("The other side is not connected to the service right now.")
+                sentence = message.error.as_exception().sentence if message.error else "The other side is not there."
+                # whatever the service calls it: for whoever dials, a peer that is not there may be there again
+                raise UnreachableError(sentence)
 
 
 async def _trickle(board: Switchboard, link: str, peer: Peer) -> None:

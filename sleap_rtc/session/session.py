@@ -148,7 +148,8 @@ class Session:
         Raises:
             ConnectionLost: if the link ends first.
         """
-        await asyncio.wait({awaited, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {awaited, self._closed}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if awaited.done():
             return awaited.result()
         raise self._closed.result()

@@ -179,8 +179,9 @@ class BasePeer(Peer):
 
     async def _remote(self, kind: str, sdp: str) -> None:
         checked = check_description(sdp, candidates=self._remote_candidates)
-        await self._take_description(kind, checked)
+        # noted before the engine gets it: the channel may open while the engine is still at it
         self._remote_fingerprint = fingerprint_of(checked)
+        await self._take_description(kind, checked)
         self._remote_set = True
         early, self._early = self._early, []
         for candidate in early:

@@ -1,5 +1,7 @@
 """Frames and credit."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +24,8 @@ def test_a_frame_survives_the_way(stream: int, offset: int, payload: bytes, flag
 
 @given(st.binary(max_size=64))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
-    try:
+    with suppress(ProtocolError):
         Frame.unpack(data)
-    except ProtocolError:
-        pass
 
 
 def test_the_largest_frame_is_a_message_every_engine_takes() -> None:
@@ -66,6 +66,7 @@ def test_a_receiver_grants_more_as_it_consumes() -> None:
 )
 def test_a_sender_that_breaks_the_rules_is_caught(frames: list[Frame]) -> None:
     credit = ReceiveCredit()
+    for frame in frames[:-1]:
+        credit.receive_frame(frame)
     with pytest.raises(ProtocolError):
-        for frame in frames:
-            credit.receive_frame(frame)
+        credit.receive_frame(frames[-1])

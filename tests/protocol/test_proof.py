@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -79,7 +80,7 @@ def test_a_pinned_key_that_is_the_workers_is_accepted() -> None:
         {"secret": b"s" * 32},
     ],
 )
-def test_ends_that_see_different_connections_never_prove_each_other(changed: dict[str, bytes]) -> None:
+def test_ends_that_see_different_connections_never_prove_each_other(changed: dict[str, Any]) -> None:
     at_worker, at_client = exchange(worker(), client(replace(CONTEXT, **changed)))
     assert isinstance(at_worker, Failed)
     assert isinstance(at_client, Failed)
@@ -87,7 +88,7 @@ def test_ends_that_see_different_connections_never_prove_each_other(changed: dic
 
 
 def test_another_epoch_of_the_secret_is_refused() -> None:
-    at_worker, at_client = exchange(worker(), client(replace(CONTEXT, epoch=1)))
+    _, at_client = exchange(worker(), client(replace(CONTEXT, epoch=1)))
     assert isinstance(at_client, Failed)
 
 

@@ -20,7 +20,7 @@ from sleap_rtc.protocol.jobs import JobCommand, JobShow
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.signaling import Answer, Offer, Reject
 from sleap_rtc.protocol.streams import FULL_WINDOW
-from sleap_rtc.session.session import Session
+from sleap_rtc.session.session import Handlers, Session
 from sleap_rtc.session.streams import SendStream
 from sleap_rtc.transport.memory import MemoryPeer
 from tests.session.linked import SHORT, linked, meeting
@@ -148,22 +148,22 @@ async def test_a_reader_that_stops_reading_holds_the_sender_at_its_window() -> N
         session.send_stream(message.stream, send)
         return Done()
 
-    async with meeting(worker_handlers={ManifestGet: send_for_ever, JobShow: ok}) as found:
-        async with linked(found) as (client, _), client.open_stream() as stream:
-            await client.request(ManifestGet(transfer="x", stream=stream.number), Done)
-            assert await stream.read()
-            for _ in range(50):  # control goes on while the stream stands still
-                await client.request(JobShow(job="j_12345678"), Done)
-            assert 0 < sent <= 2 * FULL_WINDOW
+    handlers: Handlers = {ManifestGet: send_for_ever, JobShow: ok}
+    async with meeting(worker_handlers=handlers) as found, linked(found) as (client, _), client.open_stream() as stream:
+        await client.request(ManifestGet(transfer="x", stream=stream.number), Done)
+        assert await stream.read()
+        for _ in range(50):  # control goes on while the stream stands still
+            await client.request(JobShow(job="j_12345678"), Done)
+        assert 0 < sent <= 2 * FULL_WINDOW
 
 
 async def test_a_receiver_that_stops_early_ends_only_its_stream() -> None:
-    async with meeting(worker_handlers={ManifestGet: send_bytes, JobShow: ok}) as found:
-        async with linked(found) as (client, _):
-            async with client.open_stream() as stream:
-                await client.request(ManifestGet(transfer="20", stream=stream.number), Done)
-                assert await stream.read()
-            assert await client.request(JobShow(job="j_12345678"), Done)
+    handlers: Handlers = {ManifestGet: send_bytes, JobShow: ok}
+    async with meeting(worker_handlers=handlers) as found, linked(found) as (client, _):
+        async with client.open_stream() as stream:
+            await client.request(ManifestGet(transfer="20", stream=stream.number), Done)
+            assert await stream.read()
+        assert await client.request(JobShow(job="j_12345678"), Done)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ async def test_a_source_that_changes_while_it_is_read_is_named_and_nothing_lands
     offering = await offering_of(write_tree(tmp_path / "src"))
     (tmp_path / "src" / "configs" / "a.yaml").write_bytes(b"a: 2\n")
     async with meeting(worker_handlers=provider(offering).handlers) as found, linked(found) as (client, _):
-        with pytest.raises(TransferError, match="a.yaml arrived damaged or changed"):
+        with pytest.raises(TransferError, match=r"a\.yaml arrived damaged or changed"):
             await fetch_files(client, "t", offering.manifest, landing_in(tmp_path))
     assert not (tmp_path / "here" / "configs" / "a.yaml").exists()
 
@@ -203,7 +203,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
         pytest.skip("this system has no /dev/full")
     part = landing_in(tmp_path).begin(0, FileEntry(path="a", size=3, sha256="0" * 64))
     part._file.close()
-    part._file = open("/dev/full", "r+b", buffering=0)  # noqa: SIM115
+    part._file = Path("/dev/full").open("r+b", buffering=0)  # type: ignore[assignment] # noqa: SIM115
     with pytest.raises(StorageError, match="is full"):
         part.write(b"abc")
     part.close()
