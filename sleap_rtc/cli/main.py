@@ -1,0 +1,90 @@
+"""The root of the command line: finds commands, turns errors into sentences and exit codes."""
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from sleap_rtc import __version__
+from sleap_rtc.cli.output import fail, note
+from sleap_rtc.config.paths import home, write_private
+from sleap_rtc.errors import SleapRTCError
+
+COMMANDS = {
+    "client": ("sleap_rtc.cli.train:client", "Train on the worker of a session string (short for train)."),
+    "demo": ("sleap_rtc.cli.demo.command:demo", "Try everything on this machine: train a small model, score it."),
+    "server": ("sleap_rtc.cli.server:server", "Run the signaling service that lets peers find each other."),
+    "train": ("sleap_rtc.cli.train:train", "Train a package on a remote GPU and bring the models home."),
+    "worker": ("sleap_rtc.cli.worker:worker", "Offer this machine's GPU for training."),
+}
+"""Where each command lives, and its line in the help: a command is imported only when it is typed."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one at a time, so that ``--help`` costs no more than click itself."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All command names."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - ours
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Try 'sleap-rtc demo' first: it needs one machine and about a minute.",
+)
+@click.version_option(__version__, prog_name="sleap-rtc")
+def cli() -> None:
+    """Train SLEAP models on any GPU you may use, peer to peer over WebRTC."""
+
+
+def run() -> None:
+    """Run the command line and leave with its exit code; a user never sees a traceback."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command.
+
+    Args:
+        arguments: what was typed after ``sleap-rtc``.
+
+    Returns:
+        The exit code: 0, or that of the error class (DESIGN §8).
+    """
+    try:
+        result = cli.main(arguments, prog_name="sleap-rtc", standalone_mode=False)
+    except SleapRTCError as error:
+        return fail(error)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        note("Interrupted.")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last line of defence: the details go to a file
+        return _report_bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _report_bug(error: Exception) -> int:
+    path = home() / "crash.txt"
+    write_private(path, "".join(traceback.format_exception(error)).encode())
+    return fail(
+        f"Something inside sleap-rtc broke ({type(error).__name__}). The details are in {path}; please report them."
+    )

@@ -1,0 +1,131 @@
+"""The only place of this package that prints.
+
+What other people wrote may stand in any text, so everything passes `printable` on its way out. A reader that went
+away (``sleap-rtc jobs list | head -1``) ends the command quietly. This module stays light: rich is imported by the
+functions that need it.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+import click
+
+from sleap_rtc.errors import SleapRTCError
+from sleap_rtc.protocol.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 80
+_LIMIT = 1_000_000
+_CLOSED_PIPE_EXIT = 1
+
+
+def say(text: str = "") -> None:
+    """Print `text` on stdout: what the user asked for."""
+    write_line(text, sys.stdout)
+
+
+def note(text: str) -> None:
+    """Print `text` on stderr: what the user should know beside the answer."""
+    write_line(text, sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print ``warning: text`` on stderr."""
+    _labelled("warning", "yellow", text)
+
+
+def fail(error: SleapRTCError | str) -> int:
+    """Print ``error: sentence`` on stderr and return the exit code that belongs to it."""
+    _labelled("error", "red", error if isinstance(error, str) else error.sentence)
+    return 1 if isinstance(error, str) else error.exit_code
+
+
+def emit_json(obj: Mapping[str, object] | Sequence[object], stream: TextIO | None = None) -> None:
+    """Print `obj` as one line of JSON, in ASCII: what could steer a terminal leaves escaped."""
+    line = json.dumps(obj, separators=(", ", ": "), ensure_ascii=True, allow_nan=False)
+    _write(line, stream or sys.stdout)
+
+
+def write_line(text: str, stream: TextIO) -> None:
+    """Print `text` and a newline on `stream`, without whatever could steer a terminal."""
+    _write(printable(text, limit=_LIMIT), stream)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO | None = None) -> None:
+    """Print `rows` under `columns`; long values are shortened on a terminal only, a pipe gets all of them."""
+    stream = stream or sys.stdout
+    cells = [[printable(cell).replace("\n", " ").replace("\t", " ") for cell in row] for row in (columns, *rows)]
+    room = shutil.get_terminal_size((WIDTH, 24)).columns if stream.isatty() else None
+    for line in format_table(cells, room):
+        write_line(line, stream)
+
+
+def format_table(cells: Sequence[Sequence[str]], room: int | None) -> list[str]:
+    """Lay out `cells` (the first row is the heading) in columns, two spaces apart.
+
+    Args:
+        cells: rows of equal length.
+        room: characters a line may have, the widest column giving way; None for no limit.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    while room is not None and sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > 4:
+        widths[widths.index(max(widths))] -= 1
+
+    def fitted(cell: str, width: int) -> str:
+        return set_cell_size(cell if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "…", width)
+
+    return ["  ".join(fitted(*pair) for pair in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def coloured(stream: TextIO) -> bool:
+    """Tell whether colours belong on `stream`: a terminal that knows them, and no NO_COLOR."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def console(stream: TextIO | None = None) -> "Console":
+    """Return a rich console for `stream`; markup, emoji and automatic highlighting are off: texts come from peers."""
+    from rich.console import Console
+
+    return Console(file=stream or sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+def show_cursor() -> None:
+    """Bring the cursor back after a child that drew a live picture was ended."""
+    if sys.stdout.isatty():
+        console(sys.stdout).show_cursor(True)
+
+
+def _labelled(label: str, colour: str, text: str) -> None:
+    text = printable(text, limit=_LIMIT)
+    if coloured(sys.stderr):
+        label = click.style(label, fg=colour, bold=True)
+    _write(f"{label}: {text}", sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    # an ASCII or cp1252 terminal must not turn an ellipsis into a traceback
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        click.echo(text.encode(encoding, "replace").decode(encoding), file=stream)
+        stream.flush()
+    except BrokenPipeError:
+        _leave(stream)
+
+
+def _leave(stream: TextIO) -> NoReturn:
+    """End the command: nobody reads `stream` any more. Its job, if there is one, goes on without us."""
+    # the interpreter flushes its streams once more when it ends; what is left then has to go somewhere
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(devnull, stream.fileno())
+    finally:
+        os.close(devnull)
+    raise SystemExit(_CLOSED_PIPE_EXIT)

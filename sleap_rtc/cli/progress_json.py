@@ -1,0 +1,101 @@
+"""The face for scripts: one JSON object a line.
+
+Every object has ``event``:
+
+- ``{"event": "connecting", "text"}``, ``{"event": "connected", "worker", "gpu"}``
+- ``{"event": "upload", "sent", "total", "already"}``, ``{"event": "download", "received", "total"}``: bytes, at most
+  twice a second, the last one always
+- ``{"event": "job", "job": {"job", "name", "state", "submitted", "owner", "runs", "position", "last_seq", "error"}}``:
+  the worker has the job
+- ``{"event": "progress", "seq", "t", "run", "type", …}``: an event of the job with its own number and the fields of
+  its type (``state``, ``run_started``, ``epoch_started``, ``step``, ``epoch_ended``, ``run_ended``, ``notice``);
+  ``metrics`` are sleap-nn's, under its names; epochs count from 0, as sleap-nn counts
+- ``{"event": "log", "text"}``: a line of the training log, with ``--logs``
+- ``{"event": "link_lost", "reason"}``, ``{"event": "link_restored"}``
+- ``{"event": "finished", "folders": [path, …]}``
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from sleap_rtc.cli import output
+from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.protocol.jobs import Event, JobSummary
+
+_INTERVAL = 0.5
+
+
+class JsonDisplay(JobDisplay):
+    """Writes what happens as JSON lines."""
+
+    def __init__(self, stream: TextIO, *, logs: bool, clock: Clock) -> None:
+        self._stream = stream
+        self._logs = logs
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._log = LogLines()
+
+    def close(self) -> None:
+        """Write what is left of the log."""
+        self._log_lines(self._log.flush())
+
+    def connecting(self, text: str) -> None:
+        """Write ``connecting``."""
+        self._emit("connecting", text=text)
+
+    def connected(self, worker_name: str, gpu_text: str) -> None:
+        """Write ``connected``."""
+        self._emit("connected", worker=worker_name, gpu=gpu_text)
+
+    def upload(self, sent: int, total: int, already: int) -> None:
+        """Write ``upload``, now and then and at the end."""
+        if self._due("upload", complete=sent + already >= total):
+            self._emit("upload", sent=sent, total=total, already=already)
+
+    def accepted(self, summary: JobSummary) -> None:
+        """Write ``job``."""
+        self._emit("job", job=json.loads(summary.model_dump_json()))
+
+    def event(self, event: Event) -> None:
+        """Write ``progress``: the event with the fields of its body beside its number."""
+        fields = json.loads(event.model_dump_json())
+        body = fields.pop("body")
+        self._emit("progress", **(body | fields))
+
+    def log(self, text: str) -> None:
+        """Write ``log`` for each line."""
+        if self._logs:
+            self._log_lines(self._log.feed(text))
+
+    def link_lost(self, reason: str) -> None:
+        """Write ``link_lost``."""
+        self._emit("link_lost", reason=reason)
+
+    def link_restored(self) -> None:
+        """Write ``link_restored``."""
+        self._emit("link_restored")
+
+    def download(self, received: int, total: int) -> None:
+        """Write ``download``, now and then and at the end."""
+        if self._due("download", complete=received >= total):
+            self._emit("download", received=received, total=total)
+
+    def finished(self, folders: Sequence[Path]) -> None:
+        """Write ``finished``."""
+        self._emit("finished", folders=[str(folder) for folder in folders])
+
+    def _due(self, what: str, *, complete: bool) -> bool:
+        now = self._clock()
+        due = complete or what not in self._last or now - self._last[what] >= _INTERVAL
+        if due:
+            self._last[what] = now
+        return due
+
+    def _log_lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._emit("log", text=line)
+
+    def _emit(self, event: str, **fields: object) -> None:
+        output.emit_json({"event": event, **fields}, self._stream)

@@ -1,0 +1,184 @@
+"""The face for terminals: what is over stays as a line, what goes on moves below it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self, TextIO
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from sleap_rtc.cli import output
+from sleap_rtc.cli import progress_view as view
+from sleap_rtc.cli.formats import format_value
+from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.protocol.jobs import Event, JobSummary, Notice, RunEnded, StateChanged
+from sleap_rtc.protocol.text import printable
+
+_BAR = 20
+_FRAMES_PER_SECOND = 8
+
+
+class RichDisplay(JobDisplay):
+    """Keeps a small live picture at the bottom of a terminal."""
+
+    def __init__(self, stream: TextIO, *, logs: bool, clock: Clock) -> None:
+        self._console = output.console(stream)
+        self._logs = logs
+        self._clock = clock
+        self._job = view.JobView()
+        self._log = LogLines()
+        self._doing: str | None = None
+        self._spinner = Spinner("line")
+        self._transfer: tuple[str, view.Meter, int, int] | None = None
+        self._live = self._new_live()
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def close(self) -> None:
+        """Take the moving part away; the lines above it stay."""
+        self._log_lines(self._log.flush())
+        self._live.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the moving part away for a question."""
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live = self._new_live()
+            self._live.start()
+
+    def connecting(self, text: str) -> None:
+        """Show whom we are looking for."""
+        self._doing = f"Connecting to {text}"
+
+    def connected(self, worker_name: str, gpu_text: str) -> None:
+        """Keep who answered."""
+        self._doing = None
+        self._keep(view.connected_text(worker_name, gpu_text))
+
+    def upload(self, sent: int, total: int, already: int) -> None:
+        """Move the upload's bar, keep its sum at the end."""
+        meter = self._move("Sending", sent, sent + already, total)
+        if meter is not None and sent + already >= total:
+            self._keep(view.upload_done_text(meter, total, already))
+
+    def accepted(self, summary: JobSummary) -> None:
+        """Keep the job's id."""
+        self._keep(view.accepted_text(summary))
+        self._doing = "Waiting for the first run"
+        self._transfer = None  # a job found again was not sent again
+
+    def event(self, event: Event) -> None:
+        """Change the picture; keep a line for each run that ended."""
+        run = self._job.apply(event)
+        if isinstance(event.body, StateChanged):
+            self._doing = None if event.body.state.ended else view.state_text(event.body.state)
+            if event.body.state.ended and (text := view.state_text(event.body.state)):
+                self._keep(text)
+        elif isinstance(event.body, Notice):
+            self._keep(f"Note: {event.body.text}")
+        elif run is not None and isinstance(event.body, RunEnded):
+            self._keep(view.run_ended_text(run, event.body))
+
+    def log(self, text: str) -> None:
+        """Keep the log's lines above the picture."""
+        if self._logs:
+            self._log_lines(self._log.feed(text))
+
+    def link_lost(self, reason: str) -> None:
+        """Keep that the worker is out of reach."""
+        self._keep(view.link_lost_text(reason))
+
+    def link_restored(self) -> None:
+        """Keep that it is back."""
+        self._keep(view.LINK_RESTORED)
+
+    def download(self, received: int, total: int) -> None:
+        """Move the download's bar, keep its sum at the end."""
+        meter = self._move("Receiving", received, received, total)
+        if meter is not None and received >= total:
+            self._keep(view.download_done_text(meter, total))
+
+    def finished(self, folders: Sequence[Path]) -> None:
+        """Keep where the models are."""
+        self._doing = None
+        for text in view.finished_texts(folders):
+            self._keep(text)
+
+    def picture(self) -> RenderableType:
+        """Draw what goes on now."""
+        parts: list[RenderableType] = []
+        if self._transfer is not None:
+            title, meter, done, total = self._transfer
+            parts.append(_row(title, _bar(done, total), view.transfer_text(meter, done, total)))
+        elif (run := self._job.current) is not None and not (self._job.state and self._job.state.ended):
+            parts += self._run_rows(run)
+        elif self._doing is not None:
+            self._spinner.update(text=Text(printable(self._doing), overflow="ellipsis", no_wrap=True))
+            parts.append(self._spinner)
+        return Group(*parts)
+
+    def _run_rows(self, run: view.RunView) -> Iterable[RenderableType]:
+        what = view.epoch_text(run) if run.epoch is not None else "the trainer is starting"
+        if run.batch is not None and run.phase is view.Phase.TRAINING:
+            what += f", step {run.batch + 1}"
+        yield _row(run.name, _bar(run.epochs_done, run.max_epochs), what)
+        losses = [f"loss {format_value(run.loss)}"] if run.loss is not None else []
+        losses += [f"val loss {format_value(run.losses['val/loss'])}"] if "val/loss" in run.losses else []
+        yield Text("  " + ", ".join(losses) if losses else "", overflow="ellipsis", no_wrap=True)
+        rest = view.time_text(run) if run.phase is view.Phase.TRAINING else ""
+        self._spinner.update(text=Text(run.phase.value + (f", {rest}" if rest else "")))
+        yield self._spinner
+
+    def _move(self, title: str, moved: int, done: int, total: int) -> view.Meter | None:
+        """Move a transfer's bar; return its meter, or None for one that was complete before."""
+        if self._doing == title:
+            return None
+        now = self._clock()
+        if self._transfer is None or self._transfer[0] != title:
+            meter = view.Meter(moved, now)
+        else:
+            meter = self._transfer[1]
+            meter.update(moved, now)
+        self._transfer = (title, meter, done, total) if done < total else None
+        if done >= total:
+            self._doing = title
+        return meter
+
+    def _log_lines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._console.print(Text(printable(line), style="dim"), soft_wrap=True)
+
+    def _keep(self, text: str) -> None:
+        self._live.refresh()  # rich redraws the picture below the line as it last saw it
+        self._console.print(Text(printable(text.replace("\n", " "))), soft_wrap=True)
+
+    def _new_live(self) -> Live:
+        return Live(
+            console=self._console,
+            get_renderable=self.picture,
+            refresh_per_second=_FRAMES_PER_SECOND,
+            transient=True,
+        )
+
+
+def _bar(done: int, total: int | None) -> ProgressBar:
+    return ProgressBar(total=total or 1, completed=done, width=_BAR, pulse=total is None)
+
+
+def _row(title: str, bar: ProgressBar, text: str) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_row(Text(printable(title)), bar, Text(printable(text)))
+    return grid

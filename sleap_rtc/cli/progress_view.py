@@ -1,0 +1,255 @@
+"""What is known of a job while it runs, and the sentences that both human faces say about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from sleap_rtc.cli.formats import count, format_duration, format_rate, format_size, format_value
+from sleap_rtc.protocol.jobs import (
+    EpochEnded,
+    EpochStarted,
+    Event,
+    JobState,
+    JobSummary,
+    Metrics,
+    RunEnded,
+    RunStarted,
+    StateChanged,
+    Step,
+)
+
+LINK_RESTORED = "The worker is back; nothing was missed."
+_LOSSES = ("loss", "train/loss", "train_loss")
+_TIMED_EPOCHS = 5
+
+
+class Phase(Enum):
+    """What a run is doing."""
+
+    STARTING = "starting"
+    TRAINING = "training"
+    EVALUATING = "validating and evaluating"
+    ENDED = "done"
+
+
+class Meter:
+    """Measures how fast bytes go since it first heard of them."""
+
+    def __init__(self, done: int, now: float) -> None:
+        self._first, self._start = done, now
+        self.done, self._now = done, now
+
+    def update(self, done: int, now: float) -> None:
+        """Note that `done` bytes are through at `now`; fewer than before means a new link, counted anew."""
+        if done < self.done:
+            self._first, self._start = done, now
+        self.done, self._now = done, now
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds measured."""
+        return self._now - self._start
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second, or None while nothing can be said."""
+        return (self.done - self._first) / self.elapsed if self.elapsed > 0 and self.done > self._first else None
+
+    def remaining(self, left: int) -> float | None:
+        """Seconds until `left` more bytes are through."""
+        return left / self.rate if self.rate else None
+
+
+@dataclass
+class RunView:
+    """One run as far as its events tell. Epochs and steps are counted from 0 here, as in the events."""
+
+    name: str
+    index: int = 1
+    runs: int = 1
+    max_epochs: int | None = None
+    phase: Phase = Phase.STARTING
+    epoch: int | None = None
+    epochs_done: int = 0
+    batch: int | None = None
+    loss: float | None = None
+    losses: Metrics = field(default_factory=dict)
+    _marks: list[int] = field(default_factory=list)
+    """When the first epoch began and each one ended, by the worker's clock in milliseconds."""
+
+    def apply(self, event: Event) -> None:
+        """Take in an event of this run."""
+        match event.body:
+            case EpochStarted(epoch=epoch):
+                self.phase, self.epoch, self.batch, self.epochs_done = Phase.TRAINING, epoch, None, epoch
+                if not self._marks:
+                    self._marks.append(event.t)
+            case Step(epoch=epoch, batch=batch, metrics=metrics):
+                self.phase, self.epoch, self.batch = Phase.TRAINING, epoch, batch
+                self.loss = step_loss(metrics)
+            case EpochEnded(epoch=epoch, metrics=metrics):
+                self.epoch, self.epochs_done, self.losses = epoch, epoch + 1, metrics
+                self._marks = [*self._marks, event.t][-_TIMED_EPOCHS - 1 :]
+                if self.max_epochs is not None and epoch + 1 >= self.max_epochs:
+                    self.phase = Phase.EVALUATING
+            case RunEnded():
+                self.phase = Phase.ENDED
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """How long the last few epochs took, on average."""
+        if len(self._marks) < 2:
+            return None
+        return (self._marks[-1] - self._marks[0]) / 1000 / (len(self._marks) - 1)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the epochs that are left will take, without the evaluation after them."""
+        if self.max_epochs is None or self.seconds_per_epoch is None:
+            return None
+        return max(self.max_epochs - self.epochs_done, 0) * self.seconds_per_epoch
+
+
+class JobView:
+    """The runs of a job, in the order in which they started."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunView] = {}
+        self.state: JobState | None = None
+
+    def apply(self, event: Event) -> RunView | None:
+        """Take in `event` and return the run it belongs to."""
+        if isinstance(event.body, StateChanged):
+            self.state = event.body.state
+        if event.run is None:
+            return None
+        if isinstance(event.body, RunStarted):  # again after a resume: from the beginning
+            body = event.body
+            self.runs[event.run] = RunView(event.run, body.index, body.runs, body.max_epochs)
+        run = self.runs.setdefault(event.run, RunView(event.run))
+        run.apply(event)
+        return run
+
+    @property
+    def current(self) -> RunView | None:
+        """The run that is at work now."""
+        return next((run for run in reversed(self.runs.values()) if run.phase is not Phase.ENDED), None)
+
+
+def has_loss(metrics: Metrics) -> bool:
+    """Tell whether a step's metrics hold a loss."""
+    return any(name in metrics for name in _LOSSES)
+
+
+def step_loss(metrics: Metrics) -> float | None:
+    """Return a step's loss, under whichever name it came; None where it has none or it is not finite."""
+    return next((metrics[name] for name in _LOSSES if name in metrics), None)
+
+
+def epoch_text(run: RunView) -> str:
+    """Say ``epoch 3 of 8``, counted from 1."""
+    if run.epoch is None:
+        return "no epoch yet"
+    return f"epoch {run.epoch + 1}" + (f" of {run.max_epochs}" if run.max_epochs is not None else "")
+
+
+def losses_text(run: RunView) -> str:
+    """Say the losses that an epoch's end brought: ``train/loss`` there is the epoch's before."""
+    parts = []
+    if "val/loss" in run.losses:
+        parts.append(f"val loss {format_value(run.losses['val/loss'])}")
+    if "train/loss" in run.losses and run.epoch:
+        parts.append(f"train loss {format_value(run.losses['train/loss'])} (epoch {run.epoch})")
+    return ", ".join(parts)
+
+
+def time_text(run: RunView) -> str:
+    """Say how long an epoch takes and how long the rest will."""
+    if run.seconds_per_epoch is None:
+        return ""
+    text = f"{format_duration(run.seconds_per_epoch)} an epoch"
+    left = run.seconds_left
+    return f"{text}, about {format_duration(left)} left" if left else text
+
+
+def transfer_text(meter: Meter, done: int, total: int) -> str:
+    """Say ``12.3 MB of 40.1 MB, 4.10 MB/s, 7 s left``."""
+    text = f"{format_size(done)} of {format_size(total)}"
+    remaining = meter.remaining(total - done)
+    if meter.rate is None or remaining is None:
+        return text
+    return f"{text}, {format_rate(meter.rate)}, {format_duration(remaining)} left"
+
+
+def upload_done_text(meter: Meter, total: int, already: int) -> str:
+    """Say what was sent, and what did not have to be."""
+    if already >= total > 0:
+        return f"Nothing to send: the worker already has all {format_size(total)}."
+    text = f"Sent {format_size(meter.done)}" + _pace(meter)
+    return f"{text}; {format_size(already)} were there already." if already else f"{text}."
+
+
+def download_done_text(meter: Meter, total: int) -> str:
+    """Say what came home."""
+    return f"Received {format_size(total)}{_pace(meter)}."
+
+
+def _pace(meter: Meter) -> str:
+    return f" in {format_duration(meter.elapsed)} ({format_rate(meter.rate)})" if meter.rate else ""
+
+
+def connected_text(worker_name: str, gpu_text: str) -> str:
+    """Say who answered."""
+    return f"Connected to {worker_name} ({gpu_text})." if gpu_text else f"Connected to {worker_name}."
+
+
+def accepted_text(summary: JobSummary) -> str:
+    """Say that the job is safe on the worker."""
+    text = f"Job {summary.job}: {summary.name}"
+    if summary.runs:
+        text += f", {count(len(summary.runs), 'model')} to train ({', '.join(run.name for run in summary.runs)})"
+    if summary.position is None:
+        return f"{text}."
+    return f"{text}; next in line." if summary.position <= 1 else f"{text}; number {summary.position} in line."
+
+
+def state_text(state: JobState) -> str | None:
+    """Say what a new state means; the reason of a failure is the command's to say, once, at its end."""
+    return {
+        JobState.QUEUED: "Waiting for its turn.",
+        JobState.STARTING: "Starting the trainer.",
+        JobState.FINISHING: "Putting the results together.",
+        JobState.FAILED: "The job failed.",
+        JobState.CANCELLED: "The job was cancelled.",
+        JobState.LOST: "The job was lost.",
+    }.get(state)
+
+
+def run_started_text(run: RunView, body: RunStarted) -> str:
+    """Say which run began."""
+    limit = f", up to {count(body.max_epochs, 'epoch')}" if body.max_epochs is not None else ""
+    return f"{run.name}: run {body.index} of {body.runs}, {body.model_type}{limit}"
+
+
+def run_ended_text(run: RunView, body: RunEnded) -> str:
+    """Say how a run ended, in one line that stays."""
+    outcome = {"done": "done", "stopped": "stopped early", "failed": "failed", "cancelled": "cancelled"}[body.outcome]
+    parts = [outcome]
+    if run.epoch is not None:
+        parts.append(f"{count(run.epochs_done, 'epoch')}")
+    if "val/loss" in run.losses:
+        parts.append(f"last val loss {format_value(run.losses['val/loss'])}")
+    return f"{run.name}: {', '.join(parts)}"
+
+
+def finished_texts(folders: Sequence[Path]) -> list[str]:
+    """Say where the models are."""
+    if not folders:
+        return ["The job left no model."]
+    return [f"Model in {folder}" for folder in folders]
+
+
+def link_lost_text(reason: str) -> str:
+    """Say that the link is down and what happens now."""
+    return f"The link to the worker is down ({reason.rstrip('. ')}); the job goes on there, trying again …"

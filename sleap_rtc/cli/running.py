@@ -1,0 +1,39 @@
+"""What commands that run an event loop share: the loop, and Ctrl-C as something to be asked about."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` to its end on the fastest loop this platform has."""
+    if sys.platform == "win32":
+        return asyncio.run(main)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+@contextmanager
+def interrupts() -> Iterator["asyncio.Queue[int]"]:
+    """Collect Ctrl-C and SIGTERM in a queue while the body runs, instead of ending the program."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[int] = asyncio.Queue()
+
+    def note(number: int, _: object = None) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # signal.signal works on every system; the loop wakes up because the handler writes to its own socket
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield queue
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,126 @@
+"""What training through us costs beside the same ``sleap-nn train`` typed by hand.
+
+``python -m tests.bench.jobs [--quick] [--rounds N] [--json]`` trains the same package in turn by hand and through
+service, worker and client, all on this machine, and compares them within the run:
+
+- ``epoch_ratio``: seconds an epoch through us over those by hand, over at least 1,000 steps each (400 with --quick);
+- ``overhead_s``: what the whole remote run takes beyond the one by hand, upload and download included.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sleap_rtc.cli.demo.dataset import make_dataset
+
+STEPS = 250
+
+
+@dataclass
+class Runs:
+    """One way of training: seconds of every timed epoch, and of every whole run."""
+
+    epochs: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+
+
+def read_epochs(model: Path) -> list[float]:
+    """Seconds of training of each epoch that sleap-nn's own log has a time for."""
+    with (model / "training_log.csv").open() as file:
+        return [float(row["train/time"]) for row in csv.DictReader(file) if row["train/time"]]
+
+
+def prepare(folder: Path, epochs: int) -> tuple[Path, Path]:
+    """Make the package, and the same unpacked with a config that runs by hand."""
+    package = make_dataset(folder / "data", seed=1, max_epochs=epochs).package
+    unpacked = folder / "unpacked"
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(unpacked)
+    config = unpacked / "single_instance.yaml"
+    config.write_text(config.read_text().replace("steps_per_epoch: 40", f"steps_per_epoch: {STEPS}"))
+    return unpacked, config
+
+
+def by_hand(unpacked: Path, output: Path, runs: Runs) -> None:
+    command = [sys.executable, "-m", "sleap_nn.cli", "train", "--config", "single_instance.yaml"]
+    began = time.perf_counter()
+    subprocess.run(
+        [*command, f"trainer_config.ckpt_dir={output}", "trainer_config.trainer_accelerator=auto"],
+        cwd=unpacked,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    runs.whole.append(time.perf_counter() - began)
+    runs.epochs += read_epochs(output / "demo_single_instance")
+
+
+def through_us(unpacked: Path, output: Path, line: str, runs: Runs) -> None:
+    command = [sys.executable, "-m", "sleap_rtc", "client", "--new", "-s", line, "-p", str(unpacked), "-o", str(output)]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    runs.whole.append(time.perf_counter() - began)
+    runs.epochs += read_epochs(output / "demo_single_instance")
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    environment = os.environ | {"SLEAP_RTC_HOME": str(folder / f"home-{arguments[0]}")}
+    command = [sys.executable, "-m", "sleap_rtc", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(process: "subprocess.Popen[str]", mark: str) -> str:
+    assert process.stdout
+    for line in process.stdout:
+        if mark in line:
+            return next(word for word in line.split() if mark in word)
+    raise SystemExit(f"the process ended without printing '{mark}'")
+
+
+def main() -> None:
+    """Run the comparison and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rounds, epochs = (1, 3) if options.quick else (options.rounds, 3)
+    hand, ours = Runs(), Runs()
+    with tempfile.TemporaryDirectory(prefix="sleap-rtc-bench-") as name:
+        folder = Path(name)
+        unpacked, _ = prepare(folder, epochs)
+        service = start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))
+        worker = start(folder, "worker", "--server", wait_for(service, "http://"))
+        try:
+            line = wait_for(worker, "sleap-session:")
+            for turn in range(rounds):
+                by_hand(unpacked, folder / f"hand-{turn}", hand)
+                through_us(unpacked, folder / f"ours-{turn}", line, ours)
+        finally:
+            for process in (worker, service):
+                process.terminate()
+                process.wait()
+    figures = {
+        "epoch_ratio": round(statistics.mean(ours.epochs) / statistics.mean(hand.epochs), 4),
+        "overhead_s": round(statistics.mean(ours.whole) - statistics.mean(hand.whole), 2),
+    }
+    steps = len(hand.epochs) * STEPS
+    sys.stdout.write(f"{'':12}{'s an epoch':>12}{'whole run, s':>14}   ({steps} timed steps each)\n")
+    for label, runs in (("by hand", hand), ("sleap-rtc", ours)):
+        sys.stdout.write(f"{label:12}{statistics.mean(runs.epochs):12.3f}{statistics.mean(runs.whole):14.2f}\n")
+    sys.stdout.write(f"epoch_ratio {figures['epoch_ratio']}, overhead_s {figures['overhead_s']}\n")
+    if options.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()
