@@ -1,0 +1,279 @@
+"""Training configs are data: what may be in one, and what of it the worker decides.
+
+A user's file never reaches sleap-nn. It is read as plain data, checked, the keys that are the worker's are set, and the
+result is written to the file that runs. What the user would miss is told in a notice, one sentence each.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from sleap_rtc.errors import ConfigError
+from sleap_rtc.protocol.text import printable
+
+from .run_names import check_run_name
+from .yaml_data import read_yaml
+
+SECTIONS = ("data_config", "model_config", "trainer_config")
+_TOP_LEVEL = frozenset(SECTIONS) | {"name", "description", "sleap_nn_version", "filename"}
+_HYDRA_KEYS = frozenset({"defaults", "hydra", "_target_"})
+_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)?")
+_NOTHING: tuple[Any, ...] = (None, "", "None", [])
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JobPaths:
+    """Where a run reads and writes: the package's files, by their path in it, and the folders of the job.
+
+    Attributes:
+        files: every file of the package, relative path to absolute one.
+        labels: those of them that hold labels.
+        models: the folder in which the run's own folder is made.
+        scratch: a folder for what may be thrown away.
+    """
+
+    files: Mapping[str, Path]
+    labels: Sequence[str]
+    models: Path
+    scratch: Path
+
+
+@dataclass
+class _Draft:
+    config: Config
+    paths: JobPaths
+    cpus: int
+    notices: list[str] = field(default_factory=list)
+
+    def section(self, name: str) -> Config:
+        return _section(self.config, name)
+
+    def set(
+        self, section: Config, key: str, value: Any, notice: str | None = None, *, unless: Sequence[Any] = ()
+    ) -> None:
+        """Set a key; say so if the user had asked for something other than `value` and `unless`."""
+        asked = section.get(key)
+        if notice and asked not in (None, value, *unless):
+            self.notices.append(notice)
+        section[key] = value
+
+
+def load_config(data: bytes, name: str = "config.yaml") -> Config:
+    """Read a sleap-nn training config.
+
+    Raises:
+        ConfigError: if it is no plain YAML within the limits, uses interpolation or Hydra's own keys, or has top-level
+            keys that sleap-nn does not know.
+    """
+    shown = printable(name, limit=120)
+    try:
+        config = read_yaml(data)
+        if not isinstance(config, dict):
+            raise ConfigError("it is not a mapping")
+        for problem in _problems(config):
+            raise ConfigError(problem)
+    except ConfigError as error:
+        raise ConfigError(f"The config '{shown}' is refused: {error.sentence}.") from error
+    return config
+
+
+def _problems(config: Config) -> Iterator[str]:
+    unknown = [key for key in config if key not in _TOP_LEVEL | _HYDRA_KEYS]
+    if unknown:
+        yield f"sleap-nn has no section '{printable(str(unknown[0]), limit=80)}'"
+    for name in SECTIONS:
+        if name in config and not isinstance(config[name], dict):
+            yield f"'{name}' is not a mapping"
+    yield from _hydra_problems(config)
+
+
+def _hydra_problems(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in _HYDRA_KEYS:
+                yield f"the key '{key}' would make Hydra load other files or code"
+            yield from _hydra_problems(str(key))
+            yield from _hydra_problems(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _hydra_problems(inner)
+    elif isinstance(value, str) and "${" in value:
+        yield "it uses interpolation (${…}): write the value out"
+
+
+def model_type(config: Config, name: str = "config.yaml") -> str:
+    """The head that the config trains, under sleap-nn's name.
+
+    Raises:
+        ConfigError: if the config names none, or several.
+    """
+    heads = _section(config, "model_config").get("head_configs")
+    chosen = [str(key) for key, value in heads.items() if value is not None] if isinstance(heads, dict) else []
+    if len(chosen) != 1:
+        found = "several heads: " + ", ".join(chosen[:4]) if chosen else "no head"
+        raise ConfigError(
+            f"The config '{printable(name, limit=120)}' names {printable(found, limit=200)}. "
+            "Give exactly one entry under model_config.head_configs a value."
+        )
+    return printable(chosen[0], limit=64)
+
+
+def prepare_config(
+    config: Config, *, run_name: str, paths: JobPaths, cpus: int, train_labels: str | None = None
+) -> tuple[Config, list[str]]:
+    """Make the config that runs out of a user's one.
+
+    Args:
+        config: as `load_config` returned it; it is changed and returned.
+        run_name: the name of the run's folder.
+        paths: the job's files and folders.
+        cpus: the most data loading processes.
+        train_labels: the labels file that ``jobs.yaml`` names for this run.
+
+    Returns:
+        The config and the notices.
+
+    Raises:
+        ConfigError: if the config refers to a file that is not in the package.
+    """
+    check_run_name(run_name)
+    draft = _Draft(config, paths, cpus)
+    _set_data(draft, run_name, train_labels)
+    _set_model(draft)
+    _set_output(draft, run_name)
+    _set_devices(draft)
+    _set_reporting(draft)
+    return config, draft.notices
+
+
+def _set_data(draft: _Draft, run_name: str, train_labels: str | None) -> None:
+    data = draft.section("data_config")
+    asked = [train_labels] if train_labels else _listed(data.get("train_labels_path"))
+    data["train_labels_path"] = _train_labels(draft, asked)
+    for key in ("val_labels_path", "test_file_path"):
+        paths = [_package_file(draft, path, f"data_config.{key}") for path in _listed(data.get(key))]
+        data[key] = paths or None
+    data["cache_img_path"] = str(draft.paths.scratch / run_name / "images")
+    draft.set(
+        data, "use_existing_imgs", False, "Cached images (use_existing_imgs) cannot come along: they are made anew."
+    )
+    if isinstance(data.get("cache_workers"), int):
+        data["cache_workers"] = min(data["cache_workers"], draft.cpus)
+
+
+def _train_labels(draft: _Draft, asked: list[str]) -> list[str]:
+    labels = draft.paths.labels
+    found = [match for path in asked if (match := _match(path, labels)) is not None]
+    if len(found) == len(asked) and found:
+        return [str(draft.paths.files[path]) for path in dict.fromkeys(found)]
+    if len(labels) != 1:
+        missing = printable(_name(next((p for p in asked if _match(p, labels) is None), "")), limit=120)
+        problem = f"the config asks for '{missing}', which is not among them" if missing else "the config names none"
+        raise ConfigError(
+            f"The package holds {len(labels)} labels files and {problem}. "
+            "Set data_config.train_labels_path to the names of labels files in the package."
+        )
+    only = printable(labels[0], limit=120)
+    if asked:
+        draft.notices.append(f"The labels are read from '{only}', the package's only labels file.")
+    return [str(draft.paths.files[labels[0]])]
+
+
+def _set_model(draft: _Draft) -> None:
+    model = draft.section("model_config")
+    for key in ("pretrained_backbone_weights", "pretrained_head_weights"):
+        if model.get(key) not in _NOTHING:
+            model[key] = _package_file(draft, model[key], f"model_config.{key}")
+    backbone = model.get("backbone_config")
+    pretrained = backbone.get("pretrained") if isinstance(backbone, dict) else None
+    name = pretrained.get("model_name") if isinstance(pretrained, dict) else None
+    if name is not None and not (isinstance(name, str) and _HUB_NAME.fullmatch(name)):
+        raise ConfigError("model_config.backbone_config.pretrained.model_name is no name of a published model.")
+
+
+def _set_output(draft: _Draft, run_name: str) -> None:
+    trainer = draft.section("trainer_config")
+    trainer["ckpt_dir"] = str(draft.paths.models)
+    trainer["run_name"] = run_name
+    draft.set(trainer, "save_ckpt", True, "save_ckpt was off; it is on here, or no model would come home.")
+    _section(trainer, "model_ckpt")["save_last"] = True
+    if trainer.get("resume_ckpt_path") not in _NOTHING:
+        trainer["resume_ckpt_path"] = _package_file(
+            draft, trainer["resume_ckpt_path"], "trainer_config.resume_ckpt_path"
+        )
+
+
+def _set_devices(draft: _Draft) -> None:
+    trainer = draft.section("trainer_config")
+    notice = "This worker gives a job one device: the devices that the config asks for are not used."
+    devices, indices = trainer.get("trainer_devices"), trainer.get("trainer_device_indices")
+    if devices not in (None, "auto", 0, 1) or indices not in (None, [], [0]):
+        draft.notices.append(notice)
+    trainer["trainer_devices"], trainer["trainer_device_indices"] = 1, None
+    draft.set(
+        trainer, "trainer_accelerator", "auto", "The worker picks the accelerator.", unless=("gpu", "cuda", "mps")
+    )
+    draft.set(trainer, "trainer_strategy", "auto", "The training strategy is the worker's: 'auto'.")
+    draft.set(trainer, "profiler", None, "The profiler is off here.")
+    for loader in ("train_data_loader", "val_data_loader"):
+        settings = trainer.get(loader)
+        workers = settings.get("num_workers") if isinstance(settings, dict) else None
+        if isinstance(settings, dict) and isinstance(workers, int) and workers > draft.cpus:
+            settings["num_workers"] = draft.cpus
+            draft.notices.append(f"{loader}.num_workers is {draft.cpus} here, as many as this worker has processors.")
+
+
+def _set_reporting(draft: _Draft) -> None:
+    trainer = draft.section("trainer_config")
+    trainer["enable_progress_bar"] = False
+    draft.set(trainer, "use_wandb", False, "Weights & Biases is off on this worker: the run is reported here alone.")
+    # the section may hold a key, which has no business in a file that comes home with the model
+    trainer.pop("wandb", None)
+    if trainer.pop("wandb_config", None) is not None:
+        draft.notices.append("sleap-nn has no section trainer_config.wandb_config: it was left out.")
+    zmq = trainer.get("zmq")
+    if isinstance(zmq, dict) and "control_port" in zmq:
+        draft.notices.append("sleap-nn has no trainer_config.zmq.control_port: it was left out.")
+    # the runner fills in the ports that it has bound
+    trainer["zmq"] = {"controller_port": None, "publish_port": None}
+
+
+def _section(config: Config, name: str) -> Config:
+    if not isinstance(config.get(name), dict):
+        config[name] = {}
+    section: Config = config[name]
+    return section
+
+
+def _listed(value: object) -> list[str]:
+    if value in _NOTHING:
+        return []
+    return [str(item) for item in value if item not in _NOTHING] if isinstance(value, list) else [str(value)]
+
+
+def _name(path: str) -> str:
+    """The last part of a path written on any system."""
+    return PureWindowsPath(path).name
+
+
+def _match(path: str, candidates: Sequence[str]) -> str | None:
+    """The one candidate that `path` can mean: the same file name, and where several have it, the same tail."""
+    same = [candidate for candidate in candidates if PurePosixPath(candidate).name == _name(path)]
+    if len(same) > 1:
+        parts = PureWindowsPath(path).parts
+        same = [c for c in same if parts[-len(PurePosixPath(c).parts) :] == PurePosixPath(c).parts]
+    return same[0] if len(same) == 1 else None
+
+
+def _package_file(draft: _Draft, path: object, key: str) -> str:
+    match = _match(path, list(draft.paths.files)) if isinstance(path, str) else None
+    if match is None:
+        shown = printable(_name(str(path)), limit=120)
+        raise ConfigError(
+            f"{key} names '{shown}', which is not in the package. Add the file to it, or set the key to null."
+        )
+    return str(draft.paths.files[match])

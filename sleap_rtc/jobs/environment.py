@@ -1,0 +1,68 @@
+"""What a job sees of its surroundings: an allow-list, so that no token of the worker's can ever be in it."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+JOB_VARIABLE = "SLEAP_RTC_JOB"
+"""Carries the path of the job's folder, by which left-over processes are known."""
+
+# PATH and library paths find the interpreter and CUDA; nothing here carries a credential
+_ALLOWED = frozenset({
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_DEVICE_ORDER", "LANG", "LC_ALL",
+    "LC_CTYPE", "TZ", "VIRTUAL_ENV", "PYTHONPATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES", "SYSTEMROOT", "COMSPEC", "PATHEXT",
+})  # fmt: skip
+
+
+def job_environment(
+    job: Path, scratch: Path, devices: Sequence[str], *, source: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment of everything that a job starts.
+
+    Args:
+        job: the job's folder.
+        scratch: the job's own folder for temporary files, which is its home as well.
+        devices: UUIDs of the GPUs it was given; empty where the machine has none.
+        source: the environment to take allowed variables from; this process's without it.
+    """
+    source = os.environ if source is None else source
+    home = str(scratch)
+    kept = {name: value for name, value in source.items() if name.upper() in _ALLOWED}
+    if devices:
+        kept["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    elif "CUDA_VISIBLE_DEVICES" in source:
+        kept["CUDA_VISIBLE_DEVICES"] = source["CUDA_VISIBLE_DEVICES"]
+    return kept | {
+        "HOME": home,
+        "USERPROFILE": home,
+        "TMPDIR": home,
+        "TEMP": home,
+        "TMP": home,
+        "XDG_CACHE_HOME": str(scratch / "cache"),
+        "MPLCONFIGDIR": str(scratch / "matplotlib"),
+        "MPLBACKEND": "Agg",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "WANDB_MODE": "disabled",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONNOUSERSITE": "1",
+        # a job's own folder is its working directory: nothing in there may pass for a module
+        "PYTHONSAFEPATH": "1",
+        "PYTHONIOENCODING": "utf-8",
+        JOB_VARIABLE: str(job),
+    }
+
+
+def supervisor_environment(*, source: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a supervisor: as a job's, with the home of the user it runs as."""
+    source = os.environ if source is None else source
+    allowed = _ALLOWED | {"HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "CUDA_VISIBLE_DEVICES"}
+    return {name: value for name, value in source.items() if name.upper() in allowed} | {"PYTHONSAFEPATH": "1"}
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]

@@ -1,0 +1,159 @@
+"""The numbered journal of a job, its log, and how both are read while they grow.
+
+Event n is line n of ``events.jsonl``: numbers have no gaps, so a reader finds its place by counting lines. A line is
+there when its newline is; what a crash left behind the last newline was never seen by anybody and is cut off.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sleap_rtc.protocol.jobs import Event, EventBody
+from sleap_rtc.protocol.text import printable
+
+_BLOCK = 64 * 1024
+MAX_TEXT = 16 * 1024
+"""Bytes of log in one piece: it fits into a message whatever its characters."""
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Journal:
+    """Writes events, from any thread. One process at a time may hold a job's journal.
+
+    Args:
+        path: the file; it is made, or repaired and continued.
+        clock: UTC milliseconds.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], int] = _now) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.last_seq = _repair(path) if path.exists() else 0
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file = os.fdopen(descriptor, "ab", buffering=0)
+        self.size = os.fstat(descriptor).st_size
+
+    def append(self, body: EventBody, run: str | None = None, *, durable: bool = False) -> Event:
+        """Write the next event; with `durable` it is on disk when this returns."""
+        with self._lock:
+            event = Event(seq=self.last_seq + 1, t=self._clock(), run=run, body=body)
+            line = event.model_dump_json().encode() + b"\n"
+            self._file.write(line)
+            if durable:
+                os.fsync(self._file.fileno())
+            self.last_seq = event.seq
+            self.size += len(line)
+        return event
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _repair(path: Path) -> int:
+    """Cut off what follows the last newline; return the number of whole lines."""
+    lines = end = position = 0
+    with path.open("r+b") as file:
+        while block := file.read(_BLOCK):
+            lines += block.count(b"\n")
+            if (last := block.rfind(b"\n")) >= 0:
+                end = position + last + 1
+            position += len(block)
+        if position > end:
+            file.truncate(end)
+    return lines
+
+
+class EventReader:
+    """Reads a journal from an event on, and goes on reading as it grows.
+
+    Args:
+        path: the journal; it need not exist yet.
+        since: the first event read is the one after this number.
+    """
+
+    def __init__(self, path: Path, since: int = 0) -> None:
+        self._path = path
+        self._skip = since
+        self._offset = 0
+
+    def read(self, limit: int = 500) -> list[Event]:
+        """The next whole events, at most `limit`; empty if there is nothing new."""
+        try:
+            if self._path.stat().st_size <= self._offset:
+                return []
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return []
+        found: list[Event] = []
+        with file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n") or len(found) >= limit:
+                    break
+                self._offset += len(line)
+                if self._skip:
+                    self._skip -= 1
+                else:
+                    found.append(Event.model_validate_json(line))
+        return found
+
+
+def read_events(path: Path, since: int = 0) -> list[Event]:
+    """All events of a journal after number `since`."""
+    reader = EventReader(path, since)
+    found: list[Event] = []
+    while events := reader.read():
+        found += events
+    return found
+
+
+def last_seq(path: Path) -> int:
+    """The number of the last whole event; 0 for an empty or missing journal."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return 0
+    with file:
+        end = file.seek(0, os.SEEK_END)
+        tail, start = b"", end
+        while start > 0 and tail.count(b"\n") < 2:
+            start = max(0, start - _BLOCK)
+            file.seek(start)
+            tail = file.read(end - start)
+    lines = tail[: tail.rfind(b"\n") + 1].splitlines()
+    return Event.model_validate_json(lines[-1]).seq if lines else 0
+
+
+def read_log(path: Path, offset: int, *, whole_lines: bool = True) -> tuple[int, str]:
+    """Read a piece of a log from byte `offset` on.
+
+    Args:
+        path: the log; it need not exist yet.
+        offset: where to begin, in bytes.
+        whole_lines: hold an unfinished last line back, for more of it may come.
+
+    Returns:
+        Where to read on, and the text, safe for a terminal.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(MAX_TEXT)
+    except FileNotFoundError:
+        return offset, ""
+    if whole_lines or len(data) == MAX_TEXT:
+        # a longer line than a piece is passed on in parts
+        data = data[: data.rfind(b"\n") + 1] or (data if len(data) == MAX_TEXT else b"")
+    return offset + len(data), printable(data.decode("utf-8", "replace"), limit=MAX_TEXT)

@@ -1,0 +1,77 @@
+"""Why a run failed, in a sentence that says what to do."""
+
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sleap_rtc.protocol.codec import ErrorInfo
+from sleap_rtc.protocol.text import printable
+
+_CUDA_MEMORY = ("CUDA out of memory", "CUDA error: out of memory", "OutOfMemoryError", "CUBLAS_STATUS_ALLOC_FAILED")
+_MAX_QUOTE = 6000
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The exception that a runner reported before it ended."""
+
+    kind: str
+    message: str
+
+
+def explain(run: str, exit_code: int | None, reported: Reported | None, tail: Iterable[str]) -> str:
+    """One sentence or two about a run that failed.
+
+    Args:
+        run: its name.
+        exit_code: of its process; negative for a signal; None if it could not be started.
+        reported: the exception that ended it, where the runner could tell.
+        tail: the last lines of its log.
+    """
+    lines = list(tail)
+    said = " ".join(f"{reported.kind}: {reported.message}".split()) if reported else ""
+    if reported and reported.kind == "ModuleNotFoundError" and "sleap_nn" in reported.message:
+        return (
+            f"Run '{run}' failed: sleap-nn is not installed beside this worker. "
+            'Install it there with `pip install "sleap-nn[torch]"` and submit again.'
+        )
+    if any(sign in text for sign in _CUDA_MEMORY for text in [said, *lines]):
+        return (
+            f"Run '{run}' failed: CUDA out of memory{_ending(exit_code)}. Lower batch_size, use a smaller model "
+            "(filters, max_stride, input scale) or fewer data loading workers, and submit again."
+        )
+    if exit_code is not None and exit_code < 0:
+        return f"Run '{run}' failed: sleap-nn was ended by {_signal(-exit_code)}.{_memory_hint(-exit_code)}"
+    return f"Run '{run}' failed: {printable(said, limit=2000) or 'sleap-nn gave no reason'}{_ending(exit_code)}."
+
+
+def no_model(run: str) -> str:
+    """The sentence for a run that ended well but left nothing."""
+    return (
+        f"Run '{run}' failed: sleap-nn ended without saving a model. Its log says why; check the config's model_ckpt."
+    )
+
+
+def with_log(sentence: str, tail: Iterable[str]) -> ErrorInfo:
+    """The sentence, followed by the last lines of the log."""
+    quoted = "\n".join(tail)
+    if quoted:
+        sentence += f"\nThe last lines of its log:\n{quoted[-_MAX_QUOTE:]}"
+    return ErrorInfo(code="job_failed", sentence=sentence)
+
+
+def _ending(exit_code: int | None) -> str:
+    return "" if exit_code is None else f" (exit code {exit_code})"
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _memory_hint(number: int) -> str:
+    if number != getattr(signal, "SIGKILL", 9):
+        return ""
+    return " The machine may have run out of memory: lower batch_size or the number of data loading workers."

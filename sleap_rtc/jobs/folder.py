@@ -1,0 +1,244 @@
+"""The folder of a job: everything that is known about it, and the only place where it is kept."""
+
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sleap_rtc.errors import NotFoundError, PackageError, StorageError
+from sleap_rtc.protocol.codec import ErrorInfo
+from sleap_rtc.protocol.files import MAX_ENTRIES, check_path
+from sleap_rtc.protocol.jobs import JobSpec, JobState, RunEnded
+
+from .events import read_events
+from .files import create_exclusively, storage_error, sync_folder, write_atomically
+from .processes import ProcessRecord
+
+Command = Literal["stop", "cancel"]
+R = TypeVar("R", bound=BaseModel)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StateRecord(_Record):
+    """``state.json``: the last state of the journal, for whoever does not want to read all of it."""
+
+    state: JobState
+    t: int
+    error: ErrorInfo | None = None
+
+
+class RunResult(_Record):
+    """How a run ended, for ``exit.json``."""
+
+    name: str
+    outcome: Literal["done", "stopped", "failed", "cancelled"]
+    exit_code: int | None = None
+    folder: str | None = None
+
+
+class ExitRecord(_Record):
+    """``exit.json``: how the job ended."""
+
+    state: JobState
+    runs: tuple[RunResult, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class ResultFile(NamedTuple):
+    """A file that goes home: its path below the client's models folder, and where it lies here."""
+
+    path: str
+    source: Path
+
+
+class JobFolder:
+    """One job on disk. The methods block: from asyncio, call them in a thread.
+
+    Args:
+        path: the folder, named as the job.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.job = path.name
+        self.inputs = path / "inputs"
+        self.work = path / "work"
+        self.models = self.work / "models"
+        self.scratch = self.work / "tmp"
+        self.control = path / "control"
+        self.events = self.control / "events.jsonl"
+        self.log = self.control / "log.txt"
+        self.kept = self.control / "kept"
+        self.supervisor_log = self.control / "supervisor.log"
+        self._spec = path / "spec.json"
+        self._state = self.control / "state.json"
+        self._exit = self.control / "exit.json"
+        self._supervisor = self.control / "supervisor.json"
+        self._commands = self.control / "commands"
+        self._devices = self.control / "devices.json"
+
+    def __repr__(self) -> str:
+        return f"JobFolder({str(self.path)!r})"
+
+    @classmethod
+    def create(cls, path: Path, spec: JobSpec) -> "JobFolder":
+        """Make the folder of a new job, whole or not at all.
+
+        Raises:
+            StorageError: if the disk refuses.
+        """
+        fresh = cls(path.with_name(f".{path.name}-{secrets.token_hex(6)}"))
+        try:
+            for folder in (fresh.inputs, fresh.models, fresh.scratch, fresh._commands):
+                folder.mkdir(parents=True, mode=0o700)
+            fresh.path.chmod(0o700)
+            fresh.write_spec(spec)
+            fresh.path.rename(path)
+            sync_folder(path.parent)
+        except OSError as error:
+            shutil.rmtree(fresh.path, ignore_errors=True)
+            raise storage_error(path, error) from error
+        return cls(path)
+
+    def remove(self) -> None:
+        """Delete the job and all that it holds."""
+        self._make_inputs_writable()
+        # renamed first, so that a folder half deleted is never taken for a job
+        doomed = self.path.with_name(f".{self.path.name}-{secrets.token_hex(6)}")
+        self.path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)  # the next start of a worker tries again
+
+    def spec(self) -> JobSpec:
+        """What was asked for.
+
+        Raises:
+            NotFoundError: if the folder holds no readable spec.
+        """
+        return self._required(self._spec, JobSpec)
+
+    def write_spec(self, spec: JobSpec) -> None:
+        """Write ``spec.json``; on disk when this returns."""
+        write_atomically(self._spec, spec.model_dump_json(indent=1).encode())
+
+    def state(self) -> StateRecord:
+        """Where the job stands."""
+        return self._required(self._state, StateRecord)
+
+    def state_or_none(self) -> StateRecord | None:
+        """Where the job stands; None if a crash came before that was written."""
+        return self._optional(self._state, StateRecord)
+
+    def write_state(self, record: StateRecord) -> None:
+        """Write ``state.json``; on disk when this returns."""
+        write_atomically(self._state, record.model_dump_json().encode())
+
+    def exit(self) -> ExitRecord | None:
+        """How the job ended; None before."""
+        return self._optional(self._exit, ExitRecord)
+
+    def write_exit(self, record: ExitRecord) -> None:
+        """Write ``exit.json``; on disk when this returns."""
+        write_atomically(self._exit, record.model_dump_json(indent=1).encode())
+
+    def supervisor(self) -> ProcessRecord | None:
+        """Who claimed the job; None before anybody did."""
+        return self._optional(self._supervisor, ProcessRecord)
+
+    def claim(self, record: ProcessRecord) -> bool:
+        """Become the job's one supervisor, for ever; False if it has, or had, another one."""
+        return create_exclusively(self._supervisor, record.model_dump_json().encode())
+
+    def heartbeat(self, record: ProcessRecord) -> None:
+        """Renew ``supervisor.json`` of the claimed job."""
+        write_atomically(self._supervisor, record.model_dump_json().encode(), durable=False)
+
+    def send_command(self, command: Command) -> None:
+        """Leave a command for the supervisor; on disk when this returns."""
+        write_atomically(self._commands / command, b"")
+
+    def commands(self) -> set[str]:
+        """The commands left so far. ``cancel`` outranks ``stop``."""
+        return {entry.name for entry in self._commands.iterdir() if entry.name in ("stop", "cancel")}
+
+    def write_devices(self, devices: tuple[str, ...], slot: str) -> None:
+        """Note which slot and devices the job was given."""
+        write_atomically(self._devices, json.dumps({"slot": slot, "devices": devices}).encode())
+
+    def devices(self) -> tuple[str | None, tuple[str, ...]]:
+        """The slot's name and the devices that the job was given; (None, ()) before it was."""
+        if not self._devices.exists():
+            return None, ()
+        found = json.loads(self._devices.read_bytes())
+        return found["slot"], tuple(found["devices"])
+
+    def config_of(self, run: str) -> Path:
+        """Where the config that a run runs with is written."""
+        return self.work / "runs" / run / "config.yaml"
+
+    def protect_inputs(self) -> None:
+        """Make the package read-only."""
+        for root, _, names in os.walk(self.inputs):
+            for name in names:
+                Path(root, name).chmod(0o400)
+            Path(root).chmod(0o500)
+
+    def _make_inputs_writable(self) -> None:
+        for root, _, _ in os.walk(self.inputs):
+            Path(root).chmod(0o700)
+
+    def results(self) -> list[ResultFile]:
+        """The files of the runs that ended well: plain files with names that any system takes; none after a cancel."""
+        if self.state().state is JobState.CANCELLED:
+            return []
+        bodies = (event.body for event in read_events(self.events, 0))
+        folders = [body.folder for body in bodies if isinstance(body, RunEnded) and body.folder]
+        found = [file for name in folders for file in _plain_files(self.models / name, name)]
+        if len(found) > MAX_ENTRIES:
+            raise StorageError(f"The job wrote more than {MAX_ENTRIES} files into its models: they cannot be fetched.")
+        return sorted(found)
+
+    def _required(self, path: Path, kind: type[R]) -> R:
+        found = self._optional(path, kind)
+        if found is None:
+            raise NotFoundError(f"The job {self.job} has no {path.name}: its folder is incomplete.")
+        return found
+
+    def _optional(self, path: Path, kind: type[R]) -> R | None:
+        try:
+            return kind.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise StorageError(f"'{path}' is damaged: the job cannot be read.") from error
+
+
+def _plain_files(folder: Path, prefix: str, depth: int = 0) -> Iterator[ResultFile]:
+    """Files below a folder that a job wrote: links, pipes and names that are no names elsewhere are passed over."""
+    if depth > 16 or not stat.S_ISDIR(folder.lstat().st_mode):
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = f"{prefix}/{entry.name}"
+            if not _allowed(path):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _plain_files(Path(entry.path), path, depth + 1)
+            elif entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1:
+                yield ResultFile(path, Path(entry.path))
+
+
+def _allowed(path: str) -> bool:
+    try:
+        check_path(path)
+    except PackageError:
+        return False
+    return True

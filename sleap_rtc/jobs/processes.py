@@ -1,0 +1,134 @@
+"""Processes of a job: finding all of them, ending all of them, and knowing one again."""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from .environment import JOB_VARIABLE
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PAUSE = 0.02
+_GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
+
+
+class ProcessRecord(BaseModel):
+    """A process, so described that it is known again from another process, and never taken for another one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    host: str
+    boot: str
+    pid: int
+    started: float
+    heartbeat: float
+
+
+def this_process() -> ProcessRecord:
+    """The record of the process that asks."""
+    pid = os.getpid()
+    return ProcessRecord(
+        host=host_name(), boot=boot_id(), pid=pid, started=start_time(pid) or 0.0, heartbeat=time.time()
+    )
+
+
+def host_name() -> str:
+    """This machine's name."""
+    return socket.gethostname()
+
+
+def boot_id() -> str:
+    """A value that changes with every start of this machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except FileNotFoundError:
+        return str(int(psutil.boot_time()))
+
+
+def start_time(pid: int) -> float | None:
+    """When a process was started; None if it is gone. A pid is used again, a pid with its start time is not."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except _GONE:
+        return None
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none escapes by forking twice (Linux)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Ask for SIGKILL when the parent ends, however it ends (Linux)."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def terminate_group(pid: int) -> None:
+    """Send SIGTERM to a process and its group, if it still leads one."""
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(pid, signal.SIGTERM)
+        else:
+            psutil.Process(pid).terminate()
+    except (ProcessLookupError, PermissionError, *_GONE):
+        return  # it ended meanwhile
+
+
+def kill_descendants(within: float = 5.0) -> bool:
+    """SIGKILL everything this process started, directly or not, until nothing is left.
+
+    Returns:
+        Whether all of it was gone `within` seconds.
+    """
+    return _kill_until_gone(lambda: psutil.Process().children(recursive=True), within)
+
+
+def kill_job(job: Path, within: float = 5.0) -> bool:
+    """SIGKILL every process that carries a job's folder in its environment: what a lost supervisor left behind."""
+    return _kill_until_gone(lambda: [process for process in psutil.process_iter() if _belongs(process, job)], within)
+
+
+def _belongs(process: psutil.Process, job: Path) -> bool:
+    try:
+        return process.pid != os.getpid() and process.environ().get(JOB_VARIABLE) == str(job)
+    except (psutil.AccessDenied, OSError, *_GONE):
+        return False  # another user's process, or one that ended
+
+
+def _kill_until_gone(find: Callable[[], list[psutil.Process]], within: float) -> bool:
+    deadline = time.monotonic() + within
+    while living := [process for process in find() if _living(process)]:
+        if time.monotonic() > deadline:
+            return False
+        for process in living:
+            _kill(process)
+        # waiting on them would take the runner's exit status from whoever started it
+        time.sleep(_PAUSE)
+    return True
+
+
+def _living(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except _GONE:
+        return False
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except (psutil.AccessDenied, *_GONE):
+        return  # gone, or not ours to end; the deadline tells

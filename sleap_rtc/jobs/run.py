@@ -1,0 +1,238 @@
+"""One run of a job, seen from the supervisor: its runner's process, pipes, end, and what is kept of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from sleap_rtc.protocol.codec import ErrorInfo
+from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Run, RunEnded, RunStarted, Step
+
+from .events import Journal
+from .failures import Reported, explain, no_model, with_log
+from .folder import JobFolder, RunResult
+from .ladder import Action, Ladder
+from .log_writer import LogWriter
+from .processes import kill_descendants, terminate_group
+from .progress import Progress
+from .settings import SupervisorSettings
+
+_MAX_LINE = 256 * 1024
+_BLOCK = 64 * 1024
+_PIPES_CLOSE = 5.0
+_CHECKPOINTS = ("best.ckpt", "last.ckpt")
+_KEPT = (*_CHECKPOINTS, "initial_config.yaml", "training_config.yaml", "training_log.csv")
+
+Outcome = Literal["done", "stopped", "failed", "cancelled"]
+
+
+class _Reader(threading.Thread):
+    """Reads a pipe to its end; a daemon, for an escaped process may hold the pipe open for ever."""
+
+    def __init__(self, read: Callable[[BinaryIO], None], pipe: Any) -> None:
+        super().__init__(daemon=True)
+        self._read, self._pipe = read, pipe
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._read(self._pipe)
+        except BaseException as error:  # noqa: BLE001 - raised again where the run is looked after
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what ended the reader, if something did."""
+        if self._error is not None:
+            raise self._error
+
+
+class RunSupervision:
+    """Starts the runner of one run and stays with it to its end.
+
+    Args:
+        folder: the job's.
+        run: which run.
+        config: what it runs with.
+        settings: times, limits, and the runner's command.
+        journal: where its events go.
+        log: where its output goes.
+        environment: all that it sees of the worker's environment.
+    """
+
+    def __init__(
+        self, folder: JobFolder, run: Run, config: dict[str, Any], *, settings: SupervisorSettings,
+        journal: Journal, log: LogWriter, environment: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        self._folder, self._run, self._config = folder, run, config
+        self._settings, self._journal, self._log = settings, journal, log
+        self._environment = environment
+        self._models = folder.models / run.name
+        self._progress = Progress(settings.step_interval)
+        self._ladder = Ladder(settings)
+        self._ready = threading.Event()
+        self._reported: Reported | None = None
+        self._full = False
+
+    def see_through(
+        self, command: Callable[[], str | None], tick: Callable[[], None], begin: Callable[[], None]
+    ) -> tuple[RunResult, ErrorInfo | None]:
+        """Run it, and journal its end.
+
+        Args:
+            command: tells the strongest command so far.
+            tick: called a few times a second.
+            begin: called when the runner is ready, before the training starts.
+
+        Returns:
+            How it ended, and why if it failed.
+        """
+        self._folder.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._log.tail.clear()
+        process = subprocess.Popen(
+            self._settings.runner_command, cwd=self._folder.work, env=dict(self._environment),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        with process:
+            readers = [
+                _Reader(self._read_messages, process.stdout),
+                _Reader(self._read_output, process.stderr),
+            ]
+            try:
+                self._stay(process, readers, command, tick, begin)
+            finally:
+                # also if the journal cannot be written: nothing may go on unseen
+                kill_descendants()
+            for reader in readers:
+                reader.join(_PIPES_CLOSE)
+                reader.check()
+        self._log.finish()
+        return self._end(process.returncode, command())
+
+    def _stay(
+        self, process: subprocess.Popen[bytes], readers: list[_Reader], command: Callable[[], str | None],
+        tick: Callable[[], None], begin: Callable[[], None],
+    ) -> None:  # fmt: skip
+        begun = False
+        while process.poll() is None:
+            tick()
+            if self._ready.is_set() and not begun:
+                begun = True
+                begin()
+                path = self._folder.config_of(self._run.name)
+                _tell(process, type="job", config=self._config, path=str(path))
+            self._climb(process, command())
+            for reader in readers:
+                reader.check()
+            try:
+                process.wait(self._settings.tick)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def _climb(self, process: subprocess.Popen[bytes], command: str | None) -> None:
+        action = self._ladder.step(time.monotonic(), command, self._progress.training)
+        if action is Action.STOP:
+            _tell(process, type="stop")
+        elif action is Action.TERMINATE:
+            if command == "stop":
+                _copy_files(self._models, self._folder.kept / self._run.name)
+            terminate_group(process.pid)
+        elif action is Action.KILL:
+            kill_descendants()
+
+    def announce(self, index: int, count: int) -> None:
+        """Journal that the run started."""
+        run = self._run
+        self._journal_body(RunStarted(index=index, runs=count, model_type=run.model_type, max_epochs=run.max_epochs))
+
+    def _end(self, code: int, command: str | None) -> tuple[RunResult, ErrorInfo | None]:
+        outcome, sentence = self._outcome(code, command)
+        folder = self._run.name if outcome != "cancelled" and self._has_model() else None
+        if outcome == "failed":
+            # what a failed run left is no result
+            folder = None
+        error = ErrorInfo(code="job_failed", sentence=sentence) if sentence else None
+        full = with_log(sentence, self._log.tail) if sentence else None
+        ended = RunEnded(outcome=outcome, folder=folder, metrics=self._progress.metrics, error=full)
+        self._journal.append(ended, self._run.name, durable=True)
+        return RunResult(name=self._run.name, outcome=outcome, exit_code=code, folder=folder), error
+
+    def _outcome(self, code: int, command: str | None) -> tuple[Outcome, str | None]:
+        if self._ladder.climbed:
+            if command == "cancel":
+                return "cancelled", None
+            self._restore()
+            return "stopped", None
+        if code == 0 and self._has_model():
+            return "done", None
+        if code == 0:
+            return "failed", no_model(self._run.name)
+        return "failed", explain(self._run.name, code, self._reported, self._log.tail)
+
+    def _has_model(self) -> bool:
+        return any((self._models / name).is_file() for name in _CHECKPOINTS)
+
+    def _restore(self) -> None:
+        """Put back what a run that was ended by force may have taken with it."""
+        kept = self._folder.kept / self._run.name
+        if kept.is_dir() and not self._has_model():
+            _copy_files(kept, self._models)
+
+    def _read_output(self, pipe: BinaryIO) -> None:
+        while data := pipe.read1(_BLOCK):  # type: ignore[attr-defined] # a pipe of Popen is a BufferedReader
+            self._log.write(data)
+
+    def _read_messages(self, pipe: BinaryIO) -> None:
+        while line := pipe.readline(_MAX_LINE):
+            message = _parse(line)
+            if message is None:
+                continue
+            if message.get("type") == "ready":
+                self._ready.set()
+            elif message.get("type") == "failed":
+                self._reported = Reported(str(message.get("kind"))[:200], str(message.get("message"))[:4000])
+            elif message.get("type") == "progress":
+                body = self._progress.receive(message, time.monotonic())
+                if body is not None:
+                    self._journal_body(body)
+
+    def _journal_body(self, body: EventBody) -> None:
+        if isinstance(body, EpochStarted | EpochEnded | Step) and self._journal.size > self._settings.max_journal:
+            if not self._full:
+                self._full = True
+                text = "The job has reported more than is kept: its progress is not written down any longer."
+                self._journal.append(Notice(text=text), self._run.name)
+            return
+        self._journal.append(body, self._run.name)
+
+
+def _tell(process: subprocess.Popen[bytes], **message: Any) -> None:
+    if process.stdin is None:
+        raise RuntimeError("the runner was started without pipes")
+    left = json.dumps(message).encode() + b"\n"
+    try:
+        # past the buffer: what could not be written must not be tried again when the pipe is closed
+        while left:
+            left = left[os.write(process.stdin.fileno(), left) :]
+    except BrokenPipeError:
+        return  # the runner has ended; its exit code tells more
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None  # a job may write anything there
+    return message if isinstance(message, dict) else None
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in _KEPT:
+        if (source / name).is_file() and not (source / name).is_symlink():
+            shutil.copy2(source / name, target / name)

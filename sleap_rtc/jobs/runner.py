@@ -1,0 +1,146 @@
+"""``python -m sleap_rtc.jobs.runner``: runs one training with sleap-nn, inside the sandbox where there is one.
+
+It speaks JSON lines: on standard input come the job and the stop command, on standard output go ``ready``, progress and
+the reason of a failure. What sleap-nn prints goes to standard error. `prepare` takes the seconds, `train` begins at
+once, and nothing of a job is known before it arrives: so a runner can be started long before its job.
+"""
+
+import functools
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from sleap_rtc.jobs.files import write_atomically
+from sleap_rtc.jobs.processes import die_with_parent
+from sleap_rtc.jobs.relay import Relay
+from sleap_rtc.jobs.yaml_data import write_yaml
+
+_LAST_MESSAGES = 1.0
+_STEP_INTERVAL = 1.0
+_ATTEMPTS = 100
+_PATIENCE = 0.05
+_MAX_REASON = 4000
+
+
+class Trainer(Protocol):
+    """What a runner runs."""
+
+    def prepare(self) -> None:
+        """Import everything; touch no device."""
+
+    def train(self, config: Path, heard: Callable[[float], bool]) -> int:
+        """Train what the config says and return an exit code.
+
+        Args:
+            config: the file.
+            heard: waits so many seconds for a first message to come through, and tells whether one has.
+        """
+
+
+class SleapNN:
+    """The real trainer: sleap-nn's own command, in this process."""
+
+    def prepare(self) -> None:
+        """Import sleap-nn and all that it stands on."""
+        import sleap_nn.cli
+        import sleap_nn.train  # noqa: F401 - the command imports it only when it runs
+
+    def train(self, config: Path, heard: Callable[[float], bool]) -> int:
+        """Run ``sleap-nn train CONFIG``."""
+        import sleap_nn.cli
+        import sleap_nn.training.model_trainer as model_trainer
+
+        # its own poll waits 10 ms for a command after every step, and no setting reaches it
+        model_trainer.TrainingControllerZMQ = functools.partial(model_trainer.TrainingControllerZMQ, poll_timeout=0)
+        model_trainer.ProgressReporterZMQ = _sparing(model_trainer.ProgressReporterZMQ, heard)
+        sleap_nn.cli.cli.main(args=["train", str(config)], prog_name="sleap-nn", standalone_mode=False)
+        return 0
+
+
+def _sparing(reporter: Any, heard: Callable[[float], bool]) -> type:
+    """sleap-nn's reporter, made to send what is read: of the steps, the first of an epoch and then one a second.
+
+    Encoding two messages a step costs half a millisecond, which short steps feel.
+    """
+
+    class SparingReporter(reporter):  # type: ignore[misc] # known only where sleap-nn is installed
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._last_step = 0.0
+            make_heard(lambda: self.send("connecting"), heard)
+
+        def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
+            """Say nothing: the end of the step is enough."""
+
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            """Report a step that is due."""
+            now = time.monotonic()
+            # with several processes, all of them must take part: reading the metrics gathers them
+            if batch_idx == 0 or now - self._last_step >= _STEP_INTERVAL or trainer.world_size > 1:
+                self._last_step = now
+                super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    return SparingReporter
+
+
+def make_heard(send: Callable[[], object], heard: Callable[[float], bool]) -> None:
+    """Send until something comes through: what a publisher says before it knows its subscriber is lost."""
+    for _ in range(_ATTEMPTS):
+        send()
+        if heard(_PATIENCE):
+            return
+
+
+def serve(trainer: Trainer) -> int:
+    """Serve one job and return the exit code for this process."""
+    die_with_parent()
+    relay = Relay(*_take_pipes())
+    relay.start()
+    code = _guarded(relay, lambda: _serve(relay, trainer))
+    relay.close(_LAST_MESSAGES if code == 0 else _LAST_MESSAGES / 4)
+    return code
+
+
+def _serve(relay: Relay, trainer: Trainer) -> int:
+    trainer.prepare()
+    relay.say(type="ready")
+    job = relay.next_job()
+    config = job["config"]
+    config["trainer_config"]["zmq"] = {
+        "controller_port": relay.controller_port,
+        "publish_port": relay.publish_port,
+    }
+    path = Path(job["path"])
+    write_atomically(path, write_yaml(config).encode(), durable=False)
+    return trainer.train(path, relay.heard.wait)
+
+
+def _guarded(relay: Relay, work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except Exception as error:  # noqa: BLE001 - whatever ends a training is its result, and is reported as such
+        traceback.print_exc()
+        reason = getattr(error, "message", None) or str(error)
+        relay.say(type="failed", kind=type(error).__name__, message=str(reason)[:_MAX_REASON])
+        code = getattr(error, "exit_code", 1)
+        return code if isinstance(code, int) and code else 1
+
+
+def _take_pipes() -> tuple[int, BinaryIO]:
+    """Keep standard input and output for the supervisor; whatever prints or reads from here on gets others."""
+    commands, messages = os.dup(0), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return commands, messages
+
+
+if __name__ == "__main__":
+    sys.exit(serve(SleapNN()))

@@ -1,0 +1,49 @@
+"""How a supervisor behaves: times and limits in one object, which tests replace by tenths of a second."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from .environment import python_command
+
+
+@dataclass(frozen=True)
+class SupervisorSettings:
+    """Times in seconds, sizes in bytes.
+
+    Attributes:
+        tick: how often processes and commands are looked at.
+        heartbeat: how often ``supervisor.json`` is renewed.
+        step_interval: the shortest time between two step events of an epoch; a little less than the second that a
+            runner keeps to, so that jitter does not cost every other event.
+        stop_grace: from the stop command to SIGTERM; validation, checkpoint and evaluation happen in it.
+        terminate_grace: from SIGTERM to SIGKILL.
+        max_log: largest log of a job; max_line: longest line in it; tail: lines quoted when a run fails.
+        max_journal: size of the journal from which on only states and ends of runs are written.
+        runner: the command that starts a runner; ours without it.
+    """
+
+    tick: float = 0.1
+    heartbeat: float = 5.0
+    step_interval: float = 0.9
+    stop_grace: float = 900.0
+    terminate_grace: float = 5.0
+    max_log: int = 100 * 1024 * 1024
+    max_line: int = 8 * 1024
+    tail: int = 50
+    max_journal: int = 256 * 1024 * 1024
+    runner: tuple[str, ...] = ()
+
+    @property
+    def runner_command(self) -> list[str]:
+        """The command line of a runner."""
+        return list(self.runner) or python_command("sleap_rtc.jobs.runner")
+
+    def to_json(self) -> str:
+        """The settings as an argument for a supervisor's command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "SupervisorSettings":
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**values | {"runner": tuple(values["runner"])})

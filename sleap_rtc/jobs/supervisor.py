@@ -1,0 +1,144 @@
+"""``python -m sleap_rtc.jobs.supervisor JOB_FOLDER``: sees one job through, whatever becomes of the worker.
+
+It claims the job, runs its runs in order, journals what happens, obeys the commands left in ``control/``, and ends
+everything that the job started. Nothing runs twice: who finds the job claimed leaves at once.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sleap_rtc.errors import SleapRTCError
+from sleap_rtc.jobs.environment import job_environment
+from sleap_rtc.jobs.events import Journal
+from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
+from sleap_rtc.jobs.log_writer import LogWriter
+from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants, this_process
+from sleap_rtc.jobs.run import RunSupervision
+from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.jobs.yaml_data import read_yaml
+from sleap_rtc.protocol.codec import ErrorInfo
+from sleap_rtc.protocol.jobs import JobState, Notice, Run, StateChanged, check_transition
+
+
+class Supervisor:
+    """Looks after one job.
+
+    Args:
+        folder: the job's folder, staged and queued.
+        settings: times, limits, and the command that starts a runner.
+    """
+
+    def __init__(self, folder: JobFolder, settings: SupervisorSettings) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._state = JobState.QUEUED
+        self._results: list[RunResult] = []
+        self._error: ErrorInfo | None = None
+        self._beat = 0.0
+
+    def run(self) -> bool:
+        """See the job through; False if it was somebody else's."""
+        self._identity = this_process()
+        if not self._folder.claim(self._identity):
+            return False
+        settings = self._settings
+        log = LogWriter(self._folder.log, max_size=settings.max_log, max_line=settings.max_line, tail=settings.tail)
+        try:
+            with Journal(self._folder.events) as self._journal:
+                self._see_through(log)
+        finally:
+            kill_descendants()
+            log.close()
+        return True
+
+    def _see_through(self, log: LogWriter) -> None:
+        self._enter(JobState.STARTING)
+        runs = self._folder.spec().runs
+        # read before anything of the job runs, for what it may write it could write to the next run's config
+        configs = [read_yaml((self._folder.path / run.config).read_bytes()) for run in runs]
+        for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
+            if self._command() is None:
+                self._run_one(index, len(runs), run, config, log)
+            if self._results and self._results[-1].outcome != "done":
+                break
+        self._finish()
+
+    def _run_one(self, index: int, count: int, run: Run, config: dict[str, Any], log: LogWriter) -> None:
+        _, devices = self._folder.devices()
+        supervision = RunSupervision(
+            self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
+            environment=job_environment(self._folder.path, self._folder.scratch, devices),
+        )  # fmt: skip
+
+        def begin() -> None:
+            if self._state is JobState.STARTING:
+                self._enter(JobState.RUNNING)
+            supervision.announce(index, count)
+
+        result, self._error = supervision.see_through(self._command, self._tick, begin)
+        self._results.append(result)
+
+    def _tick(self) -> None:
+        now = time.time()
+        if abs(now - self._beat) >= self._settings.heartbeat:
+            self._beat = now
+            self._folder.heartbeat(self._identity.model_copy(update={"heartbeat": now}))
+
+    def _command(self) -> str | None:
+        commands = self._folder.commands()
+        return next((command for command in ("cancel", "stop") if command in commands), None)
+
+    def _finish(self) -> None:
+        """Decide, once, how the job ended; what it wrote is settled before anybody is told."""
+        command = self._command()
+        outcomes = {result.outcome for result in self._results}
+        kept = any(result.folder for result in self._results)
+        if "cancelled" in outcomes or (command == "cancel" and len(outcomes - {"done"}) == 0):
+            shutil.rmtree(self._folder.models, ignore_errors=True)
+            end = JobState.CANCELLED
+        elif "failed" in outcomes:
+            end = JobState.FAILED
+        elif command == "stop" and not kept:
+            self._journal.append(Notice(text="The job was stopped before a first model was saved."))
+            end = JobState.CANCELLED
+        else:
+            self._enter(JobState.FINISHING)
+            end = JobState.DONE
+        shutil.rmtree(self._folder.scratch, ignore_errors=True)
+        shutil.rmtree(self._folder.kept, ignore_errors=True)
+        error = self._error if end is JobState.FAILED else None
+        self._folder.write_exit(ExitRecord(state=end, runs=tuple(self._results), error=error))
+        self._enter(end, error)
+
+    def _enter(self, state: JobState, error: ErrorInfo | None = None) -> None:
+        self._state = check_transition(self._state, state)
+        event = self._journal.append(StateChanged(state=state, error=error), durable=True)
+        self._folder.write_state(StateRecord(state=state, t=event.t, error=error))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the supervisor of the job folder named on the command line."""
+    parser = argparse.ArgumentParser(prog="sleap_rtc.jobs.supervisor")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--settings", type=SupervisorSettings.from_json, default=SupervisorSettings())
+    options = parser.parse_args(arguments)
+    folder = JobFolder(options.folder.resolve())
+    os.umask(0o077)
+    adopt_orphans()
+    try:
+        Supervisor(folder, options.settings).run()
+    except SleapRTCError as error:
+        # standard error is control/supervisor.log; the worker finds the job without a supervisor and says so
+        print(error.sentence, file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

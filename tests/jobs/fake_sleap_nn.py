@@ -1,0 +1,168 @@
+"""A runner whose trainer only pretends: it speaks sleap-nn's ZMQ messages and writes sleap-nn's files, in no time.
+
+Started as a script, through `SupervisorSettings.runner`; no package can select it. `test_contract.py` holds it to the
+behaviour of the real one.
+"""
+
+import argparse
+import csv
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from sleap_rtc.jobs.runner import make_heard, serve
+from sleap_rtc.jobs.yaml_data import read_yaml
+
+BEHAVIOURS = (
+    "good", "endless", "deaf", "stubborn", "raises", "exits", "killed", "oom", "daemon", "junk", "chatty", "no-model",
+    "missing", "second-fails", "wipes",
+)  # fmt: skip
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+class FakeTrainer:
+    def __init__(self, behaviour: str, ledger: Path, pace: float) -> None:
+        self._behaviour, self._ledger, self._pace = behaviour, ledger, pace
+        self._stopped = False
+
+    def prepare(self) -> None:
+        if self._behaviour == "missing":
+            raise ModuleNotFoundError("No module named 'sleap_nn'")
+
+    def train(self, config: Path, heard: Callable[[float], bool]) -> int:
+        content = read_yaml(config.read_bytes())
+        trainer = content["trainer_config"]
+        self._run = trainer["run_name"]
+        self._folder = Path(trainer["ckpt_dir"]) / self._run
+        with self._ledger.open("a") as ledger:
+            ledger.write(f"start {self._run} {os.getpid()}\n")
+        self._folder.mkdir(parents=True)
+        for name in ("initial_config.yaml", "training_config.yaml"):
+            (self._folder / name).write_bytes(config.read_bytes())
+        self._connect(trainer["zmq"])
+        make_heard(lambda: self._send("connecting"), heard)
+        self._misbehave_first()
+        self._fit(int(trainer.get("max_epochs") or 2), int(trainer.get("train_steps_per_epoch") or 5))
+        return 0
+
+    def _connect(self, ports: dict[str, int]) -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._publisher = context.socket(zmq.PUB)
+        self._publisher.connect(f"tcp://127.0.0.1:{ports['publish_port']}")
+        self._controller = context.socket(zmq.SUB)
+        self._controller.subscribe("")
+        self._controller.connect(f"tcp://127.0.0.1:{ports['controller_port']}")
+
+    def _fit(self, epochs: int, steps: int) -> None:
+        if self._behaviour in ("endless", "deaf", "stubborn", "wipes"):
+            epochs = 1_000_000
+        self._send("train_begin", wandb_url=None)
+        rows: list[dict[str, Any]] = []
+        for epoch in range(epochs):
+            self._send("epoch_begin", epoch=epoch)
+            for batch in range(steps):
+                self._step(epoch, batch)
+                if self._stopped:
+                    break
+            logs = {"val/loss": 1.0 / (epoch + 1), "loss": 0.5} | ({"train/loss": 0.7} if epoch else {})
+            rows.append({"epoch": epoch, "train/loss": logs.get("train/loss", ""), "val/loss": logs["val/loss"]})
+            self._save(rows)
+            self._send("epoch_end", epoch=epoch, logs=logs)
+            self._misbehave(epoch)
+            if self._stopped:
+                break
+        self._send("train_end")
+        self._publisher.close(linger=1000)
+        self._controller.close(linger=0)
+
+    def _step(self, epoch: int, batch: int) -> None:
+        self._send("batch_start", batch=batch)
+        time.sleep(self._pace)
+        self._send("batch_end", epoch=epoch, batch=batch, logs={"loss": 1.0 / (batch + 1)})
+        if self._behaviour not in ("deaf", "stubborn", "wipes") and self._controller.poll(0, zmq.POLLIN):
+            self._stopped = self._stopped or json.loads(self._controller.recv())["command"] == "stop"
+
+    def _save(self, rows: list[dict[str, Any]]) -> None:
+        if self._behaviour != "no-model":
+            for name in ("best.ckpt", "last.ckpt"):
+                (self._folder / name).write_text(f"epoch {rows[-1]['epoch']}")
+        with (self._folder / "training_log.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _send(self, event: str, logs: object = None, **values: object) -> None:
+        self._publisher.send_string(json.dumps({"what": "", "event": event, "logs": logs} | values))
+
+    def _misbehave_first(self) -> None:
+        if self._behaviour == "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        elif self._behaviour == "wipes":
+            signal.signal(signal.SIGTERM, self._wipe)
+        elif self._behaviour == "daemon":
+            self._daemonize()
+        elif self._behaviour == "chatty":
+            sys.stdout.write("\x1b[31mred\x1b[0m and \x1b]52;c;aGk=\x07quiet\n" + "x" * 100_000 + "\n")
+            sys.stdout.flush()
+        elif self._behaviour == "junk":
+            nested = b"[" * 50_000
+            bodies = (b"\xff\xfe", nested, b"{}", b"[1]", b'{"event": "epoch_end", "epoch": -1}', b'"batch_end"')
+            for body in (
+                *bodies,
+                b'{"event": "batch_end", "epoch": "x"}',
+                b'{"py/reduce": [{"py/type": "os.system"}]}',
+            ):
+                self._publisher.send(body)
+
+    def _misbehave(self, epoch: int) -> None:
+        if self._behaviour == "raises" or (self._behaviour == "second-fails" and "2" in self._run):
+            raise ValueError("the layers do not fit")
+        if self._behaviour == "exits":
+            for line in range(60):
+                sys.stderr.write(f"line {line}\n")
+            sys.exit(3)
+        if self._behaviour == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._behaviour == "oom":
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    def _wipe(self, *_: object) -> None:
+        for path in self._folder.iterdir():
+            path.unlink()
+        os._exit(1)
+
+    def _daemonize(self) -> None:
+        """Leave a process behind that nobody's child list shows, that ignores SIGTERM and holds the output open."""
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                with self._ledger.open("a") as ledger:
+                    ledger.write(f"daemon {self._run} {os.getpid()}\n")
+                time.sleep(600)
+            os._exit(0)
+        while "daemon" not in self._ledger.read_text():
+            time.sleep(0.01)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--behaviour", choices=BEHAVIOURS, default="good")
+    parser.add_argument("--ledger", type=Path, required=True)
+    parser.add_argument("--pace", type=float, default=0.002)
+    options = parser.parse_args()
+    return serve(FakeTrainer(options.behaviour, options.ledger, options.pace))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

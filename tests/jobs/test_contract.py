@@ -1,0 +1,142 @@
+"""The fake sleap-nn and the real one behave alike, as far as the jobs package can tell."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.protocol.jobs import Event
+
+from .conftest import (
+    LABELS,
+    FakeRunner,
+    all_events,
+    events_until,
+    new_board,
+    of_type,
+    running,
+    submit,
+    training_config,
+    write_package,
+)
+
+PATIENCE = 280
+
+
+@pytest.fixture(scope="module")
+def real_labels(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Twelve labelled frames of a three-node animal, as SLEAP embeds them."""
+    np, sio = pytest.importorskip("numpy"), pytest.importorskip("sleap_io")
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:96, :96]
+    points = random.uniform(24, 72, (12, 3, 2))
+    images = np.zeros((12, 96, 96, 1), "uint8")
+    for frame, nodes in enumerate(points):
+        for (x, y), brightness in zip(nodes, (250, 170, 110), strict=True):
+            blob = brightness * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)
+            images[frame, ..., 0] = np.maximum(images[frame, ..., 0], blob.astype("uint8"))
+    folder = tmp_path_factory.mktemp("labels")
+    sio.save_video(images.repeat(3, axis=-1), str(folder / "a.mp4"))
+    video = sio.load_video(str(folder / "a.mp4"))
+    skeleton = sio.Skeleton(nodes=["head", "mid", "tail"], edges=[("head", "mid"), ("mid", "tail")])
+    frames = [
+        sio.LabeledFrame(
+            video=video, frame_idx=i, instances=[sio.Instance.from_numpy(points_data=nodes, skeleton=skeleton)]
+        )
+        for i, nodes in enumerate(points)
+    ]
+    sio.Labels(frames).save(str(folder / "labels.pkg.slp"), embed="user", verbose=False)
+    return (folder / "labels.pkg.slp").read_bytes()
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=[pytest.mark.real, pytest.mark.timeout(600)])])
+def runner(request: pytest.FixtureRequest, fake: FakeRunner) -> tuple[SupervisorSettings, bytes]:
+    """A runner and the labels it can train on."""
+    if request.param == "fake":
+        return replace(fake("good"), stop_grace=60, step_interval=0.0), LABELS
+    return SupervisorSettings(), request.getfixturevalue("real_labels")
+
+
+def log_rows(folder: JobFolder, run: str) -> list[dict[str, str]]:
+    with (folder.models / run / "training_log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def shape(events: list[Event]) -> list[tuple[Any, ...]]:
+    """What must be alike: everything but times, values, and how many steps fell into a second."""
+    found: list[tuple[Any, ...]] = []
+    for event in events:
+        entry = (event.run, event.body.type, getattr(event.body, "state", getattr(event.body, "epoch", None)))
+        if entry not in found:
+            found.append(entry)
+    return found
+
+
+async def test_a_top_down_pair_trains_and_reports(
+    root: Path, tmp_path: Path, runner: tuple[SupervisorSettings, bytes]
+) -> None:
+    settings, labels = runner
+    configs = {"a": training_config("centered_instance"), "b": training_config("centroid")}
+    package = write_package(tmp_path / "package", configs, labels)
+    async with running(new_board(root, settings)) as board:
+        folder = await submit(board, package)
+        events = await all_events(board, folder, PATIENCE)
+    assert shape(events) == [
+        *((None, "state", state) for state in ("received", "staged")),
+        *((None, "state", state) for state in ("queued", "starting", "running")),
+        *(
+            entry
+            for run in ("b", "a")
+            for entry in (
+                (run, "run_started", None),
+                *((run, kind, epoch) for epoch in (0, 1) for kind in ("epoch_started", "step", "epoch_ended")),
+                (run, "run_ended", None),
+            )
+        ),
+        *((None, "state", state) for state in ("finishing", "done")),
+    ]
+    paths = {file.path for file in folder.results()}
+    for run in ("a", "b"):
+        assert {f"{run}/best.ckpt", f"{run}/last.ckpt", f"{run}/training_config.yaml"} <= paths
+        last = [event.body for event in events if event.run == run and event.body.type == "epoch_ended"][-1]
+        assert last.metrics["val/loss"] == pytest.approx(float(log_rows(folder, run)[-1]["val/loss"]), rel=1e-6)
+    first = of_type(events, "epoch_ended")[0].metrics
+    assert "train/loss" not in first
+
+
+async def test_stop_in_the_middle_of_an_epoch_brings_a_model_home(
+    root: Path, tmp_path: Path, runner: tuple[SupervisorSettings, bytes]
+) -> None:
+    settings, labels = runner
+    # so long that only the stop can end it within the test's time
+    config = training_config(max_epochs=3, train_steps_per_epoch=1_000_000, min_train_steps_per_epoch=1_000_000)
+    package = write_package(tmp_path / "package", {"one": config}, labels)
+    async with running(new_board(root, settings)) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, lambda event: event.body.type == "step", PATIENCE)
+        await board.command(folder, "stop")
+        events = await all_events(board, folder, PATIENCE)
+    assert [(body.outcome, body.folder) for body in of_type(events, "run_ended")] == [("stopped", "one")]
+    assert of_type(events, "state")[-1].state == "done"
+    assert "val/loss" in of_type(events, "run_ended")[0].metrics
+    assert "one/best.ckpt" in {file.path for file in folder.results()}
+    exit_record = folder.exit()
+    assert exit_record is not None
+    assert exit_record.runs[0].exit_code == 0
+
+
+@pytest.mark.real
+@pytest.mark.timeout(600)
+async def test_a_config_that_sleap_nn_refuses_fails_with_its_message(
+    root: Path, tmp_path: Path, real_labels: bytes
+) -> None:
+    package = write_package(tmp_path / "package", {"one": training_config(optimizer_name="Magic")}, real_labels)
+    async with running(new_board(root, SupervisorSettings())) as board:
+        events = await all_events(board, await submit(board, package), PATIENCE)
+    error = of_type(events, "state")[-1].error
+    assert "optimizer_name must be one of: Adam, AdamW" in error.sentence
+    assert "exit code 1" in error.sentence

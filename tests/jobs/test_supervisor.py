@@ -1,0 +1,281 @@
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.yaml_data import read_yaml
+from sleap_rtc.protocol.jobs import Event, JobState
+
+from .conftest import (
+    FakeRunner,
+    all_events,
+    events_until,
+    eventually,
+    is_epoch_end,
+    lives,
+    new_board,
+    noted,
+    of_type,
+    running,
+    submit,
+    training_config,
+    write_package,
+)
+
+ONE = {"one": training_config()}
+TWO = {"run1": training_config("centroid"), "run2": training_config("centered_instance")}
+
+
+def states(events: list[Event]) -> list[str]:
+    return [str(body.state) for body in of_type(events, "state")]
+
+
+def started(ledger: Path) -> list[str]:
+    return [run for run, _ in noted(ledger)]
+
+
+async def run_job(
+    root: Path, fake: FakeRunner, behaviour: str, tmp_path: Path, **configs: Any
+) -> tuple[JobFolder, list[Event]]:
+    package = write_package(tmp_path / "package", configs or ONE)
+    async with running(new_board(root, fake(behaviour))) as board:
+        folder = await submit(board, package)
+        return folder, await all_events(board, folder)
+
+
+async def test_two_runs_train_in_order_and_both_models_are_results(
+    root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path
+) -> None:
+    folder, events = await run_job(root, fake, "good", tmp_path, **TWO)
+    assert states(events) == ["received", "staged", "queued", "starting", "running", "finishing", "done"]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert started(ledger) == ["run1", "run2"]
+    assert [(body.index, body.runs, body.model_type) for body in of_type(events, "run_started")] == [
+        (1, 2, "centroid"),
+        (2, 2, "centered_instance"),
+    ]
+    assert [body.epoch for body in of_type(events, "epoch_ended")] == [0, 1, 0, 1]
+    assert [(body.outcome, body.folder) for body in of_type(events, "run_ended")] == [
+        ("done", "run1"),
+        ("done", "run2"),
+    ]
+    assert of_type(events, "run_ended")[0].metrics["val/loss"] == 0.5
+    paths = [file.path for file in folder.results()]
+    assert {"run1/best.ckpt", "run1/last.ckpt", "run2/best.ckpt", "run2/training_log.csv"} <= set(paths)
+    exit_record = folder.exit()
+    assert exit_record is not None
+    assert exit_record.state is JobState.DONE
+    assert not folder.scratch.exists()
+
+
+async def test_every_epoch_begins_with_a_step_event(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    settings = replace(fake("good"), step_interval=0.0)
+    package = write_package(tmp_path / "package", ONE)
+    async with running(new_board(root, settings)) as board:
+        events = await all_events(board, await submit(board, package))
+    kinds = [event.body.type for event in events if event.run]
+    assert kinds == ["run_started", *["epoch_started", "step", "epoch_ended"] * 2, "run_ended"]
+    assert [body.batch for body in of_type(events, "step")] == [0, 0]
+
+
+async def test_the_job_sees_no_more_of_the_environment_than_it_needs(
+    root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEAP_RTC_API_KEY", "slp_secret")
+    package = write_package(tmp_path / "package", ONE)
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+        environment = psutil.Process(noted(ledger)[0][1]).environ()
+        await board.command(folder, "cancel")
+        await all_events(board, folder)
+    assert "SLEAP_RTC_API_KEY" not in environment
+    assert environment["HOME"] == str(folder.scratch)
+    assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-0"
+
+
+async def test_what_ran_is_the_file_with_the_ports_of_the_runner(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    folder, _ = await run_job(root, fake, "good", tmp_path)
+    written = read_yaml(folder.config_of("one").read_bytes())
+    assert {type(port) for port in written["trainer_config"]["zmq"].values()} == {int}
+    assert folder.config_of("one").read_bytes() == (folder.models / "one/training_config.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        ("raises", "Run 'one' failed: ValueError: the layers do not fit (exit code 1)."),
+        ("exits", "Run 'one' failed: sleap-nn gave no reason (exit code 3)."),
+        (
+            "killed",
+            "Run 'one' failed: sleap-nn was ended by signal 9 (SIGKILL). The machine may have run out",
+        ),
+        ("oom", "Run 'one' failed: CUDA out of memory (exit code 1). Lower batch_size, use a smaller model"),
+        ("no-model", "Run 'one' failed: sleap-nn ended without saving a model."),
+        ("missing", "Run 'one' failed: sleap-nn is not installed beside this worker."),
+    ],
+)
+async def test_a_failure_is_explained(root: Path, fake: FakeRunner, tmp_path: Path, behaviour: str, said: str) -> None:
+    folder, events = await run_job(root, fake, behaviour, tmp_path)
+    last = of_type(events, "state")[-1]
+    assert last.state is JobState.FAILED
+    assert last.error.sentence.startswith(said)
+    assert last.error.code == "job_failed"
+    assert of_type(events, "run_ended")[0].outcome == "failed"
+    assert folder.results() == []
+
+
+async def test_a_failure_quotes_the_last_50_lines_of_the_log(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    _, events = await run_job(root, fake, "exits", tmp_path)
+    quoted = of_type(events, "run_ended")[0].error.sentence.splitlines()[2:]
+    assert quoted == [f"line {number}" for number in range(10, 60)]
+
+
+async def test_a_run_that_fails_keeps_the_models_of_earlier_ones(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    folder, events = await run_job(root, fake, "second-fails", tmp_path, **TWO)
+    assert [body.outcome for body in of_type(events, "run_ended")] == ["done", "failed"]
+    assert "'run2'" in of_type(events, "state")[-1].error.sentence
+    assert {file.path.split("/")[0] for file in folder.results()} == {"run1"}
+
+
+async def test_junk_from_the_trainer_never_breaks_the_relay(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    _, events = await run_job(root, fake, "junk", tmp_path)
+    assert states(events)[-1] == "done"
+    assert [body.epoch for body in of_type(events, "epoch_ended")] == [0, 1]
+
+
+async def test_the_log_is_clean_and_its_lines_are_bounded(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    package = write_package(tmp_path / "package", ONE)
+    async with running(new_board(root, fake("chatty"))) as board:
+        folder = await submit(board, package)
+        pieces = [piece async for piece in board.follow_log(folder)]
+    text = "".join(piece for _, piece in pieces)
+    assert text.splitlines()[0] == "red and quiet"
+    assert len(text.splitlines()[1]) == 8192
+    assert text == folder.log.read_text()
+    assert [start for start, _ in pieces] == [
+        len("".join(t for _, t in pieces[:i]).encode()) for i in range(len(pieces))
+    ]
+
+
+async def test_stop_keeps_the_best_model_and_starts_no_further_run(
+    root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path
+) -> None:
+    package = write_package(tmp_path / "package", TWO)
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+        await board.command(folder, "stop")
+        events = await all_events(board, folder)
+    assert states(events)[-2:] == ["finishing", "done"]
+    assert started(ledger) == ["run1"]
+    assert [(body.outcome, body.folder) for body in of_type(events, "run_ended")] == [("stopped", "run1")]
+    assert "run1/best.ckpt" in [file.path for file in folder.results()]
+
+
+async def test_cancel_leaves_no_model_and_no_process(
+    root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path
+) -> None:
+    package = write_package(tmp_path / "package", ONE)
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+        await board.command(folder, "cancel")
+        events = await all_events(board, folder)
+    assert states(events)[-1] == "cancelled"
+    assert of_type(events, "run_ended")[0].outcome == "cancelled"
+    assert folder.results() == []
+    assert not folder.models.exists()
+    assert not any(lives(pid) for _, pid in noted(ledger))
+
+
+@pytest.mark.parametrize("behaviour", ["deaf", "stubborn", "wipes"])
+async def test_a_run_that_does_not_listen_is_ended_and_its_best_model_kept(
+    root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path, behaviour: str
+) -> None:
+    package = write_package(tmp_path / "package", ONE)
+    async with running(new_board(root, fake(behaviour))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+        await board.command(folder, "stop")
+        events = await all_events(board, folder)
+    assert states(events)[-1] == "done"
+    assert of_type(events, "run_ended")[0].outcome == "stopped"
+    assert "one/best.ckpt" in [file.path for file in folder.results()]
+    assert not any(lives(pid) for _, pid in noted(ledger))
+
+
+async def test_a_cancel_overtakes_a_stop_that_takes_long(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    package = write_package(tmp_path / "package", ONE)
+    async with running(new_board(root, replace(fake("deaf"), stop_grace=600))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+        await board.command(folder, "stop")
+        await board.command(folder, "cancel")
+        events = await all_events(board, folder)
+    assert states(events)[-1] == "cancelled"
+
+
+async def test_what_a_job_left_running_is_gone_when_it_ends(
+    root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path
+) -> None:
+    _, events = await run_job(root, fake, "daemon", tmp_path)
+    assert states(events)[-1] == "done"
+    ((_, daemon),) = noted(ledger, "daemon")
+    assert not lives(daemon)
+
+
+async def test_a_claimed_job_is_never_run_again(root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path) -> None:
+    folder, events = await run_job(root, fake, "good", tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "sleap_rtc.jobs.supervisor",
+        str(folder.path),
+        "--settings",
+        fake("good").to_json(),
+    ]
+    second = await asyncio.to_thread(subprocess.run, command, check=True)
+    assert second.returncode == 0
+    assert started(ledger) == ["one"]
+    assert len(folder.events.read_text().splitlines()) == len(events)
+
+
+async def test_the_supervisor_says_who_it_is_and_beats(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    package = write_package(tmp_path / "package", ONE)
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+        first = folder.supervisor()
+        assert first is not None
+        assert first.pid != os.getpid()
+        assert os.getsid(first.pid) == first.pid
+        await eventually(lambda: folder.supervisor().heartbeat > first.heartbeat)  # type: ignore[union-attr]
+        await board.command(folder, "cancel")
+        await all_events(board, folder)
+
+
+def test_results_are_plain_files_with_plain_names(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "j_12345678")
+    run = folder.models / "run"
+    (run / "deep").mkdir(parents=True)
+    folder.control.mkdir()
+    for name in ("best.ckpt", "deep/a", "bad\nname", "aux"):
+        (run / name).write_text(name)
+    (run / "link").symlink_to("/etc/passwd")
+    (run / "hard").hardlink_to(tmp_path / "j_12345678/work/models/run/best.ckpt")
+    (run / "folder-link").symlink_to("/etc")
+    os.mkfifo(run / "pipe")
+    (run / "other").write_text("x")
+    body = {"type": "run_ended", "outcome": "done", "folder": "run"}
+    folder.events.write_text(json.dumps({"seq": 1, "t": 0, "run": "run", "body": body}) + "\n")
+    (folder.control / "state.json").write_text('{"state": "done", "t": 0}')
+    assert [file.path for file in folder.results()] == ["run/deep/a", "run/other"]
