@@ -33,8 +33,7 @@ class AnonymousRoomOut(BaseModel):
 def _may_open(service: ServiceDep, address: ClientAddress) -> None:
     if not service.settings.anonymous_rooms:
         raise AuthenticationError(
-            "This service opens no rooms for strangers. Ask its operator for a worker token, "
-            "then run: sleap-rtc worker --api-key …"
+            "This service opens no rooms for strangers. Ask its operator to allow them, or use another service."
         )
     if not service.room_limiter.allow(address, service.clock()):
         raise BusyError("Too many rooms were opened from this address within an hour. Try again later.")

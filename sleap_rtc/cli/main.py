@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
         arguments: what was typed after ``sleap-rtc``.
 
     Returns:
-        The exit code: 0, or that of the error class (DESIGN §8).
+        The exit code: 0, or that of the error class.
     """
     try:
         result = cli.main(arguments, prog_name="sleap-rtc", standalone_mode=False)

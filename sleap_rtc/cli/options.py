@@ -31,5 +31,6 @@ def transport_option(command: F) -> F:
         envvar="SLEAP_RTC_TRANSPORT",
         default="auto",
         show_default=True,
+        show_envvar=True,
         help="The WebRTC engine; auto takes the faster one that runs here.",
     )(command)

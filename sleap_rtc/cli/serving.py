@@ -40,7 +40,8 @@ async def serve(server: str, name: str, jobs: Path | None, *, drain: bool, trans
     gpus = await asyncio.to_thread(find_gpus)
     await asyncio.to_thread(preload, cast(Engine, transport))
     say(f"worker {name} ({identity.worker_id}), sleap-nn {version}, {_gpu_text(gpus)}")
-    for renew in (False, True):
+    renew = False
+    while True:
         session = await find_or_make_session(server, name, new=renew)
         settings = WorkerSettings(
             server=server,
@@ -58,10 +59,11 @@ async def serve(server: str, name: str, jobs: Path | None, *, drain: bool, trans
             await _run_until_interrupted(worker, drain=drain)
             return 0
         except AuthenticationError:
-            if renew or announce.connected:
+            # a string that nobody used expires; a service that refuses even a fresh one means it
+            if renew and not announce.connected:
                 raise
-            note("The session of the last start has expired; a new one is made.")
-    return 0
+            renew = True
+            note("The session string has expired; a new one is made.")
 
 
 class _Announcer:

@@ -18,6 +18,7 @@ def _training_options(command: F) -> F:
             "--session-string",
             required=True,
             envvar="SLEAP_RTC_SESSION",
+            show_envvar=True,
             metavar="STRING",
             help="The sleap-session:… line that the worker printed.",
         ),
@@ -82,5 +83,9 @@ def train(**options: Any) -> int:
 @click.command(epilog=train.epilog and train.epilog.replace("sleap-rtc train", "sleap-rtc client"))
 @_training_options
 def client(**options: Any) -> int:
-    """Train on the worker of a session string (the same as train)."""
+    """Train on the worker of a session string; the same as train.
+
+    The job goes on if this command ends: type it again to watch on. Ctrl-C
+    asks whether to detach, to stop and keep the best model, or to cancel.
+    """
     return _run(**options)

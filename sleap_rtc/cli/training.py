@@ -101,6 +101,7 @@ class _Following:
         self._error: SleapRTCError | None = None
         self._has_models = False
         self._cancelled_here = False
+        self._stopped_here = False
 
     async def run(self) -> int:
         try:
@@ -132,7 +133,9 @@ class _Following:
             return INTERRUPTED
         if self._error:
             raise JobFailedError(self._error.sentence)
-        raise JobFailedError(f"The job {self._job.id} ended as {state}. Run the same command with --logs to see why.")
+        if state is JobState.CANCELLED and self._stopped_here:
+            raise JobFailedError("The job was stopped before it had a model, so there is nothing to bring home.")
+        raise JobFailedError(f"The job {self._job.id} ended as {state}. Train again with --logs to see more.")
 
     async def _watch(self) -> JobState | None:
         on_log = self._display.log if self._request.logs else None
@@ -159,6 +162,7 @@ class _Following:
         if watching.done():
             return True
         if choice == "s":
+            self._stopped_here = True
             await self._job.stop()
             note("Stopping after this step; the best model so far is validated and comes home.")
         elif choice == "c":
@@ -168,9 +172,11 @@ class _Following:
 
     def _take(self, event: Event) -> None:
         body = event.body
-        if isinstance(body, RunEnded) and body.folder:
-            self._has_models = True
-        if isinstance(body, StateChanged) and body.error:
+        if isinstance(body, RunEnded):
+            self._has_models = self._has_models or body.folder is not None
+            # the run's own error quotes the end of its log; the job's says only that it failed
+            self._error = body.error.as_exception() if body.error else self._error
+        if isinstance(body, StateChanged) and body.error and not self._error:
             self._error = body.error.as_exception()
         self._display.event(event)
 

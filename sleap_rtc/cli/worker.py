@@ -22,7 +22,7 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where jobs are kept; ~/.sleap-rtc/jobs by default.",
 )
-@click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for the running ones.")
+@click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those it has.")
 @transport_option
 def worker(server: str, name: str | None, jobs: Path | None, drain: bool, transport: str) -> int:
     """Offer this machine's GPU for training.

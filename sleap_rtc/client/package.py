@@ -69,5 +69,8 @@ def _check_contents(path: Path, names: list[str]) -> None:
     lowered = [name.lower() for name in names]
     if not any(name.endswith(".slp") for name in lowered):
         raise PackageError(f"{path} holds no labels (*.slp). Export the training package again, with its labels.")
-    if not any(name.endswith((".yaml", ".yml", ".json")) for name in lowered):
-        raise PackageError(f"{path} holds no training config (*.yaml). Add one for each model to be trained.")
+    if not any(name.endswith((".yaml", ".yml")) for name in lowered):
+        raise PackageError(
+            f"{path} holds no training config (*.yaml). Add one for each model to be trained; the JSON configs of "
+            "SLEAP 1.4 and older are not read yet, so export the package with a newer SLEAP."
+        )

@@ -32,7 +32,7 @@ async def fetch_results(
     """
     manifest = await link.call(lambda session: fetch_manifest(session, job))
     if not manifest.files:
-        raise JobFailedError(f"The job {job} left no model. Its log says why: run the same command with --logs.")
+        raise JobFailedError(f"The job {job} left no model. Train again with --logs to see what sleap-nn says.")
     staging = output / f".{job}.part"
     try:
         landing = await asyncio.to_thread(Landing, staging / "files", staging / "parts")

@@ -1,7 +1,8 @@
 """The envelope every JSON message travels in, and how text becomes a typed message.
 
 A message is ``{type, id?, re?, error?: {code, sentence}, …}``: `id` asks for an answer, `re` is one.
-Unknown types and fields are ignored, so that newer peers can say more (DESIGN: abilities are asked by name).
+Unknown types and fields are ignored, so that newer peers can say more; what a peer can do is asked by name, never inferred
+from a version.
 """
 
 import json
@@ -49,7 +50,7 @@ class Message(BaseModel):
 
 
 class Failure(Message):
-    """The answer to a request that failed."""
+    """Either side: the answer to a request that failed."""
 
     TYPE = "error"
 

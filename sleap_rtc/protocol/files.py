@@ -174,7 +174,8 @@ class ManifestSending(Message):
 class FileGet(Message):
     """Receiver → sender: send this file from `offset` on, over the stream that I opened for it.
 
-    `transfer` names the set of files (the job it belongs to) and `file` is the index in its manifest.
+    `transfer` names the set of files (the job it belongs to) and `file` is the index in its manifest. Offsets inside
+    the stream begin at 0, whatever `offset` in the file was asked for.
     """
 
     TYPE = "file.get"

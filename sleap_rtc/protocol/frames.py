@@ -66,6 +66,6 @@ class Frame:
         if not _HEADER.size <= len(data) <= MAX_FRAME:
             raise ProtocolError("A frame of a wrong size arrived.")
         kind, flags, zero, stream, offset = _HEADER.unpack_from(data)
-        if kind != FrameKind.DATA or flags & ~FrameFlag.LAST or zero or not stream:
+        if kind != FrameKind.DATA or flags & ~int(FrameFlag.LAST) or zero or not stream:
             raise ProtocolError("A frame of an unknown kind arrived.")
         return cls(stream, offset, memoryview(data)[_HEADER.size :], FrameFlag(flags), FrameKind(kind))

@@ -31,7 +31,7 @@ class WorkerHello(Message):
 
 
 class ClientHello(Message):
-    """What the client speaks, and its nonce. Travels as text inside `ClientProof`: its exact bytes are signed."""
+    """Client → worker: what I speak, and my nonce. Travels as text inside `proof.client`: its exact bytes are signed."""
 
     TYPE = "hello.client"
     v: int

@@ -199,7 +199,7 @@ class JobSubmit(Message):
 
 
 class JobAccepted(Message):
-    """Worker → client: the job is on disk here and will be run."""
+    """Worker → client: the job is on disk here, and this is how it stands."""
 
     TYPE = "job.accepted"
     job: JobSummary
@@ -213,7 +213,7 @@ class JobShow(Message):
 
 
 class JobWatch(Message):
-    """Client → worker: send events from `since` (exclusive) on, and the log from byte `log_offset` on if not None."""
+    """Client → worker: send events from `since` (exclusive) on, and the log from byte `log_offset` on unless null."""
 
     TYPE = "job.watch"
     job: JobId

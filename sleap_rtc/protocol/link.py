@@ -9,7 +9,7 @@ from sleap_rtc.protocol.sdp import Candidate
 
 
 class Done(Message):
-    """The answer to a request that has nothing more to say."""
+    """Either side: the answer to a request that has nothing more to say."""
 
     TYPE = "ok"
 

@@ -1,7 +1,7 @@
 """Session descriptions and ICE candidates: what we send, and what we let near an engine.
 
 A description is refused unless it carries exactly one fingerprint, because the proof signs that one: libwebrtc
-checks only the last line of several, so an honest line beside a forged one must never reach it (SECURITY §2.2).
+checks only the last line of several, so an honest line beside a forged one must never reach it.
 """
 
 import re

@@ -124,7 +124,7 @@ class Register(Message):
 
 
 class Registered(Message):
-    """Service → worker: you are present and can be dialed."""
+    """Service → worker: you are present and can be dialled."""
 
     TYPE = "registered"
     presence: PresenceId
@@ -154,7 +154,7 @@ class WorkerList(Message):
 
 
 class Offer(Message):
-    """Client → service → worker: dial this worker. The service overwrites `sender`, whatever it said.
+    """Client → service → worker: dial this worker. The service overwrites `from`, whatever it said.
 
     A link id is good for one offer; it binds the answer and the candidates to these two connections.
     """
@@ -176,7 +176,7 @@ class Answer(Message):
 
 
 class IceCandidate(Message):
-    """Either side → service → the other: a candidate of this link; none means there are no more."""
+    """Either side → service → the other: a candidate of this link; null means there are no more."""
 
     TYPE = "candidate"
     link: LinkId

@@ -150,7 +150,7 @@ class AiortcPeer(BasePeer):
 
 def _bound_reassembly(sctp: RTCSctpTransport, refuse: Callable[[str], None]) -> None:
     # aiortc keeps every fragment until its message is complete, without end, and opens any channel it is asked to
-    # open (SECURITY §2.8). It has no setting for either, so this connection's handler of data chunks is wrapped.
+    # open. It has no setting for either, so this connection's handler of data chunks is wrapped.
     take = sctp._receive_data_chunk  # noqa: SLF001
 
     async def take_within_bounds(chunk: Any) -> None:

@@ -246,7 +246,7 @@ async def test_steps_out_of_order_are_refused(pair: Pair, timeouts: Timeouts) ->
 
 
 def forgeries(sdp: str) -> dict[str, str]:
-    """What a service in the middle may make of an honest description (SECURITY, case 17)."""
+    """What a service in the middle may make of an honest description."""
     line = next(line for line in sdp.splitlines() if line.startswith("a=fingerprint:"))
     digits = ":".join(["AB"] * 32)
     forged = {

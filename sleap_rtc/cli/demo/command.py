@@ -35,6 +35,7 @@ _SESSION = re.compile(r"^(sleap-session:\S+)")
 @click.option("--max-epochs", type=click.IntRange(min=1), default=EPOCHS, show_default=True, help="How long to train.")
 @click.option("--seed", type=click.IntRange(min=0), help="Which animal to draw; a random one without it.")
 @click.option(
+    "-o",
     "--output",
     "destination",
     type=click.Path(file_okay=False, path_type=Path),
