@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -53,8 +54,8 @@ def emit_json(obj: Mapping[str, object] | Sequence[object], stream: TextIO | Non
 
 
 def write_line(text: str, stream: TextIO) -> None:
-    """Print `text` and a newline on `stream`, without whatever could steer a terminal."""
-    _write(printable(text, limit=_LIMIT), stream)
+    """Print `text` and a newline on `stream`, without whatever could steer a terminal; a terminal gets whole words."""
+    _write(_fitted(printable(text, limit=_LIMIT), stream), stream)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO | None = None) -> None:
@@ -103,11 +104,25 @@ def show_cursor() -> None:
         console(sys.stdout).show_cursor(True)
 
 
+def _fitted(text: str, stream: TextIO) -> str:
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    return "\n".join(_folded(line, width) for line in text.split("\n"))
+
+
+def _folded(line: str, width: int) -> str:
+    # what begins with spaces is laid out already (examples, tables), and long words are there to be copied
+    if len(line) <= width or line.startswith(" "):
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
 def _labelled(label: str, colour: str, text: str) -> None:
-    text = printable(text, limit=_LIMIT)
+    text = _fitted(f"{label}: {printable(text, limit=_LIMIT)}", sys.stderr)
     if coloured(sys.stderr):
-        label = click.style(label, fg=colour, bold=True)
-    _write(f"{label}: {text}", sys.stderr)
+        text = click.style(label, fg=colour, bold=True) + text.removeprefix(label)
+    _write(text, sys.stderr)
 
 
 def _write(text: str, stream: TextIO) -> None:

@@ -160,7 +160,7 @@ class RichDisplay(JobDisplay):
 
     def _keep(self, text: str) -> None:
         self._live.refresh()  # rich redraws the picture below the line as it last saw it
-        self._console.print(Text(printable(text.replace("\n", " "))), soft_wrap=True)
+        self._console.print(Text(printable(text.replace("\n", " "))))
 
     def _new_live(self) -> Live:
         return Live(

@@ -1,8 +1,8 @@
 """The envelope every JSON message travels in, and how text becomes a typed message.
 
 A message is ``{type, id?, re?, error?: {code, sentence}, …}``: `id` asks for an answer, `re` is one.
-Unknown types and fields are ignored, so that newer peers can say more; what a peer can do is asked by name, never inferred
-from a version.
+Unknown types and fields are ignored, so that newer peers can say more; what a peer can do is asked by name, never
+inferred from a version.
 """
 
 import json

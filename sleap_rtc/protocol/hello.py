@@ -31,7 +31,7 @@ class WorkerHello(Message):
 
 
 class ClientHello(Message):
-    """Client → worker: what I speak, and my nonce. Travels as text inside `proof.client`: its exact bytes are signed."""
+    """Client → worker: what I speak, and my nonce. Text inside `proof.client`: its exact bytes are signed."""
 
     TYPE = "hello.client"
     v: int
