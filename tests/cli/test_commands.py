@@ -133,6 +133,7 @@ def test_a_package_that_cannot_be_trained_is_a_sentence(
         ("sleap-session:eyJyIjogInJvb21faWQiLCAidCI6ICJ0b2tlbiIsICJwIjogInBlZXJfaWQifQ==", 2),
         (NOBODY, 4),  # nobody listens there
     ],
+    ids=["words", "not base64", "cut short", "the first README's", "nobody there"],
 )
 def test_a_session_string_that_leads_nowhere_is_a_sentence(tmp_path: Path, text: str, code: int) -> None:
     result = sleap_rtc("client", "-s", text, "-p", str(good_package(tmp_path / "p")))

@@ -163,7 +163,11 @@ def test_headers_that_disagree_are_refused(refuse: Refuse) -> None:
     refuse(bytes(data), "disagree")
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"not a zip at all" * 10, packed(("a", b"x"))[:-30]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK", b"not a zip at all" * 10, packed(("a", b"x"))[:-30]],
+    ids=["empty", "short", "text", "cut"],
+)
 def test_what_is_no_zip_is_refused(refuse: Refuse, data: bytes) -> None:
     refuse(data, "damaged or no zip")
 

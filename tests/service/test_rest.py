@@ -48,7 +48,7 @@ async def test_a_setting_turns_anonymous_rooms_off(tmp_path: Path) -> None:
     async with running_service(tmp_path, anonymous_rooms=False) as service, browser(service) as client:
         answer = await client.post(ROOMS)
     assert answer.status_code == 401
-    assert "--api-key" in answer.json()["error"]["sentence"]
+    assert "no rooms for strangers" in answer.json()["error"]["sentence"]
 
 
 HOSTILE = [
