@@ -11,17 +11,20 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from signaling_server import errors, http
+from signaling_server.auth.routes import router as auth_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
 from signaling_server.limits import WindowLimiter
+from signaling_server.metrics import router as metrics_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
 from signaling_server.signaling.hub import Member, MemoryHub
 from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
+from signaling_server.tokens.routes import router as tokens_router
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
@@ -96,9 +99,12 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
 
 def _mount(app: FastAPI) -> None:
     api = APIRouter(prefix=API)
+    api.include_router(auth_router)
     api.include_router(rooms_router)
+    api.include_router(tokens_router)
     api.include_router(signaling_router)
     app.include_router(api)
+    app.include_router(metrics_router)
 
     @app.get("/health", tags=["service"])
     async def health() -> Health:

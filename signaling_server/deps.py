@@ -4,14 +4,18 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
+from signaling_server.auth import service as auth
+from signaling_server.auth.service import Login
 from signaling_server.db import Database
 from signaling_server.limits import WindowLimiter
-from signaling_server.settings import Settings
+from signaling_server.security import bearer
+from signaling_server.settings import Settings, is_loopback
 from signaling_server.signaling.hub import Hub
 
 
@@ -62,4 +66,30 @@ def client_address(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else "unknown"
 
 
+def from_this_machine(connection: HTTPConnection) -> bool:
+    """Whether a request was made on this machine, by no proxy and no other site's page."""
+    if not is_loopback(client_address(connection)):
+        return False
+    headers = connection.headers
+    return is_loopback(_host_name(headers.get("host", ""))) and not any(
+        name in headers for name in ("x-forwarded-for", "forwarded", "origin")
+    )
+
+
+def _host_name(header: str) -> str:
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:  # a bracket that does not close
+        return ""
+
+
+async def _current_user(service: ServiceDep, request: Request) -> Login:
+    # in a transaction of its own, which is over before the route begins: a route that asks who is connected needs none
+    async with service.database.transaction() as session:
+        return await auth.authenticate(
+            session, service.pepper, bearer(request.headers.get("authorization")), now=service.clock()
+        )
+
+
+CurrentUser = Annotated[Login, Depends(_current_user)]
 ClientAddress = Annotated[str, Depends(client_address)]

@@ -13,6 +13,7 @@ from sleap_rtc.errors import (
     BusyError,
     ConfigError,
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     PackageError,
     ProtocolError,
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _STATUS: dict[type[SleapRTCError], int] = {
     AuthenticationError: 401,
+    ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     UsageError: 422,
@@ -37,7 +39,7 @@ _STATUS: dict[type[SleapRTCError], int] = {
     UnreachableError: 503,
     SleapRTCError: 500,
 }
-_CODES = {400: "protocol", 401: "authentication", 403: "authentication", 404: "not_found", 429: "busy"}
+_CODES = {400: "protocol", 401: "authentication", 403: "forbidden", 404: "not_found", 429: "busy"}
 
 
 def error_response(error: SleapRTCError) -> JSONResponse:

@@ -6,8 +6,10 @@ from typing import NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from signaling_server.auth import service as auth
 from signaling_server.deps import Service
 from signaling_server.rooms import service as rooms
+from signaling_server.signaling.admission import ended
 from signaling_server.tokens import service as tokens
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
@@ -19,20 +21,33 @@ async def recheck(service: Service) -> None:
     now = service.clock()
     holders = await service.hub.holders()
     async with service.database.transaction() as session:
-        ended = await tokens.dead(session, holders, now=now)
-        alive = {room for token_id, room in holders.items() if token_id not in ended}
+        reasons = await ended(session, holders, now=now)
+        alive = [holder for holder in holders if holder not in reasons]
         expires_at = now + int(service.settings.idle_room_days * rooms.DAY_MS)
-        await tokens.keep_room(session, alive, expires_at=expires_at)
+        await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
+        await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
+    await service.hub.end(reasons, CLOSE_REVOKED)
+
+
+async def clean_up(service: Service) -> None:
+    """Forget once what ended long ago."""
+    now = service.clock()
+    async with service.database.transaction() as session:
         await rooms.forget_expired(session, now=now)
-    await service.hub.end(ended, CLOSE_REVOKED)
+        await tokens.forget_ended(session, now=now)
+        await auth.forget_ended(session, now=now)
 
 
 async def keep_house(service: Service) -> NoReturn:
-    """Do so for ever."""
+    """Do both for ever: the first often, the second every hour."""
+    cleaned_at: int | None = None
     while True:
         await asyncio.sleep(service.settings.recheck_seconds)
         try:
             await recheck(service)
+            if cleaned_at is None or service.clock() - cleaned_at >= rooms.HOUR_MS:
+                await clean_up(service)
+                cleaned_at = service.clock()
         except SQLAlchemyError:
             # a full or locked disk now is no reason to stop for good: the next round tries again
             logger.exception("the credentials of connected peers could not be checked")

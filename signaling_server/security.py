@@ -5,7 +5,9 @@ import hmac
 import logging
 
 from sleap_rtc.errors import AuthenticationError
-from sleap_rtc.protocol.tokens import redact
+from sleap_rtc.protocol.tokens import TokenKind, check_token, redact
+
+DISPLAYED = 6
 
 UNKNOWN_CREDENTIAL = (
     "The service does not accept this credential: it is missing, mistyped or unknown. "
@@ -17,6 +19,23 @@ UNKNOWN_CREDENTIAL = (
 def hash_token(pepper: bytes, token: str) -> bytes:
     """What the database stores for `token`."""
     return hmac.digest(pepper, token.encode(), hashlib.sha256)
+
+
+def display(token: str) -> str:
+    """The first characters of `token`, by which a list shows it."""
+    return token[: token.index("_") + 1 + DISPLAYED]
+
+
+def token_kind(text: str) -> TokenKind:
+    """What kind of token `text` is by its form.
+
+    Raises:
+        AuthenticationError: if it is none; the sentence is that of an unknown one.
+    """
+    try:
+        return check_token(text)
+    except AuthenticationError as error:
+        raise AuthenticationError(UNKNOWN_CREDENTIAL) from error
 
 
 def bearer(header: str | None) -> str:

@@ -6,10 +6,11 @@ import secrets
 import stat
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -19,6 +20,8 @@ from sleap_rtc.protocol.sdp import IceServer
 ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
 FILE_NAME = "sleap-rtc-server.toml"
 MIN_PEPPER = 32
+MAX_DAYS = 36_500
+"""The longest a room or token can be made for, unless it is made for ever."""
 
 
 class Limits(BaseModel):
@@ -37,6 +40,8 @@ class Limits(BaseModel):
         body: largest REST body.
         body_within: how long a REST body may take to arrive.
         addresses: addresses remembered by the rate limit for anonymous rooms.
+        rooms_per_user: rooms one user may own.
+        tokens_per_room: worker tokens of one room that can be used at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +57,8 @@ class Limits(BaseModel):
     body: int = Field(default=64 * 1024, gt=0)
     body_within: float = Field(default=10.0, gt=0)
     addresses: int = Field(default=10_000, gt=0)
+    rooms_per_user: int = Field(default=100, gt=0)
+    tokens_per_room: int = Field(default=100, gt=0)
 
 
 class Settings(BaseModel):
@@ -69,6 +76,12 @@ class Settings(BaseModel):
         recheck_seconds: how often the credentials of connected peers are looked at again.
         ice_servers: STUN and TURN servers handed to peers.
         trusted_proxies: addresses whose X-Forwarded-For is believed.
+        dev: whether anybody on this machine may log in under any name; only where no other machine reaches the service.
+        login_days: how long a login lasts.
+        room_days: how long a room lives if its maker does not say.
+        max_room_days: the longest a room may be made for; without it also for ever.
+        token_days: how long a worker token lives if its maker does not say.
+        max_token_days: the longest a worker token may be made for; without it also for ever.
         limits: bounds on what one stranger can cost.
     """
 
@@ -84,6 +97,13 @@ class Settings(BaseModel):
     recheck_seconds: float = Field(default=60.0, gt=0)
     ice_servers: list[IceServer] = Field(default_factory=list, max_length=16)
     trusted_proxies: list[str] = Field(default_factory=list)
+    # behind host and trusted_proxies: its check looks at both
+    dev: bool = False
+    login_days: float = Field(default=30.0, gt=0, le=366)
+    room_days: int = Field(default=30, ge=1, le=MAX_DAYS)
+    max_room_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
+    token_days: int = Field(default=7, ge=1, le=MAX_DAYS)
+    max_token_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
     limits: Limits = Limits()
 
     @field_validator("database_url")
@@ -104,6 +124,17 @@ class Settings(BaseModel):
             raise ValueError(f"the pepper must have at least {MIN_PEPPER} characters")
         return pepper
 
+    @field_validator("dev")
+    @classmethod
+    def _dev(cls, dev: bool, info: ValidationInfo) -> bool:
+        if dev and not is_loopback(str(info.data.get("host"))):
+            raise ValueError("a login without a password needs host = 127.0.0.1, ::1 or localhost")
+        if dev and info.data.get("trusted_proxies"):
+            raise ValueError(
+                "a login without a password must not stand behind a proxy, so trusted_proxies must be empty"
+            )
+        return dev
+
     @property
     def database_file(self) -> Path | None:
         """The SQLite database's file; None for another database or one in memory."""
@@ -111,6 +142,14 @@ class Settings(BaseModel):
         if not url.drivername.startswith("sqlite") or not url.database or url.database == ":memory:":
             return None
         return Path(url.database)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) is this very machine and reached from nowhere else."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings(

@@ -64,6 +64,13 @@ class AuthenticationError(SleapRTCError):
     exit_code = 3
 
 
+class ForbiddenError(SleapRTCError):
+    """The credential is good, but does not allow this."""
+
+    code = "forbidden"
+    exit_code = 3
+
+
 class UnreachableError(SleapRTCError):
     """The service, a worker or a peer cannot be reached."""
 

@@ -1,15 +1,17 @@
 """``/api/v1/rooms``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Response
 from pydantic import BaseModel, ConfigDict
 
-from signaling_server.deps import ClientAddress, DBSession, ServiceDep
+from signaling_server.deps import ClientAddress, CurrentUser, DBSession, Service, ServiceDep
 from signaling_server.http import StrictRoute
+from signaling_server.lifetimes import Days, ends_at
 from signaling_server.rooms import service as rooms
+from signaling_server.rooms.service import Seat
 from sleap_rtc.errors import AuthenticationError, BusyError
-from sleap_rtc.protocol.signaling import Label
+from sleap_rtc.protocol.signaling import CLOSE_REVOKED, Label, Name, WorkerPresence
 
 router = APIRouter(prefix="/rooms", tags=["rooms"], route_class=StrictRoute)
 
@@ -28,6 +30,40 @@ class AnonymousRoomOut(BaseModel):
     worker_token: str
     session_token: str
     expires_at: int
+
+
+class RoomCreate(BaseModel):
+    """A room to make; without `expires_days` it lives as long as the service's setting says, with null for ever."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: Name
+    expires_days: Days | None = None
+
+
+class RoomOut(BaseModel):
+    """A room as one of its members sees it."""
+
+    room_id: str
+    name: str
+    role: str
+    created_at: int
+    expires_at: int | None
+    members: int
+    workers_online: int
+
+
+class PersonOut(BaseModel):
+    """A member of a room."""
+
+    user_id: str
+    name: str
+    role: str
+
+
+class RoomDetailOut(RoomOut):
+    """A room with the people who belong to it."""
+
+    people: list[PersonOut]
 
 
 def _may_open(service: ServiceDep, address: ClientAddress) -> None:
@@ -56,3 +92,61 @@ async def create_anonymous_room(
     )
     response.headers["Cache-Control"] = "no-store"
     return AnonymousRoomOut(**vars(room))
+
+
+@router.get("")
+async def list_rooms(service: ServiceDep, login: CurrentUser) -> list[RoomOut]:
+    """List the rooms the asking user belongs to."""
+    async with service.database.transaction() as session:
+        seats = await rooms.seats(session, login.user)
+    return [RoomOut(**await _described(service, seat)) for seat in seats]
+
+
+@router.post("", status_code=201)
+async def create_room(body: RoomCreate, service: ServiceDep, session: DBSession, login: CurrentUser) -> RoomOut:
+    """Make a room, which the asking user owns."""
+    settings, now = service.settings, service.clock()
+    expires_at = ends_at(body, now=now, default=settings.room_days, most=settings.max_room_days, what="room")
+    limit = settings.limits.rooms_per_user
+    seat = await rooms.create(session, owner=login.user, name=body.name, now=now, expires_at=expires_at, limit=limit)
+    return RoomOut(**await _described(service, seat))
+
+
+@router.get("/{room_id}")
+async def show_room(room_id: str, service: ServiceDep, login: CurrentUser) -> RoomDetailOut:
+    """Show a room and its people to one of them."""
+    async with service.database.transaction() as session:
+        seat = await rooms.seat(session, login.user, room_id)
+        people = await rooms.people(session, seat.room)
+    shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
+    return RoomDetailOut(**await _described(service, seat), people=shown)
+
+
+@router.delete("/{room_id}", status_code=204)
+async def delete_room(room_id: str, service: ServiceDep, login: CurrentUser) -> None:
+    """Delete a room; for its owner. Who is connected to it is sent away."""
+    async with service.database.transaction() as session:
+        room = await rooms.owned(session, login.user, room_id)
+        await rooms.remove(session, room)
+    await service.hub.end_all("This room was deleted by its owner.", CLOSE_REVOKED, room=room.id)
+
+
+@router.get("/{room_id}/workers")
+async def list_workers(room_id: str, service: ServiceDep, login: CurrentUser) -> list[WorkerPresence]:
+    """List the workers connected to a room, for its members."""
+    async with service.database.transaction() as session:
+        seat = await rooms.open_seat(session, login.user, room_id, now=service.clock())
+    return await service.hub.workers(seat.room.id)
+
+
+async def _described(service: Service, seat: Seat) -> dict[str, Any]:
+    room = seat.room
+    return {
+        "room_id": room.id,
+        "name": room.name,
+        "role": seat.role,
+        "created_at": room.created_at,
+        "expires_at": room.expires_at,
+        "members": seat.members,
+        "workers_online": len(await service.hub.workers(room.id)),
+    }

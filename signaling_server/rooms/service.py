@@ -1,19 +1,24 @@
-"""Rooms: made, ended. Every function takes the database session first."""
+"""Rooms and who belongs to them: made, shown, ended. Every function takes the database session first."""
 
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import delete
+from sqlalchemy import ScalarSelect, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased, joinedload
 
-from signaling_server.models import Room
+from signaling_server.models import Membership, Room, User
 from signaling_server.tokens import service as tokens
-from sleap_rtc.protocol.ids import new_id
+from signaling_server.wording import ago, shown, within
+from sleap_rtc.errors import ConflictError, ForbiddenError, NotFoundError
+from sleap_rtc.protocol.ids import is_id, new_id
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-# an expired room stays a week, so that the holder of its string is told "expired", not "unknown"
+# an expired room stays a week, so that who belongs to it is told "expired", not "unknown"
 GRACE_MS = 7 * DAY_MS
+NO_SUCH_ROOM = "There is no such room, or you do not belong to it. Your rooms: sleap-rtc room list"
+"""Said alike for a room that is not there and for one of other people."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +31,138 @@ class AnonymousRoom:
     expires_at: int
 
 
+@dataclass(frozen=True)
+class Seat:
+    """A room as one of its members sees it."""
+
+    room: Room
+    role: str
+    members: int
+
+
 async def create_anonymous(
     session: AsyncSession, pepper: bytes, *, name: str, now: int, lifetime_ms: int
 ) -> AnonymousRoom:
     """Make a room with one worker token and one client token; unused, it ends after `lifetime_ms`."""
     expires_at = now + lifetime_ms
-    room = Room(
-        id=new_id("room", secrets.token_bytes(20)), name=name, kind="anonymous", created_at=now, expires_at=expires_at
-    )
+    room = _room(name=name, kind="anonymous", now=now, expires_at=expires_at)
     session.add(room)
-    worker_token = await tokens.create(
-        session, pepper, room=room, kind="worker", user=_new_user(), name=name or "worker", now=now, expires_at=None
+    worker = await tokens.create(
+        session, pepper, room=room, kind="worker", name=name or "worker", now=now, expires_at=None
     )
-    session_token = await tokens.create(
-        session, pepper, room=room, kind="session", user=_new_user(), name="guest", now=now, expires_at=expires_at
+    guest = await tokens.create(
+        session, pepper, room=room, kind="session", name="guest", now=now, expires_at=expires_at
     )
-    return AnonymousRoom(room.id, worker_token, session_token, expires_at)
+    return AnonymousRoom(room.id, worker.text, guest.text, expires_at)
+
+
+async def create(
+    session: AsyncSession, *, owner: User, name: str, now: int, expires_at: int | None, limit: int
+) -> Seat:
+    """Make a room that belongs to `owner`, who may own `limit` of them.
+
+    Raises:
+        ConflictError: if that many are there.
+    """
+    owned = select(func.count()).select_from(Membership)
+    owned = owned.where(Membership.user_id == owner.id, Membership.role == "owner")
+    if (await session.scalar(owned) or 0) >= limit:
+        raise ConflictError(
+            f"You own {limit} rooms, the most this service allows. Delete one that is no longer needed: "
+            "sleap-rtc room delete"
+        )
+    room = _room(name=name, kind="room", now=now, expires_at=expires_at)
+    session.add(room)
+    session.add(Membership(room_id=room.id, user_id=owner.id, role="owner", created_at=now))
+    await session.flush()
+    return Seat(room, "owner", 1)
+
+
+async def seats(session: AsyncSession, user: User) -> list[Seat]:
+    """The rooms `user` belongs to, the oldest first."""
+    query = (
+        select(Membership, _members())
+        .options(joinedload(Membership.room))
+        .join(Membership.room)
+        .where(Membership.user_id == user.id)
+        .order_by(Room.created_at, Room.id)
+    )
+    return [Seat(membership.room, membership.role, members) for membership, members in await session.execute(query)]
+
+
+async def seat(session: AsyncSession, user: User, room_id: str) -> Seat:
+    """The room `room_id`, if `user` belongs to it, be it expired or not.
+
+    Raises:
+        NotFoundError: if not; the same for a room of others and for none.
+    """
+    query = select(Membership, _members()).options(joinedload(Membership.room))
+    query = query.where(Membership.user_id == user.id, Membership.room_id == room_id)
+    found = (await session.execute(query)).one_or_none() if is_id("room", room_id) else None
+    if found is None:
+        raise NotFoundError(NO_SUCH_ROOM)
+    membership, members = found
+    return Seat(membership.room, membership.role, members)
+
+
+async def open_seat(session: AsyncSession, user: User, room_id: str, *, now: int) -> Seat:
+    """The room `room_id`, if `user` belongs to it and it has not expired.
+
+    Raises:
+        NotFoundError: as `seat` does.
+        ConflictError: if it has expired.
+    """
+    found = await seat(session, user, room_id)
+    reason = why_closed(found.room, now)
+    if reason is not None:
+        raise ConflictError(reason)
+    return found
+
+
+async def owned(session: AsyncSession, user: User, room_id: str) -> Room:
+    """The room `room_id`, if `user` owns it.
+
+    Raises:
+        NotFoundError: as `seat` does.
+        ForbiddenError: if `user` belongs to it, but does not own it.
+    """
+    found = await seat(session, user, room_id)
+    if found.role != "owner":
+        raise ForbiddenError(f"Only the owner of the room {shown(found.room.name)} may do that. Ask them.")
+    return found.room
+
+
+def why_closed(room: Room, now: int) -> str | None:
+    """The sentence for a member of an expired room; None if it is open."""
+    if room.expires_at is None or room.expires_at > now:
+        return None
+    left = within(room.expires_at + GRACE_MS, now)
+    return (
+        f"The room {shown(room.name)} expired {ago(room.expires_at, now)}, so it takes no new connections. "
+        f"For {left} more it is kept, and can be extended; or make another one: sleap-rtc room create"
+    )
+
+
+async def people(session: AsyncSession, room: Room) -> list[Membership]:
+    """Who belongs to `room`, the oldest membership first, each with its user."""
+    query = select(Membership).options(joinedload(Membership.user)).where(Membership.room_id == room.id)
+    return list(await session.scalars(query.order_by(Membership.created_at, Membership.user_id)))
+
+
+async def remove(session: AsyncSession, room: Room) -> None:
+    """Delete `room` with its memberships and tokens."""
+    await session.execute(delete(Room).where(Room.id == room.id))
 
 
 async def forget_expired(session: AsyncSession, *, now: int) -> None:
-    """Delete anonymous rooms that ended more than a week ago, with their tokens."""
-    await session.execute(delete(Room).where(Room.kind == "anonymous", Room.expires_at < now - GRACE_MS))
+    """Delete rooms that ended more than a week ago, with their memberships and tokens."""
+    await session.execute(delete(Room).where(Room.expires_at < now - GRACE_MS))
 
 
-def _new_user() -> str:
-    return new_id("user", secrets.token_bytes(20))
+def _members() -> ScalarSelect[int]:
+    counted = aliased(Membership)
+    return select(func.count()).where(counted.room_id == Membership.room_id).scalar_subquery()
+
+
+def _room(*, name: str, kind: str, now: int, expires_at: int | None) -> Room:
+    return Room(id=new_id("room", secrets.token_bytes(20)), name=name, kind=kind, created_at=now, expires_at=expires_at)

@@ -6,9 +6,9 @@ publishes deliveries; members stay local to their process either way, because th
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from signaling_server.signaling.outbox import Outbox
 from sleap_rtc.errors import BusyError
@@ -31,6 +31,22 @@ class Route:
     other: str
     standing: bool = False
     candidates: int = 0
+
+
+class Holder(NamedTuple):
+    """By what right somebody is connected: a credential, in a room, as a user."""
+
+    token_id: str
+    room: str
+    user: str
+
+
+class Totals(NamedTuple):
+    """How many sockets clients and workers have, and how many workers have proven their key."""
+
+    clients: int
+    workers: int
+    present: int
 
 
 @dataclass(eq=False)
@@ -56,6 +72,11 @@ class Member:
     outbox: Outbox
     routes: dict[str, Route] = field(default_factory=dict)
     worker: WorkerPresence | None = None
+
+    @property
+    def holder(self) -> Holder:
+        """By what right this peer is here."""
+        return Holder(self.token_id, self.principal.room, self.principal.user)
 
     def send(self, message: Message) -> None:
         """Queue a message for this peer."""
@@ -90,11 +111,17 @@ class Hub(Protocol):
     async def deliver(self, to: str, message: Message, sender: str) -> bool:
         """Hand a message to the connection `to`; False if it is not there."""
 
-    async def holders(self) -> Mapping[str, str]:
-        """The token ids of everybody connected, each with its room."""
+    async def holders(self) -> Collection[Holder]:
+        """By what right everybody connected is there."""
 
-    async def end(self, reasons: Mapping[str, str], code: int) -> None:
-        """End every connection made with one of these token ids, each with its reason."""
+    async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
+        """End every connection that is there by one of these rights, each with its reason."""
+
+    async def end_all(self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None) -> None:
+        """End every connection made with the token `token_id`, or in `room`."""
+
+    async def totals(self) -> Totals:
+        """How many are connected."""
 
 
 class MemoryHub:
@@ -177,13 +204,25 @@ class MemoryHub:
         self._receiver(member, message, sender)
         return True
 
-    async def holders(self) -> Mapping[str, str]:
+    async def holders(self) -> Collection[Holder]:
         """See `Hub.holders`."""
-        return {member.token_id: member.principal.room for member in self._members.values()}
+        return {member.holder for member in self._members.values()}
 
-    async def end(self, reasons: Mapping[str, str], code: int) -> None:
+    async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """See `Hub.end`."""
         for member in list(self._members.values()):
-            reason = reasons.get(member.token_id)
+            reason = reasons.get(member.holder)
             if reason is not None:
                 member.outbox.end(code, reason)
+
+    async def end_all(self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None) -> None:
+        """See `Hub.end_all`."""
+        for member in list(self._members.values()):
+            if member.token_id == token_id or member.principal.room == room:
+                member.outbox.end(code, reason)
+
+    async def totals(self) -> Totals:
+        """See `Hub.totals`."""
+        roles = Counter(member.principal.role for member in self._members.values())
+        workers = sum(len(present) for present in self._workers.values())
+        return Totals(clients=roles["client"], workers=roles["worker"], present=workers)

@@ -48,7 +48,7 @@ class Outbox:
     def end(self, code: int, reason: str) -> None:
         """Close the socket once what waits is sent. The first call decides code and reason."""
         if not self.ended.is_set():
-            self.close = Close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
+            self.close = Close(code, _fitting(reason))
             self._finish()
 
     def abandon(self) -> None:
@@ -70,3 +70,12 @@ class Outbox:
     def _finish(self) -> None:
         self.ended.set()
         self._changed.set()
+
+
+def _fitting(reason: str) -> str:
+    # whole sentences if one fits, else whole words: what is cut within a word looks broken
+    if len(reason.encode()) <= MAX_REASON:
+        return reason
+    cut = reason.encode()[:MAX_REASON].decode(errors="ignore")
+    end = cut.rfind(". ")
+    return cut[: end + 1] if end > 0 else cut.rpartition(" ")[0] or cut

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket
 
@@ -11,18 +10,16 @@ from signaling_server.deps import Service, client_address
 from signaling_server.errors import error_response
 from signaling_server.rooms.service import DAY_MS
 from signaling_server.security import bearer
+from signaling_server.signaling.admission import admit, ended
 from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.hub import Member
 from signaling_server.signaling.outbox import Outbox
 from signaling_server.signaling.routing import Router
-from signaling_server.tokens import service as tokens
 from sleap_rtc.errors import AuthenticationError, ProtocolError, SleapRTCError
 from sleap_rtc.protocol.ids import new_id
-from sleap_rtc.protocol.signaling import SUBPROTOCOL, Principal, Role, Welcome
+from sleap_rtc.protocol.signaling import CLOSE_REVOKED, SUBPROTOCOL, Principal, Welcome
 
 router = APIRouter()
-
-_ROLES: dict[str, Role] = {"worker": "worker", "session": "client"}
 
 
 @router.websocket("/ws")
@@ -61,6 +58,8 @@ async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> As
     except SleapRTCError as error:
         raise _Refused(error) from error
     try:
+        # a revocation between the look at the credential and the join has found nobody to send away
+        await end_if_ended(service, member)
         yield member, room_name
     finally:
         await peers.leave(member)
@@ -72,7 +71,7 @@ def _check_handshake(websocket: WebSocket) -> None:
             f"This service speaks {SUBPROTOCOL} and you do not. Upgrade the older of the two: pip install -U sleap-rtc"
         )
     origin = websocket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != websocket.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
         raise AuthenticationError("A page of another site may not connect here.")
 
 
@@ -80,22 +79,35 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
     text = bearer(websocket.headers.get("authorization"))
     now = service.clock()
     async with service.database.transaction() as session:
-        credential = await tokens.authenticate(session, service.pepper, text, kinds=("worker", "session"), now=now)
-        await tokens.use(session, credential, now=now, idle_ms=int(service.settings.idle_room_days * DAY_MS))
+        admission = await admit(
+            session,
+            service.pepper,
+            text,
+            room_id=websocket.query_params.get("room"),
+            now=now,
+            idle_ms=int(service.settings.idle_room_days * DAY_MS),
+        )
     presence = new_id("presence", secrets.token_bytes(15))
     principal = Principal(
-        user=credential.user,
-        name=credential.name,
-        role=_ROLES[credential.kind],
-        room=credential.room_id,
+        user=admission.user,
+        name=admission.name,
+        role=admission.role,
+        room=admission.room_id,
         session=presence,
     )
     member = Member(
         presence=presence,
         principal=principal,
-        token_id=credential.token_id,
+        token_id=admission.token_id,
         address=client_address(websocket),
         nonce=secrets.token_bytes(32),
         outbox=Outbox(service.settings.limits.queue),
     )
-    return member, credential.room_name
+    return member, admission.room_name
+
+
+async def end_if_ended(service: Service, member: Member) -> None:
+    """Send `member` away if what lets it in has ended by now."""
+    async with service.database.transaction() as session:
+        reasons = await ended(session, [member.holder], now=service.clock())
+    await service.hub.end(reasons, CLOSE_REVOKED)

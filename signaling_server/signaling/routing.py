@@ -8,7 +8,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from signaling_server.signaling.hub import Hub, Member, Route
-from sleap_rtc.errors import AuthenticationError, ConflictError, NotFoundError, ProtocolError, SleapRTCError
+from sleap_rtc.errors import (
+    AuthenticationError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    ProtocolError,
+    SleapRTCError,
+)
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import worker_id_from_key
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES
@@ -23,6 +30,7 @@ from sleap_rtc.protocol.signaling import (
     Reject,
     Role,
     Update,
+    WorkerInfo,
     WorkerList,
     WorkerPresence,
     Workers,
@@ -50,12 +58,16 @@ class Router:
         hub: who is connected.
         clock: UTC milliseconds.
         max_links: links remembered for one connection.
+
+    Attributes:
+        offers: how many offers it has passed on.
     """
 
     def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int) -> None:
         self._hub = hub
         self._clock = clock
         self._max_links = max_links
+        self.offers = 0
         self.rules: dict[type[Message], _Rule] = {
             Register: _Rule(("worker",), self._register),
             Update: _Rule(("worker",), self._update),
@@ -87,7 +99,7 @@ class Router:
             raise ProtocolError(f"A peer does not send '{message.TYPE}'.")
         role = member.principal.role
         if role not in rule.roles:
-            raise AuthenticationError(f"This credential is a {role}'s: it does not allow '{message.TYPE}'.")
+            raise ForbiddenError(f"This credential is a {role}'s: it does not allow '{message.TYPE}'.")
         if role == "worker" and member.worker is None and not isinstance(message, Register):
             raise ConflictError(f"A worker must register before it sends '{message.TYPE}'.")
         return rule
@@ -107,15 +119,15 @@ class Router:
         presence = WorkerPresence(
             worker_id=worker_id,
             public_key=message.public_key,
-            name=message.name,
-            info=message.info,
+            name=message.name or member.principal.name,
+            info=_named(message.info, member),
             since=self._clock(),
         )
         await self._hub.claim(member, presence)
         member.send(Registered(re=message.id, presence=member.presence, worker_id=worker_id))
 
     async def _update(self, member: Member, message: Update) -> None:
-        await self._hub.update(member, message.info)
+        await self._hub.update(member, _named(message.info, member))
 
     async def _list_workers(self, member: Member, message: Workers) -> None:
         present = await self._hub.workers(member.principal.room)
@@ -144,6 +156,7 @@ class Router:
         if not await self._hub.deliver(target, stamped, member.presence):
             del member.routes[message.link]
             raise NotFoundError(NOT_THERE)
+        self.offers += 1
 
     async def _reply(self, member: Member, message: Answer | Reject) -> None:
         route = self._route(member, message.link)
@@ -188,6 +201,11 @@ class Router:
         if route is None:
             raise NotFoundError(NO_SUCH_LINK)
         return route
+
+
+def _named(info: WorkerInfo, member: Member) -> WorkerInfo:
+    # a worker without a name of its own is called as its token is
+    return info if info.name else info.model_copy(update={"name": member.principal.name})
 
 
 def _passed_on(message: Message) -> Message:

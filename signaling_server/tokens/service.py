@@ -1,19 +1,24 @@
-"""Tokens: made, recognised, used, ended. Every function takes the database session first."""
+"""Tokens of rooms: made, recognised, used, ended. Every function takes the database session first."""
 
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.models import Room, Token
-from signaling_server.security import UNKNOWN_CREDENTIAL, hash_token
-from sleap_rtc.errors import AuthenticationError
-from sleap_rtc.protocol.tokens import PREFIXES, RANDOM_BYTES, TokenKind, check_token, make_token
+from signaling_server.models import Room, Token, User
+from signaling_server.security import UNKNOWN_CREDENTIAL, display, hash_token, token_kind
+from signaling_server.wording import ago, shown
+from sleap_rtc.errors import AuthenticationError, ConflictError, NotFoundError
+from sleap_rtc.protocol.ids import is_token_id, new_id
+from sleap_rtc.protocol.tokens import RANDOM_BYTES, TokenKind, make_token
 
-DISPLAYED = 6
+# an ended token stays a month, so that its holder is told what ended it and the list tells what was
+KEPT_MS = 30 * 86_400_000
+_NEW_ONE = "Ask the room's owner for a new one: sleap-rtc token create"
 
 
 @dataclass(frozen=True)
@@ -29,51 +34,87 @@ class Credential:
     name: str
 
 
+@dataclass(frozen=True)
+class Issued:
+    """A new token, with the only copy of its text."""
+
+    token_id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A worker token as its room's owner sees it."""
+
+    token_id: str
+    name: str
+    display: str
+    created_at: int
+    created_by: str
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+    state: Literal["active", "expired", "revoked"]
+
+
 async def create(
     session: AsyncSession,
     pepper: bytes,
     *,
     room: Room,
     kind: TokenKind,
-    user: str,
     name: str,
     now: int,
     expires_at: int | None,
-) -> str:
-    """Make a token of `room` and return its text, which is stored nowhere."""
+    created_by: str | None = None,
+) -> Issued:
+    """Make a token of `room`; its text is stored nowhere."""
     text = make_token(kind, secrets.token_bytes(RANDOM_BYTES))
-    session.add(
-        Token(
-            id="t_" + secrets.token_hex(16),
-            room_id=room.id,
-            kind=kind,
-            hash=hash_token(pepper, text),
-            display=text[: len(PREFIXES[kind]) + DISPLAYED],
-            principal_user=user,
-            name=name,
-            created_at=now,
-            expires_at=expires_at,
-        )
+    token = Token(
+        id="t_" + secrets.token_hex(16),
+        room_id=room.id,
+        kind=kind,
+        hash=hash_token(pepper, text),
+        display=display(text),
+        principal_user=new_id("user", secrets.token_bytes(20)),
+        name=name,
+        created_by=created_by,
+        created_at=now,
+        expires_at=expires_at,
     )
+    session.add(token)
     await session.flush()
-    return text
+    return Issued(token.id, text)
 
 
-async def authenticate(
-    session: AsyncSession, pepper: bytes, text: str, *, kinds: Collection[TokenKind], now: int
-) -> Credential:
-    """Tell who holds the token `text`, if it is of one of `kinds` and alive.
+async def make_space(session: AsyncSession, room: Room, *, limit: int, now: int) -> None:
+    """Check that `room` may have one more worker token; ended ones give way.
+
+    Raises:
+        ConflictError: if `limit` of them can be used.
+    """
+    of_room = (Token.room_id == room.id, Token.kind == "worker")
+    counted = select(func.count()).select_from(Token).where(*of_room)
+    if (await session.scalar(counted) or 0) < limit:
+        return
+    await session.execute(delete(Token).where(*of_room, or_(Token.revoked_at.is_not(None), Token.expires_at <= now)))
+    if (await session.scalar(counted) or 0) >= limit:
+        raise ConflictError(
+            f"The room {shown(room.name)} has {limit} worker tokens, the most this service allows. "
+            "Revoke one that is no longer needed: sleap-rtc token revoke"
+        )
+
+
+async def authenticate(session: AsyncSession, pepper: bytes, text: str, *, now: int) -> Credential:
+    """Tell who holds the token `text`, if it is a room's and alive.
 
     Raises:
         AuthenticationError: with one sentence for everything unknown, and the reason for a token that exists.
     """
-    try:
-        kind = check_token(text)
-    except AuthenticationError as error:
-        raise AuthenticationError(UNKNOWN_CREDENTIAL) from error
+    token_kind(text)
     query = select(Token).options(joinedload(Token.room)).where(Token.hash == hash_token(pepper, text))
     token = (await session.scalars(query)).one_or_none()
-    if token is None or kind not in kinds:
+    if token is None:
         raise AuthenticationError(UNKNOWN_CREDENTIAL)
     reason = why_dead(token, now)
     if reason is not None:
@@ -91,16 +132,29 @@ async def authenticate(
 
 def why_dead(token: Token, now: int) -> str | None:
     """The sentence for the holder of a revoked or expired token (its room loaded); None if it is alive."""
+    if token.room.kind == "anonymous":
+        return _why_guest_dead(token, now)
     if token.revoked_at is not None:
-        return "This credential was revoked. Ask the room's owner for a new one."
+        return f"The token {shown(token.name)} was revoked {ago(token.revoked_at, now)}. {_NEW_ONE}"
+    if token.expires_at is not None and token.expires_at <= now:
+        return f"The token {shown(token.name)} expired {ago(token.expires_at, now)}. {_NEW_ONE}"
+    if token.room.expires_at is not None and token.room.expires_at <= now:
+        end = ago(token.room.expires_at, now)
+        return (
+            f"The room {shown(token.room.name)} of this token expired {end}. Ask its owner for a token of another room."
+        )
+    return None
+
+
+def _why_guest_dead(token: Token, now: int) -> str | None:
+    if token.revoked_at is not None:
+        return "This credential was revoked. Restart `sleap-rtc worker` for a new one."
     ends = [end for end in (token.expires_at, token.room.expires_at) if end is not None]
     if not ends or min(ends) > now:
         return None
     if token.kind == "session":
         return "This session string has expired. Ask the worker's owner to restart `sleap-rtc worker` for a new one."
-    if token.room.kind == "anonymous":
-        return "The session string of this worker has expired. Restart `sleap-rtc worker` for a new one."
-    return "This token or its room has expired. Ask the room's owner for a new one."
+    return "The session string of this worker has expired. Restart `sleap-rtc worker` for a new one."
 
 
 async def use(session: AsyncSession, credential: Credential, *, now: int, idle_ms: int) -> None:
@@ -112,7 +166,6 @@ async def use(session: AsyncSession, credential: Credential, *, now: int, idle_m
         now: the time.
         idle_ms: how long a redeemed anonymous room outlives its worker's last visit.
     """
-    changes: dict[str, int | None] = {"last_used_at": now}
     if credential.kind == "session":
         # redeemed: from here on it ends with its room, not two hours after it was printed
         await session.execute(
@@ -120,9 +173,19 @@ async def use(session: AsyncSession, credential: Credential, *, now: int, idle_m
             .where(Token.id == credential.token_id, Token.redeemed_at.is_(None))
             .values(redeemed_at=now, expires_at=None)
         )
-    await session.execute(update(Token).where(Token.id == credential.token_id).values(**changes))
+    await touch(session, [credential.token_id], now=now)
     if credential.room_kind == "anonymous":
         await keep_room(session, [credential.room_id], expires_at=now + idle_ms)
+
+
+async def touch(session: AsyncSession, token_ids: Collection[str], *, now: int) -> None:
+    """Note that these tokens are in use."""
+    await session.execute(
+        update(Token)
+        .where(Token.id.in_(token_ids))
+        .values(last_used_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def keep_room(session: AsyncSession, room_ids: Collection[str], *, expires_at: int) -> None:
@@ -142,3 +205,59 @@ async def dead(session: AsyncSession, token_ids: Collection[str], *, now: int) -
     found = {token.id: why_dead(token, now) for token in await session.scalars(query)}
     reasons = {token_id: found.get(token_id, UNKNOWN_CREDENTIAL) for token_id in token_ids}
     return {token_id: reason for token_id, reason in reasons.items() if reason is not None}
+
+
+async def listed(session: AsyncSession, room: Room, *, now: int) -> list[Listed]:
+    """The worker tokens of `room`, the oldest first."""
+    query = (
+        select(Token, User.name)
+        .outerjoin(User, User.id == Token.created_by)
+        .where(Token.room_id == room.id, Token.kind == "worker")
+        .order_by(Token.created_at, Token.id)
+    )
+    return [
+        Listed(
+            token_id=token.id,
+            name=token.name,
+            display=token.display,
+            created_at=token.created_at,
+            created_by=creator or "",
+            expires_at=token.expires_at,
+            last_used_at=token.last_used_at,
+            revoked_at=token.revoked_at,
+            state=_state(token, room, now),
+        )
+        for token, creator in await session.execute(query)
+    ]
+
+
+async def revoke(session: AsyncSession, room: Room, token_id: str, *, now: int) -> str:
+    """End a worker token of `room`, once and for all, and return the sentence for who holds it.
+
+    Raises:
+        NotFoundError: if `room` has no such token.
+    """
+    query = select(Token).options(joinedload(Token.room)).where(Token.id == token_id, Token.room_id == room.id)
+    found = (
+        (await session.scalars(query.where(Token.kind == "worker"))).one_or_none() if is_token_id(token_id) else None
+    )
+    if found is None:
+        raise NotFoundError("The room has no such token. Its tokens: sleap-rtc token list")
+    if found.revoked_at is None:
+        found.revoked_at = now
+    return why_dead(found, now) or UNKNOWN_CREDENTIAL
+
+
+async def forget_ended(session: AsyncSession, *, now: int) -> None:
+    """Delete worker tokens that ended more than a month ago."""
+    before = now - KEPT_MS
+    await session.execute(
+        delete(Token).where(Token.kind == "worker", or_(Token.expires_at < before, Token.revoked_at < before))
+    )
+
+
+def _state(token: Token, room: Room, now: int) -> Literal["active", "expired", "revoked"]:
+    if token.revoked_at is not None:
+        return "revoked"
+    ends = [end for end in (token.expires_at, room.expires_at) if end is not None]
+    return "expired" if ends and min(ends) <= now else "active"

@@ -11,12 +11,18 @@ from sleap_rtc.errors import ProtocolError
 
 PREFIXES = {"room": "r_", "user": "u_", "worker": "w_", "presence": "p_", "link": "l_", "job": "j_"}
 _BODY = re.compile(r"[A-Za-z0-9-]{8,64}")
+_TOKEN = re.compile(r"t_[0-9a-f]{32}")
 
 
 def is_id(kind: str, text: str) -> bool:
     """Tell whether `text` is an id of `kind` (a key of `PREFIXES`): its prefix and 8 to 64 of ``[A-Za-z0-9-]``."""
     prefix = PREFIXES[kind]
     return text.startswith(prefix) and _BODY.fullmatch(text[len(prefix) :]) is not None
+
+
+def is_token_id(text: str) -> bool:
+    """Tell whether `text` is what the service calls a token by in lists; it is not the token, and no secret."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def check_id(kind: str, text: str) -> str:

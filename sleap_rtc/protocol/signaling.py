@@ -31,8 +31,16 @@ def _one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("empty")
+    return text
+
+
 Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
 """A short name from a stranger, freed of control characters when it is read."""
+Name = Annotated[Label, AfterValidator(_not_empty)]
+"""A label that says something."""
 Count = Annotated[int, Field(ge=0, le=2**31)]
 PublicKeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SignatureHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]

@@ -17,7 +17,7 @@ from websockets.exceptions import WebSocketException
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.codec import Message
-from sleap_rtc.protocol.ids import worker_id_from_key
+from sleap_rtc.protocol.ids import check_id, worker_id_from_key
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
     SIGNALING,
@@ -50,7 +50,7 @@ class Registration:
     Attributes:
         public_key: its raw Ed25519 key.
         sign: signs bytes with that key.
-        name: what it is called.
+        name: what it is called; empty for the name of its token.
         info: what it says about itself.
     """
 
@@ -82,6 +82,7 @@ class SignalingClient:
         server: the service's address.
         token: the credential.
         timeouts: waiting times.
+        room: the id of the room to enter: a user's login needs it, another credential is only checked against it.
         registration: a worker's; None for a client.
         patient: whether a first attempt that fails is tried again for ever (a worker) or reported (a client).
         on_state: called at every change between connected and lost.
@@ -93,6 +94,7 @@ class SignalingClient:
         token: str,
         *,
         timeouts: Timeouts,
+        room: str | None = None,
         registration: Registration | None = None,
         patient: bool = False,
         on_state: Callable[[ServiceState], None] | None = None,
@@ -100,6 +102,7 @@ class SignalingClient:
         self._address = service_address(server)
         self._address.check_private()
         self._token = token
+        self._room = None if room is None else check_id("room", room)
         self._timeouts = timeouts
         self._registration = registration
         self._patient = patient
@@ -223,7 +226,7 @@ class SignalingClient:
             await asyncio.sleep(next(pauses))
 
     async def _one_connection(self) -> None:
-        async with open_socket(self._address, self._token, self._timeouts) as socket:
+        async with open_socket(self._address, self._token, self._timeouts, self._room) as socket:
             async with asyncio.timeout(self._timeouts.connect):
                 welcome = await socket.receive()
                 if not isinstance(welcome, Welcome):

@@ -88,8 +88,8 @@ def _refused(error: InvalidStatus, url: str) -> Verdict:
     reason = error_in(error.response.body)
     if reason is None:
         return Verdict(not_ours(url), final=False)
-    # a refused credential or version stays refused; a busy or failing service recovers
-    return Verdict(reason, final=error.response.status_code in (400, 401, 403))
+    # a refused credential, room or version stays refused; a busy or failing service recovers
+    return Verdict(reason, final=error.response.status_code in (400, 401, 403, 404, 409, 422))
 
 
 def _closed(error: ConnectionClosed, url: str) -> Verdict:

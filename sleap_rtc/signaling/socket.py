@@ -55,14 +55,22 @@ class _Connect(connect):
 
 
 @asynccontextmanager
-async def open_socket(address: ServiceAddress, token: str, timeouts: Timeouts) -> AsyncIterator[Socket]:
+async def open_socket(
+    address: ServiceAddress, token: str, timeouts: Timeouts, room: str | None = None
+) -> AsyncIterator[Socket]:
     """Open a WebSocket with the credential in its handshake; closed when the block ends.
+
+    Args:
+        address: where the service is.
+        token: the credential.
+        timeouts: waiting times.
+        room: the id of the room to enter, if it is to be named.
 
     Raises:
         OSError: as the network says, and the websockets library's errors: `classify` judges them.
     """
     async with _Connect(
-        address.websocket,
+        address.websocket + ("" if room is None else f"?room={room}"),
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         additional_headers={"Authorization": f"Bearer {token}"},
         compression=None,

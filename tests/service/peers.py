@@ -88,17 +88,24 @@ async def open_room(service: RunningService, name: str = "") -> AnonymousRoom:
 
 
 @asynccontextmanager
-async def peer(service: RunningService, token: str, **options: Any) -> AsyncIterator[Peer]:
-    headers = {"Authorization": f"Bearer {token}"}
+async def peer(
+    service: RunningService, token: str | None, *, room: str | None = None, **options: Any
+) -> AsyncIterator[Peer]:
+    query = "" if room is None else f"?room={room}"
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     subprotocols = [Subprotocol(SUBPROTOCOL)]
     options = {"proxy": None, "max_queue": None} | options
-    async with connect(service.ws_url, additional_headers=headers, subprotocols=subprotocols, **options) as socket:
+    async with connect(
+        service.ws_url + query, additional_headers=headers, subprotocols=subprotocols, **options
+    ) as socket:
         yield Peer(socket, json.loads(await socket.recv()))
 
 
 @asynccontextmanager
-async def worker(service: RunningService, room: AnonymousRoom, key: Key, **options: Any) -> AsyncIterator[Peer]:
-    async with peer(service, room.worker_token, **options) as made:
+async def worker(service: RunningService, room: AnonymousRoom | str, key: Key, **options: Any) -> AsyncIterator[Peer]:
+    """A registered worker of an anonymous room, or of the room whose token is given."""
+    token = room if isinstance(room, str) else room.worker_token
+    async with peer(service, token, **options) as made:
         assert (await made.register(key))["type"] == "registered"
         yield made
 

@@ -15,7 +15,7 @@ import pytest
 from signaling_server.security import RedactingFilter
 from signaling_server.server import running
 from signaling_server.settings import Settings
-from sleap_rtc.errors import ConflictError
+from sleap_rtc.errors import ConfigError, ConflictError
 from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.api import ServiceAPI
@@ -37,6 +37,32 @@ def test_it_says_where_it_listens_and_stops_when_asked(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert room.session_token not in out + err
     assert (tmp_path / "x" / "service.pepper").exists()
+
+
+def test_a_login_by_name_alone_is_for_this_machine(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from sleap_rtc.cli.server import server
+
+    refused = CliRunner().invoke(server, ["run", "--dev", "--host", "0.0.0.0", "--database", str(tmp_path / "x.db")])
+    assert isinstance(refused.exception, ConfigError)
+    assert "'dev'" in refused.exception.sentence
+    assert not (tmp_path / "x.db").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to stop it gracefully")
+def test_dev_is_warned_of_and_works(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, "run", "--dev", "--port", "0", "--database", str(tmp_path / "x.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert url is not None
+        grant = asyncio.run(ServiceAPI(url.group()).login_dev("ada"))
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "under any name" in " ".join(err.split())
+    assert grant.access_token not in out + err
 
 
 async def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from signaling_server.models import Base
 from signaling_server.settings import Settings, load_pepper, load_settings
 from sleap_rtc.errors import ConfigError, StorageError
 
-TABLES = {"rooms", "tokens"}
+TABLES = {"access_tokens", "memberships", "rooms", "tokens", "users"}
 
 
 def url(folder: Path) -> str:
@@ -38,6 +38,30 @@ async def test_migrations_go_up_and_down_and_match_the_models(tmp_path: Path) ->
     assert await tables(database) == {"alembic_version"}
     await upgrade(url(tmp_path))
     assert await tables(database) >= TABLES
+    await database.close()
+
+
+async def test_a_step_keeps_what_is_there(tmp_path: Path) -> None:
+    await upgrade(url(tmp_path), "0001")
+    database = Database(url(tmp_path))
+    async with database.transaction() as session:
+        await session.execute(
+            text("INSERT INTO rooms (id, name, kind, created_at) VALUES ('r_aaaaaaaa', 'lab', 'anonymous', 1)")
+        )
+        await session.execute(
+            text(
+                "INSERT INTO tokens (id, room_id, kind, hash, display, principal_user, name, created_at) "
+                "VALUES ('t_1', 'r_aaaaaaaa', 'worker', x'00', 'slp_', 'u_aaaaaaaa', 'gpu', 2)"
+            )
+        )
+    for step in (upgrade, downgrade, upgrade):
+        await step(url(tmp_path), "0001" if step is downgrade else "0002")
+        async with database.transaction() as session:
+            kept = (await session.execute(text("SELECT name, hash, created_at, expires_at FROM tokens"))).all()
+            assert [tuple(row) for row in kept] == [("gpu", b"\x00", 2, None)]
+    async with database.transaction() as session:
+        await session.execute(text("DELETE FROM rooms"))
+        assert (await session.execute(text("SELECT count(*) FROM tokens"))).scalar_one() == 0
     await database.close()
 
 
@@ -124,6 +148,11 @@ def test_settings_come_from_flags_over_environment_over_file(tmp_path: Path) -> 
         ({"SLEAP_RTC_SERVER_PEPPER": "changeme"}, "at least 32"),
         ({"SLEAP_RTC_SERVER_LIMITS__QUEUE": "-1"}, "SLEAP_RTC_SERVER_LIMITS__QUEUE"),
         ({"SLEAP_RTC_SERVER_ICE_SERVERS": "[1"}, "ice_servers"),
+        ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "0.0.0.0"}, "'dev'.*127.0.0.1"),
+        ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "::"}, "'dev'.*127.0.0.1"),
+        ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "localhost.evil.example"}, "'dev'.*127.0.0.1"),
+        ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_TRUSTED_PROXIES": '["127.0.0.1"]'}, "'dev'.*proxy"),
+        ({"SLEAP_RTC_SERVER_MAX_TOKEN_DAYS": "0"}, "max_token_days"),
     ],
 )
 def test_unsafe_or_unknown_settings_are_refused(environ: dict[str, str], reason: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 from websockets.exceptions import InvalidStatus
 
-from signaling_server.housekeeping import recheck
+from signaling_server.housekeeping import clean_up, recheck
 from signaling_server.models import Room, Token
 from tests.service.peers import Key, open_room, peer, worker
 from tests.service.running import RunningService, running_service
@@ -94,10 +94,10 @@ async def test_dead_rooms_are_forgotten_after_a_week(service: RunningService) ->
     clock = Clock(service)
     room = await open_room(service)
     clock.now = room.expires_at + 7 * DAY
-    await recheck(service.service)
+    await clean_up(service.service)
     assert "has expired" in await answer_to(service, room.session_token)
     clock.now += 1
-    await recheck(service.service)
+    await clean_up(service.service)
     assert "unknown" in await answer_to(service, room.session_token)
     async with service.service.database.transaction() as session:
         assert (await session.scalar(select(func.count()).select_from(Room))) == 0

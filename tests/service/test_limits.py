@@ -56,6 +56,21 @@ async def test_what_was_queued_before_the_end_is_still_sent() -> None:
     assert outbox.close == Close(4403, "é" * 61)
 
 
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("x" * 123, "x" * 123),
+        ("It ended. " + "y" * 114, "It ended."),
+        ("It ended. So did that. " + "y " * 60, "It ended. So did that."),
+        ("word " * 25, "word " * 23 + "word"),
+    ],
+)
+def test_a_reason_too_long_for_a_close_frame_is_cut_where_one_stops_reading(reason: str, kept: str) -> None:
+    outbox = Outbox(10)
+    outbox.end(4403, reason)
+    assert outbox.close == Close(4403, kept)
+
+
 async def test_a_message_has_a_bound_and_is_text(tmp_path: Path) -> None:
     async with running_service(tmp_path, limits={"message": 1000}) as service:
         room = await open_room(service)

@@ -117,7 +117,7 @@ async def test_compressed_and_slow_bodies(tmp_path: Path) -> None:
 
 async def test_unknown_paths_look_alike(service: RunningService) -> None:
     async with browser(service) as client:
-        for path in ("/api/v1/rooms/../../x", "/%2e%2e/x", "/api/v1/rooms/'; DROP TABLE rooms", "/" + "a" * 9000):
+        for path in ("/api/v1/rooms/../../x", "/%2e%2e/x", "/" + "a" * 9000):
             answer = await client.get(path)
             assert answer.status_code == 404
             assert answer.json() == {"error": {"code": "not_found", "sentence": "Not Found"}}

@@ -59,7 +59,8 @@ async def test_another_origin_and_another_version_are_refused(service: RunningSe
     room = await open_room(service)
     headers = {"Authorization": f"Bearer {room.session_token}"}
     foreign = await refused(service, additional_headers=headers, origin=Origin("https://evil.example"))
-    assert foreign.status_code == 401
+    broken = await refused(service, additional_headers=headers, origin=Origin("http://["))
+    assert (foreign.status_code, broken.status_code) == (401, 401)
     newer = await refused(service, additional_headers=headers, subprotocol="sleap-rtc.v9")
     assert newer.status_code == 400
     assert b"Upgrade" in newer.body
@@ -171,13 +172,13 @@ VERBS: dict[str, dict[str, Any]] = {
 }
 # (client, worker before it registered, worker): the code of the refusal, None where it is served
 TABLE: dict[str, tuple[str | None, str | None, str | None]] = {
-    "register": ("authentication", None, "conflict"),
-    "update": ("authentication", "conflict", None),
-    "workers": (None, "authentication", "authentication"),
-    "offer": ("not_found", "authentication", "authentication"),
-    "answer": ("authentication", "conflict", "not_found"),
+    "register": ("forbidden", None, "conflict"),
+    "update": ("forbidden", "conflict", None),
+    "workers": (None, "forbidden", "forbidden"),
+    "offer": ("not_found", "forbidden", "forbidden"),
+    "answer": ("forbidden", "conflict", "not_found"),
     "candidate": ("not_found", "conflict", "not_found"),
-    "reject": ("authentication", "conflict", "not_found"),
+    "reject": ("forbidden", "conflict", "not_found"),
     "gone": ("protocol", "protocol", "protocol"),
     "registered": ("protocol", "protocol", "protocol"),
     "worker_list": ("protocol", "protocol", "protocol"),

@@ -1,0 +1,139 @@
+"""Users and their logins: made, recognised, ended. Every function takes the database session first."""
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
+
+from signaling_server.models import AccessToken, User
+from signaling_server.security import UNKNOWN_CREDENTIAL, display, hash_token, token_kind
+from signaling_server.tokens import service as tokens
+from signaling_server.wording import ago
+from sleap_rtc.errors import AuthenticationError, ForbiddenError
+from sleap_rtc.protocol.ids import new_id
+from sleap_rtc.protocol.tokens import RANDOM_BYTES, make_token
+
+HOUR_MS = 3_600_000
+# an ended login stays a week, so that its holder is told what ended it
+KEPT_MS = 7 * 24 * HOUR_MS
+LOGIN_PREFIX = "a_"
+"""What the id of a login begins with."""
+DEV = "dev"
+"""The provider of logins by name alone."""
+_AGAIN = "Log in again: sleap-rtc login"
+
+
+@dataclass(frozen=True)
+class Login:
+    """Somebody who is logged in, and by which access token."""
+
+    user: User
+    token_id: str
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A new login, with the only copy of its token."""
+
+    token: str
+    expires_at: int
+
+
+async def user_of(session: AsyncSession, *, provider: str, subject: str, name: str, now: int) -> User:
+    """The user whom `provider` calls `subject`; made if nobody was called so before."""
+    query = select(User).where(User.provider == provider, User.subject == subject)
+    found = (await session.scalars(query)).one_or_none()
+    if found is not None:
+        return found
+    user = User(
+        id=new_id("user", secrets.token_bytes(20)), provider=provider, subject=subject, name=name, created_at=now
+    )
+    try:
+        async with session.begin_nested():
+            session.add(user)
+    except IntegrityError:  # the same person in the same instant, at a database with room for both
+        return (await session.scalars(query)).one()
+    return user
+
+
+async def log_in(session: AsyncSession, pepper: bytes, *, user: User, now: int, lifetime_ms: int) -> Grant:
+    """Make an access token of `user`."""
+    text = make_token("access", secrets.token_bytes(RANDOM_BYTES))
+    session.add(
+        AccessToken(
+            id=LOGIN_PREFIX + secrets.token_hex(16),
+            user_id=user.id,
+            hash=hash_token(pepper, text),
+            display=display(text),
+            created_at=now,
+            expires_at=now + lifetime_ms,
+        )
+    )
+    await session.flush()
+    return Grant(text, now + lifetime_ms)
+
+
+async def authenticate(session: AsyncSession, pepper: bytes, text: str, *, now: int) -> Login:
+    """Tell who holds the access token `text`.
+
+    Raises:
+        AuthenticationError: with one sentence for everything unknown, and the reason for a token that exists.
+        ForbiddenError: for a good token that is no person's.
+    """
+    if token_kind(text) != "access":
+        await _refuse_other(session, pepper, text, now)
+    query = (
+        select(AccessToken).options(joinedload(AccessToken.user)).where(AccessToken.hash == hash_token(pepper, text))
+    )
+    token = (await session.scalars(query)).one_or_none()
+    if token is None:
+        raise AuthenticationError(UNKNOWN_CREDENTIAL)
+    reason = why_dead(token, now)
+    if reason is not None:
+        raise AuthenticationError(reason)
+    if token.last_used_at is None or now - token.last_used_at >= HOUR_MS:
+        token.last_used_at = now
+    return Login(token.user, token.id)
+
+
+def why_dead(token: AccessToken, now: int) -> str | None:
+    """The sentence for the holder of an ended login; None if it is alive."""
+    if token.revoked_at is not None:
+        return f"This login was ended {ago(token.revoked_at, now)}. {_AGAIN}"
+    if token.expires_at <= now:
+        return f"This login expired {ago(token.expires_at, now)}. {_AGAIN}"
+    return None
+
+
+async def log_out(session: AsyncSession, token_id: str, *, now: int) -> None:
+    """End a login."""
+    await session.execute(
+        update(AccessToken).where(AccessToken.id == token_id, AccessToken.revoked_at.is_(None)).values(revoked_at=now)
+    )
+
+
+async def dead(session: AsyncSession, token_ids: Collection[str], *, now: int) -> dict[str, str]:
+    """Which of these logins have ended, each with its sentence."""
+    query = select(AccessToken).where(AccessToken.id.in_(token_ids))
+    found = {token.id: why_dead(token, now) for token in await session.scalars(query)}
+    reasons = {token_id: found.get(token_id, UNKNOWN_CREDENTIAL) for token_id in token_ids}
+    return {token_id: reason for token_id, reason in reasons.items() if reason is not None}
+
+
+async def forget_ended(session: AsyncSession, *, now: int) -> None:
+    """Delete logins that ended more than a week ago."""
+    before = now - KEPT_MS
+    await session.execute(
+        delete(AccessToken).where(or_(AccessToken.expires_at < before, AccessToken.revoked_at < before))
+    )
+
+
+async def _refuse_other(session: AsyncSession, pepper: bytes, text: str, now: int) -> NoReturn:
+    # only the holder of a token that exists learns that it is of the wrong kind
+    await tokens.authenticate(session, pepper, text, now=now)
+    raise ForbiddenError("This is a worker's or a guest's credential, which does not allow this. " + _AGAIN)

@@ -1,0 +1,42 @@
+"""How long rooms and tokens are made for."""
+
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+from signaling_server.settings import MAX_DAYS
+from sleap_rtc.errors import UsageError
+
+DAY_MS = 86_400_000
+Days = Annotated[int, Field(strict=True, ge=1, le=MAX_DAYS)]
+
+
+class Lived(Protocol):
+    """A request for something that ends: `expires_days` left out is the service's default, null for ever."""
+
+    @property
+    def expires_days(self) -> int | None: ...  # noqa: D102 - see the class
+
+    @property
+    def model_fields_set(self) -> set[str]: ...  # noqa: D102 - pydantic's
+
+
+def ends_at(body: Lived, *, now: int, default: int, most: int | None, what: str) -> int | None:
+    """When what `body` asks for ends; None never.
+
+    Args:
+        body: the request.
+        now: the time.
+        default: days, if the request does not say.
+        most: the most days allowed; None for no bound.
+        what: what is made, for the sentence.
+
+    Raises:
+        UsageError: if it would live longer than the service allows.
+    """
+    given = "expires_days" in body.model_fields_set
+    # a default beyond the bound is the operator's slip, not the user's
+    days = body.expires_days if given else default if most is None else min(default, most)
+    if most is not None and (days is None or days > most):
+        raise UsageError(f"This service makes a {what} for at most {most} days. Ask for fewer: --expires {most}")
+    return None if days is None else now + days * DAY_MS

@@ -1,0 +1,104 @@
+"""From a credential to a place in a room, and when that place is lost. Functions take the database session first."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
+
+from signaling_server.auth import service as auth
+from signaling_server.models import Membership
+from signaling_server.rooms import service as rooms
+from signaling_server.security import token_kind
+from signaling_server.signaling.hub import Holder
+from signaling_server.tokens import service as tokens
+from sleap_rtc.errors import ForbiddenError, UsageError
+from sleap_rtc.protocol.signaling import Role
+from sleap_rtc.protocol.text import printable
+
+_LEFT = "You no longer belong to this room, or it was deleted. Your rooms: sleap-rtc room list"
+_ROLES: dict[str, Role] = {"worker": "worker", "session": "client"}
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Who may connect, and as what."""
+
+    token_id: str
+    user: str
+    name: str
+    role: Role
+    room_id: str
+    room_name: str
+
+
+async def admit(
+    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, idle_ms: int
+) -> Admission:
+    """Tell what the credential `text` allows, and note its use.
+
+    Args:
+        session: the database session.
+        pepper: the key tokens are hashed under.
+        text: the credential.
+        room_id: the room the peer names: a user's login needs one, a room's token is only checked against it.
+        now: the time.
+        idle_ms: how long an anonymous room outlives its worker's last visit.
+
+    Raises:
+        AuthenticationError: if the credential is unknown, or ended.
+        SleapRTCError: if it is good, but not for that room.
+    """
+    if token_kind(text) == "access":
+        return await _admit_user(session, pepper, text, room_id=room_id, now=now)
+    credential = await tokens.authenticate(session, pepper, text, now=now)
+    if room_id is not None and room_id != credential.room_id:
+        named = " ".join(printable(room_id, limit=40).split())
+        raise ForbiddenError(
+            f"This credential is for the room '{credential.room_name}' ({credential.room_id}), not for '{named}'. "
+            "Name that room or none, or use a credential of the other one."
+        )
+    await tokens.use(session, credential, now=now, idle_ms=idle_ms)
+    return Admission(
+        token_id=credential.token_id,
+        user=credential.user,
+        name=credential.name,
+        role=_ROLES[credential.kind],
+        room_id=credential.room_id,
+        room_name=credential.room_name,
+    )
+
+
+async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int) -> Admission:
+    login = await auth.authenticate(session, pepper, text, now=now)
+    if room_id is None:
+        raise UsageError("A login can enter many rooms: name the one to enter, as ?room= and its id.")
+    seat = await rooms.open_seat(session, login.user, room_id, now=now)
+    return Admission(
+        token_id=login.token_id,
+        user=login.user.id,
+        name=login.user.name,
+        role="client",
+        room_id=seat.room.id,
+        room_name=seat.room.name,
+    )
+
+
+async def ended(session: AsyncSession, holders: Collection[Holder], *, now: int) -> dict[Holder, str]:
+    """Which of these may no longer be connected, each with the sentence for it."""
+    logged_in = [holder for holder in holders if holder.token_id.startswith(auth.LOGIN_PREFIX)]
+    others = {holder.token_id for holder in holders if not holder.token_id.startswith(auth.LOGIN_PREFIX)}
+    reasons = await tokens.dead(session, others, now=now)
+    reasons |= await auth.dead(session, {holder.token_id for holder in logged_in}, now=now)
+    found = {holder: reasons[holder.token_id] for holder in holders if holder.token_id in reasons}
+    return await _outside(session, logged_in, now=now) | found
+
+
+async def _outside(session: AsyncSession, holders: Collection[Holder], *, now: int) -> dict[Holder, str]:
+    pairs = {(holder.room, holder.user) for holder in holders}
+    query = select(Membership).options(joinedload(Membership.room))
+    query = query.where(tuple_(Membership.room_id, Membership.user_id).in_(pairs))
+    closed = {(seat.room_id, seat.user_id): rooms.why_closed(seat.room, now) for seat in await session.scalars(query)}
+    reasons = {holder: closed.get((holder.room, holder.user), _LEFT) for holder in holders}
+    return {holder: reason for holder, reason in reasons.items() if reason is not None}

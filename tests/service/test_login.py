@@ -1,0 +1,144 @@
+"""Logging in by name, and how long a login lasts."""
+
+import asyncio
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import func, select
+
+from signaling_server.housekeeping import clean_up, recheck
+from signaling_server.models import AccessToken, User
+from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError, UsageError
+from sleap_rtc.protocol.tokens import check_token, make_token
+from sleap_rtc.signaling.api import ServiceAPI
+from tests.service.peers import Key, browser, open_room, peer, worker
+from tests.service.people import DAY, Clock, dev_service, person
+from tests.service.running import RunningService
+
+LOGIN = "/api/v1/auth/dev"
+
+
+async def test_the_same_name_is_the_same_user(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        api = ServiceAPI(service.url)
+        first, second, other = [await api.login_dev(name) for name in ("ada", "ada", "grace")]
+        assert first.user_id == second.user_id != other.user_id
+        assert check_token(first.access_token) == "access"
+        assert first.access_token != second.access_token
+        assert first.access_token not in repr(first)
+        assert (await ServiceAPI(service.url, first.access_token).me()).name == "ada"
+    async with dev_service(tmp_path) as service:
+        assert (await ServiceAPI(service.url, first.access_token).me()).user_id == first.user_id
+
+
+async def test_one_name_at_once_is_one_user(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        api = ServiceAPI(service.url)
+        grants = await asyncio.gather(*(api.login_dev("ada") for _ in range(8)))
+        assert len({grant.user_id for grant in grants}) == 1
+        async with service.service.database.transaction() as session:
+            assert await session.scalar(select(func.count()).select_from(User)) == 1
+
+
+async def test_a_service_without_it_says_how_to_get_it(service: RunningService) -> None:
+    with pytest.raises(NotFoundError, match="server run --dev"):
+        await ServiceAPI(service.url).login_dev("ada")
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "é", "a\x1b[2J", "<script>", "n" * 65, "a\n"])
+async def test_names_have_a_grammar(tmp_path: Path, name: str) -> None:
+    async with dev_service(tmp_path) as service:
+        with pytest.raises(UsageError, match="name"):
+            await ServiceAPI(service.url).login_dev(name)
+        assert (await ServiceAPI(service.url).login_dev("n" * 64)).name == "n" * 64
+
+
+async def test_no_page_and_no_proxy_logs_in(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        for headers in (
+            {"Host": "evil.example"},
+            {"Host": "127.0.0.1.evil.example:8000"},
+            {"Origin": "https://evil.example"},
+            {"X-Forwarded-For": "203.0.113.9"},
+            {"Host": "["},
+        ):
+            answer = await client.post(LOGIN, json={"name": "ada"}, headers=headers)
+            assert answer.status_code == 403, headers
+        assert (await client.post(LOGIN, json={"name": "ada"}, headers={"Host": "localhost"})).status_code == 200
+
+
+async def test_who_logged_out_is_out_at_once(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada = await person(service, "ada")
+        other = await person(service, "ada")
+        room = await ada.room()
+        async with (
+            peer(service, ada.token, room=room.room_id) as here,
+            peer(service, other.token, room=room.room_id) as elsewhere,
+        ):
+            await ada.api.logout()
+            async with asyncio.timeout(2):
+                assert await here.closed() == 4403
+            assert await elsewhere.silent()
+        with pytest.raises(AuthenticationError, match="was ended just now"):
+            await ada.api.me()
+        with pytest.raises(AuthenticationError, match="was ended"):
+            await ada.api.logout()
+        assert (await other.api.me()).name == "ada"
+
+
+async def test_a_login_ends_by_itself(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, login_days=2) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        room = await ada.room()
+        clock.now += 2 * DAY - 1
+        async with peer(service, ada.token, room=room.room_id) as client:
+            clock.now += 1
+            await recheck(service.service)
+            assert await client.closed() == 4403
+        clock.now += 3 * DAY
+        with pytest.raises(AuthenticationError, match="expired 3 days ago"):
+            await ada.api.me()
+        clock.now += 4 * DAY + 1
+        await clean_up(service.service)
+        with pytest.raises(AuthenticationError, match="unknown"):
+            await ada.api.me()
+        async with service.service.database.transaction() as session:
+            assert await session.scalar(select(func.count()).select_from(AccessToken)) == 0
+
+
+async def test_unknown_and_foreign_credentials_are_told_apart_by_their_holder_alone(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        room = await open_room(service)
+
+        async def me(header: str | None) -> httpx2.Response:
+            return await client.get("/api/v1/me", headers={} if header is None else {"Authorization": header})
+
+        ada = (await person(service, "ada")).token
+        wrong = [None, "", "Bearer x", f"Basic {ada}", f"Bearer {ada[:-1]}", f"Bearer {ada}0"]
+        wrong += [f"Bearer {make_token(kind, bytes(32))}" for kind in ("access", "worker", "session", "refresh")]
+        answers = [await me(header) for header in wrong]
+        assert {answer.status_code for answer in answers} == {401}
+        assert len({answer.content for answer in answers}) == 1
+        for token in (room.worker_token, room.session_token):
+            with pytest.raises(ForbiddenError, match="does not allow"):
+                await ServiceAPI(service.url, token).me()
+
+
+async def test_what_a_person_is_told_at_the_websocket(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada = await person(service, "ada")
+        room = await ada.room("lab")
+        token = await ada.worker_token(room)
+        async with (
+            worker(service, token.token, Key(1)) as gpu,
+            peer(service, ada.token, room=room.room_id) as client,
+        ):
+            principal = client.welcome["principal"]
+            assert (principal["role"], principal["user"], principal["name"]) == ("client", ada.user_id, "ada")
+            assert (principal["room"], client.welcome["room_name"]) == (room.room_id, "lab")
+            assert gpu.welcome["principal"]["user"] != ada.user_id
+            refused = await client.register(Key(2))
+            assert refused["error"]["code"] == "forbidden"

@@ -1,0 +1,137 @@
+"""Walks ``permissions.txt``: every route and message of the service, asked by everybody."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import WebSocketRoute
+from websockets.exceptions import InvalidStatus
+
+from signaling_server.app import create_app
+from signaling_server.settings import Settings
+from sleap_rtc.protocol.signaling import SIGNALING
+from tests.service.peers import Key, Peer, browser, peer
+from tests.service.people import dev_service, join, person
+from tests.service.running import RunningService
+from tests.service.test_websocket import VERBS
+
+ACTORS = ("anonymous", "stranger", "member", "owner", "worker", "foreign")
+SOCKET = "WS /api/v1/ws"
+BODIES = {
+    "POST /api/v1/auth/dev": {"name": "ada"},
+    "POST /api/v1/rooms": {"name": "lab"},
+    "POST /api/v1/rooms/{room_id}/tokens": {"name": "gpu"},
+}
+
+
+def table() -> dict[str, dict[str, str]]:
+    lines = (Path(__file__).parent / "permissions.txt").read_text("utf-8").splitlines()
+    (_, *actors), *rows = [re.split(r"\s{2,}", line) for line in lines if line and not line.startswith("#")]
+    assert tuple(actors) == ACTORS
+    found = {row: dict(zip(actors, cells, strict=True)) for row, *cells in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+TABLE = table()
+REST = [row for row in TABLE if not row.startswith("WS ")]
+
+
+def routes(app: FastAPI) -> Iterator[str]:
+    for route in iter_route_contexts(app.routes):
+        if isinstance(route.original_route, WebSocketRoute):
+            yield f"WS {route.path}"
+        elif route.methods:
+            yield from (f"{method} {route.path}" for method in route.methods if method != "HEAD")
+        else:
+            raise AssertionError(f"nothing here checks what {route.original_route} allows")
+
+
+def test_every_route_and_message_has_a_row(tmp_path: Path) -> None:
+    app = create_app(Settings(database_url=f"sqlite+aiosqlite:///{tmp_path / 'x.db'}"))
+    verbs = {f"{SOCKET} {verb}" for verb in ("connect", *(message.TYPE for message in SIGNALING.messages))}
+    assert set(TABLE) == (set(routes(app)) - {SOCKET}) | verbs
+    assert SOCKET in set(routes(app))
+
+
+@dataclass(frozen=True)
+class World:
+    """A fresh room with everybody around it."""
+
+    room_id: str
+    token_id: str
+    credentials: dict[str, str | None]
+
+
+async def make_world(service: RunningService) -> World:
+    people = {name: await person(service, name) for name in ("stranger", "member", "owner")}
+    room, other = await people["owner"].room(), await people["stranger"].room()
+    await join(service, people["member"], room)
+    token, foreign = await people["owner"].worker_token(room), await people["stranger"].worker_token(other)
+    return World(
+        room.room_id,
+        token.token_id,
+        {
+            "anonymous": None,
+            **{name: somebody.token for name, somebody in people.items()},
+            "worker": token.token,
+            "foreign": foreign.token,
+        },
+    )
+
+
+async def asked(service: RunningService, row: str, actor: str, world: World) -> str:
+    method, path = row.split(" ")
+    path = path.replace("{room_id}", world.room_id).replace("{token_id}", world.token_id)
+    credential = world.credentials[actor]
+    headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
+    async with browser(service) as client:
+        answer = await client.request(method, path, headers=headers, json=BODIES.get(row))
+    return str(answer.status_code)
+
+
+async def test_who_may_ask_what(tmp_path: Path) -> None:
+    found: dict[str, dict[str, str]] = {}
+    async with dev_service(tmp_path) as service:
+        world = await make_world(service)
+        for row in REST:
+            found[row] = {}
+            for actor in ACTORS:
+                status = found[row][actor] = await asked(service, row, actor, world)
+                if status == "204":  # what it took away must be there for the next actor
+                    world = await make_world(service)
+    assert found == {row: TABLE[row] for row in REST}
+
+
+async def test_who_may_say_what(tmp_path: Path) -> None:
+    found: dict[str, dict[str, str]] = {f"{SOCKET} {verb}": {} for verb in ("connect", *VERBS)}
+    async with dev_service(tmp_path) as service:
+        world = await make_world(service)
+        for actor in ACTORS:
+            try:
+                async with peer(service, world.credentials[actor], room=world.room_id) as made:
+                    verdicts = {"connect": "101"} | await said(made, actor)
+            except InvalidStatus as refused:
+                verdicts = {"connect": str(refused.response.status_code)} | dict.fromkeys(VERBS, "-")
+            for verb, verdict in verdicts.items():
+                found[f"{SOCKET} {verb}"][actor] = verdict
+    assert found == {row: cells for row, cells in TABLE.items() if row not in REST}
+
+
+async def said(made: Peer, actor: str) -> dict[str, str]:
+    """The verdict on every message of a connected actor."""
+    if actor == "worker":
+        assert (await made.register(Key(2)))["type"] == "registered"
+    verdicts = {}
+    for verb, fields in VERBS.items():
+        await made.say(verb, id=7, **fields)
+        # what is served in silence is followed by something that is always answered
+        await made.say("error", id=8)
+        answer = await made.hear()
+        verdicts[verb] = answer.get("error", {}).get("code", "ok") if answer["re"] == 7 else "ok"
+        if answer["re"] == 7:
+            assert (await made.hear())["re"] == 8
+    return verdicts
