@@ -1,50 +1,37 @@
 """The root of the command line: finds commands, turns errors into sentences and exit codes."""
 
-import importlib
 import sys
 import traceback
 
 import click
 
 from sleap_rtc import __version__
+from sleap_rtc.cli.lazy import LazyGroup
 from sleap_rtc.cli.output import fail, note
 from sleap_rtc.config.paths import home, write_private
 from sleap_rtc.errors import SleapRTCError
 
 COMMANDS = {
     "client": ("sleap_rtc.cli.train:client", "Train on the worker of a session string (short for train)."),
+    "config": ("sleap_rtc.cli.config:config", "Show and change the settings of this machine."),
     "demo": ("sleap_rtc.cli.demo.command:demo", "Try everything on this machine: train a small model, score it."),
+    "doctor": ("sleap_rtc.cli.doctor.command:doctor", "Check this machine, the service and a link."),
+    "login": ("sleap_rtc.cli.login:login", "Log in to a signaling service."),
+    "logout": ("sleap_rtc.cli.logout:logout", "End the login on this machine."),
+    "room": ("sleap_rtc.cli.room:room", "Make, list and delete rooms."),
     "server": ("sleap_rtc.cli.server:server", "Run the signaling service that lets peers find each other."),
+    "status": ("sleap_rtc.cli.status:status", "Say who you are; show rooms, workers and jobs."),
+    "token": ("sleap_rtc.cli.token:token", "Make, list and revoke the tokens of workers."),
     "train": ("sleap_rtc.cli.train:train", "Train a package on a remote GPU and bring the models home."),
+    "whoami": ("sleap_rtc.cli.whoami:whoami", "Say who is logged in."),
     "worker": ("sleap_rtc.cli.worker:worker", "Offer this machine's GPU for training."),
 }
 """Where each command lives, and its line in the help: a command is imported only when it is typed."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported one at a time, so that ``--help`` costs no more than click itself."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All command names."""
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - ours
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-
 @click.group(
     cls=LazyGroup,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="Try 'sleap-rtc demo' first: it needs one machine and about a minute.",
 )

@@ -1,36 +1,108 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the settings they override.
 
+``--server`` and ``--transport`` are None where they were not typed: `settings_for` then takes the environment's, the
+files' or the default. A command uses what the settings say, never the option alone.
+"""
+
+import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from sleap_rtc.config.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+NEVER = "never"
+
+_DAYS = re.compile(r"(\d{1,5}) *(d|w)?", re.IGNORECASE)
 
 
 def server_option(command: F) -> F:
-    """Add ``--server``."""
+    """Add ``--server``; None where it was not typed."""
     return click.option(
         "--server",
         metavar="URL",
         envvar="SLEAP_RTC_SERVER",
-        default=DEFAULT_SERVER,
-        show_default=True,
         show_envvar=True,
-        help="The signaling service.",
+        help=f"The signaling service.  [default: {DEFAULT_SERVER}]",
     )(command)
 
 
 def transport_option(command: F) -> F:
-    """Add ``--transport``."""
+    """Add ``--transport``; None where it was not typed."""
     return click.option(
         "--transport",
         type=click.Choice(["auto", "libwebrtc", "aiortc"]),
         envvar="SLEAP_RTC_TRANSPORT",
-        default="auto",
-        show_default=True,
         show_envvar=True,
-        help="The WebRTC engine; auto takes the faster one that runs here.",
+        help="The WebRTC engine; auto takes the faster one that runs here.  [default: auto]",
     )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One line of JSON, for scripts.")(command)
+
+
+def room_option(command: F) -> F:
+    """Add ``--room``; None where it was not typed, for the default room."""
+    return click.option(
+        "-r",
+        "--room",
+        metavar="ROOM",
+        help="A room's id or name.  [default: default_room of the configuration]",
+    )(command)
+
+
+def read_expiry(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """Read a time in whole days: ``7d``, ``2w``, ``30``; ``never`` is None."""
+    if value.strip().lower() == NEVER:
+        return None
+    match = _DAYS.fullmatch(value.strip())
+    days = int(match[1]) * (7 if (match[2] or "d").lower() == "w" else 1) if match else 0
+    if days == 0:
+        raise click.BadParameter(f"'{value}' is no time in days. Write it as 7d, 30d or never.", context, parameter)
+    return days
+
+
+def expires_option(default: str, what: str) -> Callable[[F], F]:
+    """Add ``--expires``: days, or None for never.
+
+    Args:
+        default: as it would be typed.
+        what: what expires, for the help.
+    """
+    return click.option(
+        "--expires",
+        callback=read_expiry,
+        metavar="DAYSd|never",
+        default=default,
+        show_default=True,
+        help=f"When the {what} expires.",
+    )
+
+
+def settings_for(folder: Path | None = None, **typed: str | None) -> "Settings":
+    """Read every place that sets something, say what is wrong with them, and return the whole.
+
+    Args:
+        folder: where to begin looking for a project's file; this folder by default.
+        typed: options, by key: ``server``, ``transport``, ``api_key``; None stands for not typed.
+
+    Raises:
+        ConfigError: if a file or a value is wrong.
+    """
+    from sleap_rtc.cli.output import warn
+    from sleap_rtc.config.schema import API_KEY
+    from sleap_rtc.config.settings import load_settings
+
+    keys = {"api_key": API_KEY}
+    settings = load_settings(folder, flags={keys.get(key, key): value for key, value in typed.items()})
+    for text in settings.warnings:
+        warn(text)
+    return settings

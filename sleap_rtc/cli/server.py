@@ -39,6 +39,7 @@ def server() -> None:
     help="Where rooms and tokens are kept.  [default: service/sleap-rtc.db in ~/.sleap-rtc]",
 )
 @click.option("--no-anonymous-rooms", is_flag=True, help="Open no rooms for workers without a token.")
+@click.option("--dev", is_flag=True, help="Let anybody on this machine log in under any name, to try things out.")
 @click.option(
     "--settings",
     "settings_file",
@@ -46,7 +47,12 @@ def server() -> None:
     help="Settings file.  [default: sleap-rtc-server.toml in this folder, if it is there]",
 )
 def run(
-    host: str | None, port: int | None, database: str | None, no_anonymous_rooms: bool, settings_file: Path | None
+    host: str | None,
+    port: int | None,
+    database: str | None,
+    no_anonymous_rooms: bool,
+    dev: bool,
+    settings_file: Path | None,
 ) -> None:
     """Start the service; Ctrl-C stops it. The same as `sleap-rtc server` alone."""
     _check_installed()
@@ -57,7 +63,11 @@ def run(
     flags: dict[str, Any] = {"host": host, "port": port, "database_url": _url(database)}
     if no_anonymous_rooms:
         flags["anonymous_rooms"] = False
+    if dev:
+        flags["dev"] = True
     settings = load_settings(os.environ, settings_file, default_database_url=_default_url(), **flags)
+    if settings.dev:
+        warn("Anybody on this machine may log in to this service under any name (--dev).")
     if not service_address(f"http://{_bracketed(settings.host)}").local:
         warn(
             f"{settings.host} can be reached from other machines, and peers send no token over plain http: "

@@ -1,36 +1,105 @@
 """What ``sleap-rtc worker`` does once its options are read."""
 
 import asyncio
+import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from sleap_rtc.cli.account import login_at, server_words
 from sleap_rtc.cli.output import note, say, warn
 from sleap_rtc.cli.running import interrupts
-from sleap_rtc.config.identity import load_identity
+from sleap_rtc.config.identity import Identity, load_identity
 from sleap_rtc.config.paths import home
-from sleap_rtc.errors import AuthenticationError, DependencyError
+from sleap_rtc.config.schema import API_KEY
+from sleap_rtc.config.settings import Settings
+from sleap_rtc.errors import AuthenticationError, ConfigError, DependencyError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu, find_gpus
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine, preload
 from sleap_rtc.worker.capabilities import sleap_nn_version
-from sleap_rtc.worker.enrolment import find_or_make_session, session_string
+from sleap_rtc.worker.enrolment import (
+    Enrolment,
+    check_key,
+    check_room,
+    enrol_with_key,
+    enrol_with_login,
+    find_or_make_session,
+    session_string,
+)
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 
 
-async def serve(server: str, name: str, jobs: Path | None, *, drain: bool, transport: str) -> int:
-    """Run a worker until Ctrl-C.
+@dataclass(frozen=True)
+class WorkerRequest:
+    """What the user asks for.
 
-    Args:
-        server: the service's address.
-        name: what the worker is called.
+    Attributes:
+        settings: everything that is set, the service among it.
+        name: what to call the worker; None for the name of its token, or of this machine.
+        room: the room to serve, or to check the key against.
+        session: whether to make a session string, whatever is configured.
         jobs: the folder of its jobs, if not the usual one.
         drain: whether Ctrl-C waits for running jobs.
-        transport: which WebRTC engine to use.
+    """
+
+    settings: Settings
+    name: str | None
+    room: str | None
+    session: bool
+    jobs: Path | None
+    drain: bool
+
+    @property
+    def server(self) -> str:
+        """The service's address."""
+        return self.settings.server
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """What there is to work with."""
+
+    identity: Identity
+    gpus: list[Gpu]
+    sleap_nn: str
+
+
+async def serve(request: WorkerRequest) -> int:
+    """Run a worker until Ctrl-C.
 
     Returns:
         The exit code.
+
+    Raises:
+        AuthenticationError: if the service refuses the worker, now or later.
+        ConflictError: if the same worker was started again elsewhere.
     """
+    by_key = not request.session and request.settings.worker.api_key is not None
+    by_login = not request.session and not by_key and request.room is not None
+    if not (request.session or by_key or by_login):
+        _check_no_key_is_withheld(request.settings)
+    machine = await _look_around(request.settings.transport)
+    origin = request.settings.origin("server")
+    if origin in map(str, request.settings.files):
+        note(f"The service {request.server} is the one that {origin} names.")
+    if by_key:
+        return await _serve_room(request, machine, await _enrol_by_key(request))
+    if by_login:
+        return await _serve_room(request, machine, await _enrol_by_login(request))
+    return await _serve_session(request, machine)
+
+
+def _check_no_key_is_withheld(settings: Settings) -> None:
+    why = settings.withheld.get(API_KEY)
+    if why is not None:
+        raise ConfigError(
+            f"{why} Give the service that you mean with --server, or make a session string with --session."
+        )
+
+
+async def _look_around(transport: str) -> _Machine:
     version = sleap_nn_version()
     if version is None:
         raise DependencyError(
@@ -39,24 +108,48 @@ async def serve(server: str, name: str, jobs: Path | None, *, drain: bool, trans
     identity = load_identity()
     gpus = await asyncio.to_thread(find_gpus)
     await asyncio.to_thread(preload, cast(Engine, transport))
-    say(f"worker {name} ({identity.worker_id}), sleap-nn {version}, {_gpu_text(gpus)}")
+    return _Machine(identity, gpus, version)
+
+
+async def _enrol_by_key(request: WorkerRequest) -> Enrolment:
+    key = request.settings.worker.api_key or ""
+    check_key(key, request.settings.origin(API_KEY))
+    enrolment = await enrol_with_key(request.server, key, on_service=_say_unreachable)
+    if request.room is not None:
+        check_room(enrolment, request.room)
+    return enrolment
+
+
+async def _enrol_by_login(request: WorkerRequest) -> Enrolment:
+    name = request.name or socket.gethostname()
+    return await enrol_with_login(request.server, login_at(request.server), request.room or "", name)
+
+
+async def _serve_room(request: WorkerRequest, machine: _Machine, enrolment: Enrolment) -> int:
+    name = request.name or enrolment.name or socket.gethostname()
+    _say_who(name, machine)
+    line = f"  sleap-rtc train{server_words(request.server)} --room {enrolment.room_id} --pkg-path PACKAGE.zip"
+    announce = _Announcer(
+        request.server,
+        f"Serving the room '{enrolment.room_name}' ({enrolment.room_id}). Its members train here with:",
+        line,
+    )
+    worker = _make_worker(request, machine, name, enrolment.token, announce)
+    await _run_until_interrupted(worker, drain=request.drain)
+    return 0
+
+
+async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
+    name = request.name or socket.gethostname()
+    _say_who(name, machine)
     renew = False
     while True:
-        session = await find_or_make_session(server, name, new=renew)
-        settings = WorkerSettings(
-            server=server,
-            token=session.worker_token,
-            name=name,
-            identity=identity,
-            jobs=jobs or home() / "jobs",
-            gpus=gpus,
-            executor=LocalExecutor(),
-            engine=cast(Engine, transport),
-        )
-        announce = _Announcer(server, session_string(server, session, identity))
-        worker = Worker(settings, on_service=announce.service, on_client=announce.client)
+        session = await find_or_make_session(request.server, name, new=renew)
+        line = session_string(request.server, session, machine.identity)
+        announce = _Announcer(request.server, "Give this line to whoever may train here:", line)
+        worker = _make_worker(request, machine, name, session.worker_token, announce)
         try:
-            await _run_until_interrupted(worker, drain=drain)
+            await _run_until_interrupted(worker, drain=request.drain)
             return 0
         except AuthenticationError:
             # a string that nobody used expires; a service that refuses even a fresh one means it
@@ -66,27 +159,58 @@ async def serve(server: str, name: str, jobs: Path | None, *, drain: bool, trans
             note("The session string has expired; a new one is made.")
 
 
-class _Announcer:
-    """Says each change of the connection to the service once."""
+def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: str, announce: "_Announcer") -> Worker:
+    engine = cast(Engine, request.settings.transport)
+    settings = WorkerSettings(
+        server=request.server,
+        token=token,
+        name=name,
+        identity=machine.identity,
+        jobs=request.jobs or home() / "jobs",
+        gpus=machine.gpus,
+        executor=LocalExecutor(),
+        engine=engine,
+    )
+    return Worker(settings, on_service=announce.service, on_client=announce.client)
 
-    def __init__(self, server: str, line: str) -> None:
+
+def _say_who(name: str, machine: _Machine) -> None:
+    say(f"worker {name} ({machine.identity.worker_id}), sleap-nn {machine.sleap_nn}, {_gpu_text(machine.gpus)}")
+
+
+class _Announcer:
+    """Says each change of the connection to the service once.
+
+    Args:
+        server: the service's address.
+        heading: what to say at the first connection.
+        line: what clients need to come here.
+    """
+
+    def __init__(self, server: str, heading: str, line: str) -> None:
         self._server = server
+        self._heading = heading
         self._line = line
         self.connected = False
 
     def service(self, state: ServiceState) -> None:
         if state.connected and not self.connected:
             self.connected = True
-            say("Give this line to whoever may train here:")
+            say(self._heading)
             say(self._line)
             say("Waiting for clients; Ctrl-C ends.")
         elif state.connected:
             note(f"The service at {self._server} is back.")
-        elif state.error and not state.final:
-            warn(f"{state.error.sentence} It is tried again for as long as it takes; running jobs go on.")
+        else:
+            _say_unreachable(state)
 
     def client(self, name: str) -> None:
         say(f"{name} connected.")
+
+
+def _say_unreachable(state: ServiceState) -> None:
+    if not state.connected and state.error and not state.final:
+        warn(f"{state.error.sentence} It is tried again for as long as it takes; running jobs go on.")
 
 
 async def _run_until_interrupted(worker: Worker, *, drain: bool) -> None:

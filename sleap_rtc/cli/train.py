@@ -6,52 +6,70 @@ from typing import Any, TypeVar
 
 import click
 
-from sleap_rtc.cli.options import server_option, transport_option
+from sleap_rtc.cli.options import room_option, server_option, settings_for, transport_option
+from sleap_rtc.client.choice import RULE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+WHERE = (
+    click.option(
+        "-s",
+        "--session-string",
+        envvar="SLEAP_RTC_SESSION",
+        show_envvar=True,
+        metavar="STRING",
+        help="The sleap-session:… line that a worker printed.",
+    ),
+    room_option,
+    click.option(
+        "--auto-select/--no-auto-select",
+        default=None,
+        help=f"Choose the room's worker by itself: {RULE}.  [default: client.auto_select of the configuration]",
+    ),
+    click.option("--worker", metavar="WORKER", help="Train on this worker of the room: its name or id."),
+    click.option(
+        "--min-gpu-memory",
+        metavar="SIZE",
+        help="Only on a worker with a GPU of at least this memory, such as 24GB.",
+    ),
+)
+"""Where to train."""
+
+WHAT = (
+    click.option(
+        "-p",
+        "--pkg-path",
+        required=True,
+        type=click.Path(path_type=Path),
+        help="The training package: SLEAP's exported zip, or a folder.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("models"),
+        show_default=True,
+        help="Where the trained models go.",
+    ),
+    click.option("--logs", is_flag=True, help="Show the training log too."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts."),
+    click.option("--new", is_flag=True, help="Make a new job, even if this package is being trained."),
+    click.option(
+        "--give-up",
+        type=click.FloatRange(min=0),
+        default=600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to try to reach a lost worker again.",
+    ),
+    server_option,
+    transport_option,
+)
+"""What to train, and how to go about it."""
+
 
 def _training_options(command: F) -> F:
-    options = (
-        click.option(
-            "-s",
-            "--session-string",
-            required=True,
-            envvar="SLEAP_RTC_SESSION",
-            show_envvar=True,
-            metavar="STRING",
-            help="The sleap-session:… line that the worker printed.",
-        ),
-        click.option(
-            "-p",
-            "--pkg-path",
-            required=True,
-            type=click.Path(path_type=Path),
-            help="The training package: SLEAP's exported zip, or a folder.",
-        ),
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=Path("models"),
-            show_default=True,
-            help="Where the trained models go.",
-        ),
-        click.option("--logs", is_flag=True, help="Show the training log too."),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts."),
-        click.option("--new", is_flag=True, help="Make a new job, even if this package is being trained."),
-        click.option(
-            "--give-up",
-            type=click.FloatRange(min=0),
-            default=600.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="How long to try to reach a lost worker again.",
-        ),
-        server_option,
-        transport_option,
-    )
-    for option in reversed(options):
+    for option in reversed((*WHERE, *WHAT)):
         command = option(command)
     return command
 
@@ -59,14 +77,24 @@ def _training_options(command: F) -> F:
 def _run(**options: Any) -> int:
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.training import TrainRequest, train_remotely
+    from sleap_rtc.cli.where import WhereTyped, find_where
 
-    return run_async(train_remotely(TrainRequest(**options)))
+    source = click.get_current_context().get_parameter_source("session_string")
+    typed = WhereTyped(
+        session_typed=source is click.core.ParameterSource.COMMANDLINE,
+        **{name: options.pop(name) for name in ("session_string", "room", "auto_select", "worker", "min_gpu_memory")},
+    )
+    settings = settings_for(server=options.pop("server"), transport=options.pop("transport"))
+    request = TrainRequest(
+        where=find_where(typed, settings), server=settings.server, transport=settings.transport, **options
+    )
+    return run_async(train_remotely(request))
 
 
 @click.command(
     epilog="""\b
 Examples:
-  sleap-rtc train -s "sleap-session:…" -p labels.slp.training_job.zip
+  sleap-rtc train --room my-lab --auto-select -p labels.slp.training_job.zip
   sleap-rtc train -s "sleap-session:…" -p my_package/ -o models --logs
 """
 )
@@ -74,8 +102,9 @@ Examples:
 def train(**options: Any) -> int:
     """Train a package on a remote GPU and bring the models home.
 
-    The job goes on if this command ends: type it again to watch on. Ctrl-C
-    asks whether to detach, to stop and keep the best model, or to cancel.
+    Train in a room you belong to, or with a worker's session string. The job
+    goes on if this command ends: type it again to watch on. Ctrl-C asks whether
+    to detach, to stop and keep the best model, or to cancel.
     """
     return _run(**options)
 
@@ -83,9 +112,10 @@ def train(**options: Any) -> int:
 @click.command(epilog=train.epilog and train.epilog.replace("sleap-rtc train", "sleap-rtc client"))
 @_training_options
 def client(**options: Any) -> int:
-    """Train on the worker of a session string; the same as train.
+    """Train a package on a remote GPU; the same as train.
 
-    The job goes on if this command ends: type it again to watch on. Ctrl-C
-    asks whether to detach, to stop and keep the best model, or to cancel.
+    Train in a room you belong to, or with a worker's session string. The job
+    goes on if this command ends: type it again to watch on. Ctrl-C asks whether
+    to detach, to stop and keep the best model, or to cancel.
     """
     return _run(**options)

@@ -2,19 +2,22 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
 import click
 
+from sleap_rtc.cli.choosing import RoomChoice, choose_worker
 from sleap_rtc.cli.output import note, warn
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import interrupts
-from sleap_rtc.client.client import join_session
+from sleap_rtc.client.choice import gpu_text
+from sleap_rtc.client.client import Client, join_session
 from sleap_rtc.client.link import LinkState
-from sleap_rtc.client.package import open_package
+from sleap_rtc.client.package import Package, open_package
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import JobFailedError, SleapRTCError, UnreachableError
@@ -30,9 +33,13 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What the user typed."""
+    """What the user asks for.
 
-    session_string: str
+    Attributes:
+        where: a session string, or a room with the way to choose its worker.
+    """
+
+    where: str | RoomChoice
     pkg_path: Path
     output: Path
     logs: bool
@@ -48,7 +55,7 @@ class _Interrupted(Exception):  # noqa: N818 - not an error: the user pressed Ct
 
 
 async def train_remotely(request: TrainRequest) -> int:
-    """Train a package on the worker of a session string.
+    """Train a package on the worker of a session string, or on one of a room.
 
     Returns:
         The exit code.
@@ -59,28 +66,55 @@ async def train_remotely(request: TrainRequest) -> int:
     with interrupts() as interrupted, make_display(json=request.as_json, logs=request.logs) as display:
         try:
             return await _train(request, display, interrupted)
-        except _Interrupted:
-            note("Interrupted before the job was accepted: nothing runs. The same command goes on where this one was.")
+        except (_Interrupted, click.Abort):
+            note("Interrupted before this command had a job to watch. The same command goes on where this one was.")
             return INTERRUPTED
 
 
 async def _train(request: TrainRequest, display: JobDisplay, interrupted: Interrupts) -> int:
     package = await _unless(interrupted, open_package(request.pkg_path))
-    display.connecting("the worker")
-    await _unless(interrupted, asyncio.to_thread(preload, cast(Engine, request.transport)))
-    async with join_session(
-        request.session_string,
-        default_server=request.server,
-        engine=cast(Engine, request.transport),
-        timeouts=Timeouts(give_up=request.give_up),
-        on_service=_say_service,
-        on_state=lambda state, reason: _say_link(display, state, reason),
-    ) as (worker, presence):
+    async with _reach(request, package, display, interrupted) as (worker, presence):
         display.connected(presence.name, gpu_text(presence))
         display.upload(0, package.manifest.total_size, 0)
         job = await _unless(interrupted, worker.submit(package, new=request.new, on_bytes=display.upload))
         display.accepted(job.summary)
         return await _Following(request, worker, job, display, interrupted).run()
+
+
+@asynccontextmanager
+async def _reach(
+    request: TrainRequest, package: Package, display: JobDisplay, interrupted: Interrupts
+) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
+    engine, timeouts = cast(Engine, request.transport), Timeouts(give_up=request.give_up)
+
+    def say_link(state: LinkState, reason: str) -> None:
+        _say_link(display, state, reason)
+
+    if isinstance(request.where, str):
+        display.connecting("the worker")
+        await _unless(interrupted, asyncio.to_thread(preload, engine))
+        async with join_session(
+            request.where,
+            default_server=request.server,
+            engine=engine,
+            timeouts=timeouts,
+            on_service=_say_service,
+            on_state=say_link,
+        ) as found:
+            yield found
+        return
+    display.connecting(f"the room {request.where.room}")
+    choosing = choose_worker(request.server, request.where, package, display, new=request.new)
+    chosen = await _unless(interrupted, choosing)
+    display.connecting(chosen.presence.name)
+    await _unless(interrupted, asyncio.to_thread(preload, engine))
+    async with (
+        Client.join(
+            request.server, chosen.token, room=chosen.room, engine=engine, timeouts=timeouts, on_service=_say_service
+        ) as client,
+        client.dial(chosen.presence.worker_id, name=chosen.presence.name, on_state=say_link) as worker,
+    ):
+        yield worker, chosen.presence
 
 
 class _Following:
@@ -208,6 +242,8 @@ async def _unless(interrupted: Interrupts, work: Awaitable[T]) -> T:
     pressed = asyncio.ensure_future(interrupted.get())
     try:
         await asyncio.wait({working, pressed}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done() and pressed.done():
+            interrupted.put_nowait(pressed.result())  # both at once: whoever waits next hears of it
         if working.done():
             return working.result()
         raise _Interrupted
@@ -215,12 +251,6 @@ async def _unless(interrupted: Interrupts, work: Awaitable[T]) -> T:
         for task in (working, pressed):
             task.cancel()
         await asyncio.wait({working, pressed})
-
-
-def gpu_text(presence: WorkerPresence) -> str:
-    """Say in a few words what a worker computes on."""
-    gpus = presence.info.gpus
-    return ", ".join(f"{gpu.name} ({gpu.memory_mb / 1024:.0f} GiB)" for gpu in gpus) if gpus else "CPU only"
 
 
 def _say_link(display: JobDisplay, state: LinkState, reason: str) -> None:

@@ -1,22 +1,40 @@
 """``sleap-rtc worker``."""
 
-import socket
 from pathlib import Path
 
 import click
 
-from sleap_rtc.cli.options import server_option, transport_option
+from sleap_rtc.cli.options import server_option, settings_for, transport_option
+from sleap_rtc.errors import UsageError
 
 
 @click.command(
     epilog="""\b
 Examples:
   sleap-rtc worker
-  sleap-rtc worker --server https://rtc.lab.example --name lab-gpu-1
+  sleap-rtc worker --api-key slp_… --name lab-gpu-1
+  sleap-rtc worker --room "Fly lab"
+
+The key is better given as SLEAP_RTC_API_KEY or as api_key in the configuration:
+what is typed can be read in the list of processes.
 """
 )
 @server_option
-@click.option("--name", help="What clients see; this machine's name by default.")
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    envvar="SLEAP_RTC_API_KEY",
+    show_envvar=True,
+    help="The token of a room: its members can then train here.",
+)
+@click.option(
+    "-r",
+    "--room",
+    metavar="ROOM",
+    help="With a key: check that it opens this room. Without: serve this room of yours, with your login.",
+)
+@click.option("--session", is_flag=True, help="Make a session string, even where a key is configured.")
+@click.option("--name", help="What clients see.  [default: the key's name, else this machine's]")
 @click.option(
     "--jobs",
     type=click.Path(file_okay=False, path_type=Path),
@@ -24,13 +42,29 @@ Examples:
 )
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those it has.")
 @transport_option
-def worker(server: str, name: str | None, jobs: Path | None, drain: bool, transport: str) -> int:
+@click.pass_context
+def worker(
+    context: click.Context,
+    server: str | None,
+    api_key: str | None,
+    room: str | None,
+    session: bool,
+    name: str | None,
+    jobs: Path | None,
+    drain: bool,
+    transport: str | None,
+) -> int:
     """Offer this machine's GPU for training.
 
-    Prints a session string: give it to whoever may train here. Ctrl-C ends the
-    worker; jobs that run go on, and are found again by the next start.
+    With a key it serves the key's room. Without one it prints a session
+    string: give it to whoever may train here. Ctrl-C ends the worker; jobs
+    that run go on, and are found again by the next start.
     """
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.serving import serve
+    from sleap_rtc.cli.serving import WorkerRequest, serve
 
-    return run_async(serve(server, name or socket.gethostname(), jobs, drain=drain, transport=transport))
+    typed_key = context.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE
+    if session and (typed_key or room is not None):
+        raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
+    settings = settings_for(server=server, transport=transport, api_key=api_key)
+    return run_async(serve(WorkerRequest(settings, name or settings.worker.name, room, session, jobs, drain)))

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 from sleap_rtc.client.link import OnState, WorkerLink
 from sleap_rtc.client.pending import PendingJobs
-from sleap_rtc.client.remote import RemoteWorker
+from sleap_rtc.client.remote import Place, RemoteWorker
 from sleap_rtc.config.known_workers import KnownWorkers
+from sleap_rtc.config.servers import normal_server
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.session_string import SessionString
@@ -26,6 +27,7 @@ class Client:
     """A connection to a room; made by `join`.
 
     Args:
+        server: the service's address, as `normal_server` writes it.
         signaling: the connection to the service.
         board: sorts what it delivers.
         tasks: owns what runs as long as the client.
@@ -35,6 +37,7 @@ class Client:
 
     def __init__(
         self,
+        server: str,
         signaling: SignalingClient,
         board: Switchboard,
         tasks: asyncio.TaskGroup,
@@ -42,6 +45,7 @@ class Client:
         engine: Engine,
         timeouts: Timeouts,
     ) -> None:
+        self._server = server
         self._signaling = signaling
         self._board = board
         self._tasks = tasks
@@ -55,27 +59,30 @@ class Client:
         server: str,
         token: str,
         *,
+        room: str | None = None,
         engine: Engine = "auto",
         timeouts: Timeouts | None = None,
         on_service: Callable[[ServiceState], None] | None = None,
     ) -> AsyncIterator["Client"]:
-        """Join the room that `token` belongs to.
+        """Join a room.
 
         Args:
             server: the service's address.
-            token: the credential, for example of a session string.
+            token: the credential, for example of a session string, which belongs to one room, or of a login.
+            room: the id of the room; a login needs it, as its user may belong to several.
             engine: which WebRTC engine to use.
             timeouts: how long to wait for what.
             on_service: told when the service is lost and found again; links stay up meanwhile.
 
         Raises:
             AuthenticationError: if the service refuses the token.
-            UnreachableError: if it cannot be reached.
+            NotFoundError: if there is no such room for this user.
+            UnreachableError: if the service cannot be reached.
         """
         timeouts = timeouts or Timeouts()
         failure: BaseException | None = None
         async with (
-            SignalingClient(server, token, timeouts=timeouts, on_state=on_service) as signaling,
+            SignalingClient(server, token, timeouts=timeouts, room=room, on_state=on_service) as signaling,
             asyncio.TaskGroup() as tasks,
         ):
             running = []
@@ -83,7 +90,7 @@ class Client:
                 await signaling.welcome()
                 board = Switchboard(signaling)
                 running.append(tasks.create_task(_read(board)))
-                yield cls(signaling, board, tasks, engine=engine, timeouts=timeouts)
+                yield cls(normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the groups
                 failure = error
             for task in running:
@@ -97,19 +104,21 @@ class Client:
 
     @asynccontextmanager
     async def dial(
-        self, worker_id: str, *, on_state: OnState = lambda state, reason: None
+        self, worker_id: str, *, name: str = "", on_state: OnState = lambda state, reason: None
     ) -> AsyncIterator[RemoteWorker]:
         """Open a link to a worker, kept up as long as the body runs.
 
         Args:
             worker_id: whom to dial.
+            name: what the worker calls itself, for the journal of jobs.
             on_state: told when the link is made, lost and restored.
 
         Raises:
             UnreachableError: if the worker is not online or no connection comes about.
             AuthenticationError: if it does not prove itself.
         """
-        worker = RemoteWorker(PendingJobs())
+        place = Place(self._server, self._signaling.principal.room, name)
+        worker = RemoteWorker(PendingJobs(), place)
         settings = LinkSettings(
             new_peer=self._new_peer, timeouts=self._timeouts, handlers=worker.handlers, abilities=ABILITIES
         )
@@ -182,5 +191,5 @@ async def join_session(
                 "The worker that answers to this session string has another key than the one that made it. "
                 "Ask its owner for a new string."
             )
-        async with client.dial(session.worker_id, on_state=on_state) as worker:
+        async with client.dial(session.worker_id, name=presence.name, on_state=on_state) as worker:
             yield worker, presence

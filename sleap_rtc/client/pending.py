@@ -3,47 +3,93 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from sleap_rtc.config.paths import home, write_private
-from sleap_rtc.protocol.ids import is_id
+from sleap_rtc.protocol.ids import JobId
 from sleap_rtc.protocol.jobs import JobOptions
+
+_NAME = re.compile(r"[0-9a-f]{32}\.json")
+
+
+class PendingJob(BaseModel):
+    """A job that was submitted and whose results have not come home.
+
+    Attributes:
+        job: its id.
+        name: what its package is called.
+        content: what `content_of` says of its package and options.
+        server: the service through which its worker was found.
+        room: the room of the worker.
+        worker_id: the worker that has it.
+        worker_name: what that worker called itself.
+        since: when it was written down, in UTC milliseconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    job: JobId
+    name: str = ""
+    content: str = ""
+    server: str = ""
+    room: str = ""
+    worker_id: str = ""
+    worker_name: str = ""
+    since: int = 0
+
+
+def content_of(manifest_digest: str, options: JobOptions) -> str:
+    """Name what makes two jobs the same wherever they run: content and options."""
+    return f"{manifest_digest}\n{options.model_dump_json()}"
 
 
 class PendingJobs:
-    """Jobs that were submitted and whose results have not come home.
+    """The journal: a file for each job.
 
     Args:
-        folder: where the journal lies; ``pending/`` in our home by default.
+        folder: where it lies; ``pending/`` in our home by default.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or home() / "pending"
 
-    def key(self, worker_id: str, manifest_digest: str, options: JobOptions) -> str:
-        """Name what makes two commands the same: worker, content and options."""
-        text = "\n".join((worker_id, manifest_digest, options.model_dump_json()))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+    def find(self, worker_id: str, content: str) -> PendingJob | None:
+        """Return the job of this content that was given to a worker, or None."""
+        return _read(self._path(worker_id, content))
 
-    def find(self, key: str) -> str | None:
-        """Return the job written down under `key`, or None."""
-        try:
-            job = json.loads(self._path(key).read_text("utf-8"))["job"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # never written, or torn by a crash: then the job is submitted anew
-        return job if isinstance(job, str) and is_id("job", job) else None
+    def find_in_room(self, server: str, room: str, content: str) -> PendingJob | None:
+        """Return the latest job of this content that was given to any worker of a room, or None."""
+        found = [each for each in self.all() if (each.server, each.room, each.content) == (server, room, content)]
+        return found[-1] if found else None
 
-    def write(self, key: str, job: str, name: str) -> None:
-        """Write a job down; on disk before the first byte is sent."""
-        write_private(self._path(key), json.dumps({"job": job, "name": name}).encode())
+    def all(self) -> list[PendingJob]:
+        """Every job of the journal, the oldest first."""
+        return sorted((job for _, job in self._entries()), key=lambda each: (each.since, each.job))
+
+    def write(self, job: PendingJob) -> None:
+        """Write a job down; on disk before its first byte is sent. An earlier one of the same content gives way."""
+        write_private(self._path(job.worker_id, job.content), job.model_dump_json(indent=1).encode())
 
     def forget(self, job: str) -> None:
         """Remove a job whose results are home, or that ended without any."""
-        for path in self._folder.glob("*.json"):
-            if self.find(path.stem) == job:
+        for path, entry in self._entries():
+            if entry.job == job:
                 path.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
-        if not re.fullmatch(r"[0-9a-f]{32}", key):
-            raise ValueError("not a key of this journal")
-        return self._folder / f"{key}.json"
+    def _entries(self) -> Iterator[tuple[Path, PendingJob]]:
+        for path in self._folder.glob("*.json"):
+            entry = _read(path) if _NAME.fullmatch(path.name) else None
+            if entry:
+                yield path, entry
+
+    def _path(self, worker_id: str, content: str) -> Path:
+        return self._folder / (hashlib.sha256(f"{worker_id}\n{content}".encode()).hexdigest()[:32] + ".json")
+
+
+def _read(path: Path) -> PendingJob | None:
+    try:
+        return PendingJob.model_validate(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, ValidationError):
+        return None  # never written, or torn by a crash: then the job is submitted anew

@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.package import Package
-from sleap_rtc.client.pending import PendingJobs
+from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
 from sleap_rtc.client.results import fetch_results
 from sleap_rtc.errors import NotFoundError, ProtocolError
 from sleap_rtc.protocol.codec import Message
@@ -71,17 +73,34 @@ class _Watch:
             self.ended.set_result(self._state)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a worker was found, for the journal.
+
+    Attributes:
+        server: the service.
+        room: the room's id.
+        worker_name: what the worker calls itself; empty if that was not asked.
+    """
+
+    server: str
+    room: str
+    worker_name: str = ""
+
+
 class RemoteWorker:
     """A worker, over a link that is kept up.
 
     Args:
         pending: the journal of submitted jobs.
+        place: where the worker was found.
     """
 
     link: WorkerLink
 
-    def __init__(self, pending: PendingJobs) -> None:
+    def __init__(self, pending: PendingJobs, place: Place) -> None:
         self._pending = pending
+        self._place = place
         self._offerings: dict[str, Offering] = {}
         self._watches: dict[str, _Watch] = {}
 
@@ -117,14 +136,28 @@ class RemoteWorker:
             SleapRTCError: why the worker refuses it.
         """
         options = options or JobOptions()
-        key = self._pending.key(self.link.worker_id, package.manifest.digest, options)
-        known = None if new else self._pending.find(key)
-        if known and (job := await self._attach(known)):
+        content = content_of(package.manifest.digest, options)
+        known = None if new else self._pending.find(self.link.worker_id, content)
+        if known and (job := await self._attach(known.job)):
             return job
-        job_id = known or new_id("job", secrets.token_bytes(15))
-        self._pending.write(key, job_id, package.name)
+        job_id = known.job if known else new_id("job", secrets.token_bytes(15))
+        self._write_down(job_id, package.name, content)
         message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
         return await self._send(message, package, on_bytes)
+
+    def _write_down(self, job: str, name: str, content: str) -> None:
+        self._pending.write(
+            PendingJob(
+                job=job,
+                name=name,
+                content=content,
+                server=self._place.server,
+                room=self._place.room,
+                worker_id=self.link.worker_id,
+                worker_name=self._place.worker_name,
+                since=time.time_ns() // 1_000_000,
+            )
+        )
 
     async def _attach(self, job: str) -> "RemoteJob | None":
         try:

@@ -1,13 +1,25 @@
 """Credentials by service: ``credentials.json``, readable by this user alone, each entry used at its own server only."""
 
+import errno
 import json
 import os
 import stat
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
+from sleap_rtc.config.locks import locked
 from sleap_rtc.config.paths import home, write_private
+from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import ConfigError
+
+_Kind = TypeVar("_Kind", "WorkerSession", "Login", "WorkerToken")
+
+_LOGIN = "login"
+_SESSION = "worker_session"
+_TOKENS = "worker_tokens"
 
 
 @dataclass(frozen=True)
@@ -15,43 +27,107 @@ class WorkerSession:
     """What a worker without an account needs to be found again: its room and the two tokens of its string."""
 
     room_id: str
-    worker_token: str
-    session_token: str
+    worker_token: str = field(repr=False)
+    session_token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who is logged in at a service.
+
+    Attributes:
+        expires_at: when the access token ends, in UTC milliseconds; None never.
+    """
+
+    access_token: str = field(repr=False)
+    user_id: str
+    name: str
+    expires_at: int | None
+
+
+@dataclass(frozen=True)
+class WorkerToken:
+    """A worker token that was made for this machine.
+
+    Attributes:
+        token_id: what the service calls it in lists.
+    """
+
+    token_id: str
+    token: str = field(repr=False)
+    name: str
 
 
 class Credentials:
-    """The file.
+    """The file. Two processes that change it at once both succeed.
 
     Args:
         path: where it lies; ``credentials.json`` in our home by default.
+
+    Every method raises `ConfigError` if the file is damaged, a link, or open to others.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or home() / "credentials.json"
 
-    def worker_session(self, server: str) -> WorkerSession | None:
-        """The session this worker had with `server`, or None.
+    def login(self, server: str) -> Login | None:
+        """Who is logged in at `server`, or None."""
+        entry = self._entry(server).get(_LOGIN)
+        return None if entry is None else self._made(Login, entry)
 
-        Raises:
-            ConfigError: if the file is damaged, or others can read it.
-        """
-        entry = self._read().get(server, {}).get("worker_session")
-        try:
-            return WorkerSession(**entry) if entry else None
-        except TypeError as error:
-            raise self._damaged() from error
+    def keep_login(self, server: str, login: Login) -> None:
+        """Keep a login until `forget_login`."""
+        with self._changing(server) as entry:
+            entry[_LOGIN] = asdict(login)
+
+    def forget_login(self, server: str) -> None:
+        """Forget who is logged in at `server`; what workers of this machine use there stays."""
+        with self._changing(server) as entry:
+            entry.pop(_LOGIN, None)
+
+    def worker_session(self, server: str) -> WorkerSession | None:
+        """The session this worker had with `server`, or None."""
+        entry = self._entry(server).get(_SESSION)
+        return None if entry is None else self._made(WorkerSession, entry)
 
     def keep_worker_session(self, server: str, session: WorkerSession) -> None:
         """Keep a session for the next start."""
-        everything = self._read()
-        everything.setdefault(server, {})["worker_session"] = asdict(session)
-        write_private(self._path, json.dumps(everything, indent=1).encode())
+        with self._changing(server) as entry:
+            entry[_SESSION] = asdict(session)
 
-    def _read(self) -> dict[str, dict[str, dict[str, str]]]:
+    def worker_token(self, server: str, room_id: str) -> WorkerToken | None:
+        """The token this machine's worker has for a room at `server`, or None."""
+        tokens = self._tokens(self._entry(server))
+        return self._made(WorkerToken, tokens[room_id]) if room_id in tokens else None
+
+    def keep_worker_token(self, server: str, room_id: str, token: WorkerToken) -> None:
+        """Keep a token for the next start; one that was kept before for this room is replaced."""
+        with self._changing(server) as entry:
+            entry[_TOKENS] = self._tokens(entry) | {room_id: asdict(token)}
+
+    def _tokens(self, entry: dict[str, Any]) -> dict[str, Any]:
+        tokens = entry.get(_TOKENS, {})
+        if not isinstance(tokens, dict):
+            raise self._damaged()
+        return tokens
+
+    def _entry(self, server: str) -> dict[str, Any]:
+        return self._read().get(normal_server(server), {})
+
+    @contextmanager
+    def _changing(self, server: str) -> Iterator[dict[str, Any]]:
+        with locked(self._path):
+            everything = self._read()
+            before = json.dumps(everything)
+            entry = everything.setdefault(normal_server(server), {})
+            yield entry
+            kept = {name: value for name, value in everything.items() if value}
+            if json.dumps(kept) != before:
+                write_private(self._path, json.dumps(kept, indent=1).encode())
+
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            if os.name == "posix" and stat.S_IMODE(self._path.stat().st_mode) & 0o077:
-                raise ConfigError(f"{self._path} can be read by others: run 'chmod 600 {self._path}', then try again.")
-            found = json.loads(self._path.read_text("utf-8"))
+            found = json.loads(self._raw())
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -59,6 +135,33 @@ class Credentials:
         if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
             raise self._damaged()
         return found
+
+    def _raw(self) -> bytes:
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            descriptor = os.open(self._path, flags)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ConfigError(f"{self._path} is a link. Put the file itself there, or remove the link.") from error
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ConfigError(f"{self._path} cannot be read: {error.strerror}.") from error
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigError(f"{self._path} is no file. Remove it; workers and logins are then made anew.")
+            if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
+                raise ConfigError(f"{self._path} can be read by others: run 'chmod 600 {self._path}', then try again.")
+            return file.read()
+
+    def _made(self, kind: type[_Kind], entry: Any) -> _Kind:
+        try:
+            made = kind(**entry)
+        except TypeError as error:
+            raise self._damaged() from error
+        if not all(isinstance(value, str) or name == "expires_at" for name, value in vars(made).items()):
+            raise self._damaged()
+        return made
 
     def _damaged(self) -> ConfigError:
         return ConfigError(f"{self._path} is damaged. Remove it; workers and logins are then made anew.")

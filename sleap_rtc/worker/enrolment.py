@@ -1,11 +1,37 @@
-"""How a worker without an account gets a room, and keeps it across restarts."""
+"""How a worker comes to its room: by a session string, by a key, or by the login of the room's owner."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from sleap_rtc.config.credentials import Credentials, WorkerSession
+from sleap_rtc.config.credentials import Credentials, Login, WorkerSession, WorkerToken
 from sleap_rtc.config.identity import Identity
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import AuthenticationError, UsageError
 from sleap_rtc.protocol.session_string import SessionString
-from sleap_rtc.signaling.api import ServiceAPI
+from sleap_rtc.protocol.tokens import PREFIXES, check_token
+from sleap_rtc.signaling.api import ServiceAPI, find_room
+from sleap_rtc.signaling.client import ServiceState, SignalingClient
+
+TOKEN_DAYS = 7
+"""How long a token lives that a worker makes for itself; its next start makes a new one."""
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """A place in a room.
+
+    Attributes:
+        token: the worker token.
+        room_id: the room it opens.
+        room_name: what people call the room.
+        name: what the token is called.
+    """
+
+    token: str = field(repr=False)
+    room_id: str
+    room_name: str
+    name: str
 
 
 async def find_or_make_session(server: str, name: str, *, new: bool = False) -> WorkerSession:
@@ -39,3 +65,101 @@ def session_string(server: str, session: WorkerSession, identity: Identity) -> s
         server=server,
         key=hashlib.sha256(identity.public_key).hexdigest(),
     ).encode()
+
+
+def check_key(key: str, origin: str) -> None:
+    """Check the form of a worker token before it is sent anywhere.
+
+    Args:
+        key: as it was given.
+        origin: where it was given.
+
+    Raises:
+        AuthenticationError: if it is not whole, or opens something else.
+    """
+    try:
+        kind = check_token(key)
+    except AuthenticationError as error:
+        raise AuthenticationError(
+            f"The worker's key from {origin} is not whole: a character is missing or changed. Copy it again."
+        ) from error
+    if kind != "worker":
+        raise AuthenticationError(
+            f"What {origin} gives as the worker's key is no worker token: one begins with {PREFIXES['worker']}. "
+            "The room's owner makes one: sleap-rtc token create"
+        )
+
+
+async def enrol_with_key(
+    server: str,
+    key: str,
+    *,
+    timeouts: Timeouts | None = None,
+    on_service: Callable[[ServiceState], None] | None = None,
+) -> Enrolment:
+    """Ask the service which room a worker token opens; waits for a service that cannot be reached just now.
+
+    Args:
+        server: the service's address.
+        key: the worker token.
+        timeouts: how long to wait.
+        on_service: told when the service is reached or lost.
+
+    Raises:
+        AuthenticationError: if the token is wrong, expired or revoked.
+    """
+    async with SignalingClient(
+        server, key, timeouts=timeouts or Timeouts(), patient=True, on_state=on_service
+    ) as signaling:
+        welcome = await signaling.welcome()
+        return Enrolment(key, welcome.principal.room, welcome.room_name, welcome.principal.name)
+
+
+def check_room(enrolment: Enrolment, wanted: str) -> None:
+    """Check that a key opens the room that was asked for.
+
+    Raises:
+        UsageError: if it opens another one.
+    """
+    text = wanted.strip()
+    if text != enrolment.room_id and text.casefold() != enrolment.room_name.casefold():
+        raise UsageError(
+            f"This worker's key opens the room '{enrolment.room_name}' ({enrolment.room_id}), and not '{text}'. "
+            "Use a key of that room, or leave --room out."
+        )
+
+
+async def enrol_with_login(server: str, login: Login, room: str, name: str) -> Enrolment:
+    """Use the token that this machine has for a room of the logged-in owner; make and keep one where there is none.
+
+    A token that has expired is replaced. One that was revoked is not: whoever revoked it wanted this machine out.
+
+    Args:
+        server: the service's address.
+        login: the owner's.
+        room: the room's id or name.
+        name: what to call a new token.
+
+    Raises:
+        NotFoundError: if the user belongs to no such room.
+        ForbiddenError: if the user does not own it.
+        AuthenticationError: if this machine's token was revoked, or the login has ended.
+        UnreachableError: if the service cannot be reached.
+    """
+    api = ServiceAPI(server, login.access_token)
+    found = find_room(await api.rooms(), room)
+    credentials = Credentials()
+    kept = credentials.worker_token(server, found.room_id)
+    state = None
+    if kept is not None:
+        state = next((each.state for each in await api.tokens(found.room_id) if each.token_id == kept.token_id), None)
+    if state == "revoked":
+        raise AuthenticationError(
+            f"The token that this machine had for the room '{found.name}' was revoked. To let it in again, make one "
+            f"by hand and start the worker with it: sleap-rtc token create --room {found.room_id} --name {name}"
+        )
+    if kept is None or state != "active":
+        made = await api.create_token(found.room_id, name, expires_days=TOKEN_DAYS)
+        kept = WorkerToken(made.token_id, made.token, made.name)
+        credentials.keep_worker_token(server, found.room_id, kept)
+    return Enrolment(kept.token, found.room_id, found.name, kept.name)

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from signaling_server.settings import ENVIRONMENT_PREFIX, Limits, Settings
 from sleap_rtc.cli.main import cli
+from sleap_rtc.config.schema import KEYS, SECRETS
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.protocol import jobs
@@ -143,6 +144,15 @@ def settings() -> str:
     return table(["setting", "environment variable", "default", "meaning"], rows)
 
 
+def configuration() -> str:
+    """The keys of ``sleap-rtc.toml``."""
+    rows = [
+        [f"`{key}`", f"`{known.variable}`" if known.variable else "", known.meaning[0].upper() + known.meaning[1:]]
+        for key, known in KEYS.items()
+    ]
+    return table(["key", "environment", "meaning"], [*rows, [f"`{SECRETS}.ROOM_ID`", "", "The secret of a room"]])
+
+
 def _setting(model: type[BaseModel], name: str, prefix: str) -> list[str]:
     key = prefix + name
     variable = ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
@@ -244,6 +254,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "errors": errors,
     "times": times,
     "settings": settings,
+    "configuration": configuration,
     "commands": commands,
     "proof-example": proof_example,
 }

@@ -6,9 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleap_rtc.errors import AuthenticationError
+from sleap_rtc.protocol.ids import is_token_id
 from sleap_rtc.protocol.tokens import PREFIXES, RANDOM_BYTES, TokenKind, check_token, make_token, redact
 
 RANDOM = bytes(range(RANDOM_BYTES))
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("t_" + "0a" * 16, True),
+        ("t_" + "0A" * 16, False),
+        ("t_" + "0a" * 16 + "\n", False),
+        ("t_" + "0a" * 15, False),
+        ("slp_" + "0a" * 16, False),
+        ("../" + "0a" * 16, False),
+    ],
+)
+def test_what_a_token_is_called_by(text: str, good: bool) -> None:
+    assert is_token_id(text) is good
 
 
 @pytest.mark.parametrize("kind", get_args(TokenKind))

@@ -110,7 +110,7 @@ class _Stage(contextlib.AbstractContextManager["_Stage"]):
         )
         url = service.wait_for(_URL, _START_S)
         output.say(f"Starting a worker that registers at {url}.")
-        worker = self._background("worker", "sleap_rtc", "worker", "--server", url)
+        worker = self._background("worker", "sleap_rtc", "worker", "--server", url, "--session")
         made = json.loads(drawing.output(_DATA_S))
         self._session = worker.wait_for(_SESSION, _START_S)
         self._partners = [service, worker]

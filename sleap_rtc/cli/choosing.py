@@ -1,0 +1,133 @@
+"""How ``sleap-rtc train`` comes to its worker in a room: the journal, a name, auto-select, or the user's own choice."""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from sleap_rtc.cli.account import login_at
+from sleap_rtc.cli.output import note, table
+from sleap_rtc.cli.progress import JobDisplay
+from sleap_rtc.client.choice import COLUMNS, RULE, Wish, announcement, fitting, rows, waiting_text
+from sleap_rtc.client.client import Client
+from sleap_rtc.client.package import Package
+from sleap_rtc.client.pending import PendingJobs, content_of
+from sleap_rtc.config.servers import normal_server
+from sleap_rtc.errors import UnreachableError, UsageError
+from sleap_rtc.protocol.jobs import JobOptions
+from sleap_rtc.protocol.signaling import WorkerPresence
+from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
+
+
+@dataclass(frozen=True)
+class RoomChoice:
+    """A room, and how its worker is chosen.
+
+    Attributes:
+        room: the room's id or name.
+        auto_select: whether the program chooses.
+        wish: what the user asks of the worker.
+    """
+
+    room: str
+    auto_select: bool
+    wish: Wish
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A worker, and what it takes to reach it."""
+
+    token: str
+    room: str
+    presence: WorkerPresence
+
+
+async def choose_worker(server: str, choice: RoomChoice, package: Package, display: JobDisplay, *, new: bool) -> Chosen:
+    """Choose the worker that a package is sent to.
+
+    Args:
+        server: the service's address.
+        choice: the room and how to choose.
+        package: what will be trained: its worker is the one that has it already.
+        display: what is on the screen meanwhile.
+        new: do not look for a job that this package made before.
+
+    Raises:
+        AuthenticationError: if the user is not logged in.
+        NotFoundError: if there is no such room.
+        ConflictError: if it has expired.
+        UsageError: if the choice is left to a user who cannot be asked, or the name belongs to several.
+        UnreachableError: if no worker is online or none fits.
+        click.Abort: if the user leaves the question unanswered.
+    """
+    token = login_at(server).access_token
+    api = ServiceAPI(server, token)
+    room = find_room(await api.rooms(), choice.room)
+    online = await api.workers(room.room_id)
+    if not online:
+        # an expired room has no workers either; the service judges that, and says so to whoever enters
+        async with Client.join(server, token, room=room.room_id):
+            pass
+    with display.paused():
+        presence = None if new or choice.wish.worker else _same_as_before(server, room, online, package)
+        return Chosen(token, room.room_id, presence or _pick(online, choice, room.name))
+
+
+def _same_as_before(
+    server: str, room: Room, online: Sequence[WorkerPresence], package: Package
+) -> WorkerPresence | None:
+    """The worker that this package was sent to by an earlier command whose models have not come home."""
+    content = content_of(package.manifest.digest, JobOptions())
+    known = PendingJobs().find_in_room(normal_server(server), room.room_id, content)
+    if known is None:
+        return None
+    for worker in online:
+        if worker.worker_id == known.worker_id:
+            note(f"This package is the job {known.job} on {worker.name}: going on with it. --new makes another job.")
+            return worker
+    raise UnreachableError(
+        f"This package is the job {known.job} on {known.worker_name or known.worker_id}, which is not online. Type the "
+        "same command when it is back, or add --new for another job on another worker."
+    )
+
+
+def _pick(online: Sequence[WorkerPresence], choice: RoomChoice, room: str) -> WorkerPresence:
+    able = fitting(online, choice.wish, room=room)
+    chosen = able[0]
+    if choice.wish.worker is None and choice.auto_select:
+        note(announcement(chosen, able))
+    elif choice.wish.worker is None:
+        chosen = _ask(able, room)
+    if waiting := waiting_text(chosen):
+        note(waiting)
+    return chosen
+
+
+def _ask(workers: Sequence[WorkerPresence], room: str) -> WorkerPresence:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        names = ", ".join(each.name for each in workers)
+        raise UsageError(
+            f"Which worker of the room '{room}' shall train ({names})? There is no terminal to ask on: add "
+            f"--auto-select, which takes {RULE}, or name one with --worker."
+        )
+    note(f"Workers of the room '{room}', as auto-select would take them:")
+    table(("#", *COLUMNS), [(str(at), *row) for at, row in enumerate(rows(workers), 1)], sys.stderr)
+    with _interruptible():
+        number = click.prompt("Which one?", type=click.IntRange(1, len(workers)), default=1, err=True)
+    return workers[number - 1]
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a question at once: nothing runs yet that could be asked about."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.Abort from None
+    finally:
+        signal.signal(signal.SIGINT, before)

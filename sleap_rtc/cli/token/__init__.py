@@ -1,0 +1,17 @@
+"""``sleap-rtc token``: one module a command."""
+
+import click
+
+from sleap_rtc.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "create": ("sleap_rtc.cli.token.create:create", "Make a token for a room's workers."),
+    "list": ("sleap_rtc.cli.token.list:list_tokens", "List the tokens of a room."),
+    "revoke": ("sleap_rtc.cli.token.revoke:revoke", "End a token; its workers are disconnected."),
+}
+"""The commands of this group."""
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
+def token() -> None:
+    """Make, list and revoke worker tokens: the keys that workers start with."""

@@ -1,0 +1,135 @@
+"""Changes to ``config.toml`` in our home, the one settings file that commands write. Comments and order stay."""
+
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.items import Table
+
+from sleap_rtc.config import schema
+from sleap_rtc.config.files import own_file, parse_toml
+from sleap_rtc.config.locks import locked
+from sleap_rtc.config.paths import write_private
+from sleap_rtc.errors import ConfigError, ConflictError
+
+TEMPLATE = """\
+# Settings of sleap-rtc on this machine. Remove the '#' of a line to set it.
+# A sleap-rtc.toml in the folder where a command is typed, or above it, comes first;
+# the environment comes before that, and what is typed before everything.
+
+# The signaling service. A key or secret in this file is used with this service alone.
+#server = "https://rtc.lab.example"
+
+# The room of commands without --room: its id or name.
+#default_room = "r_…"
+
+# The WebRTC engine: auto, libwebrtc or aiortc.
+#transport = "auto"
+
+# What 'sleap-rtc worker' starts with.
+#[worker]
+#api_key = "slp_…"
+#name = "lab-gpu-1"
+
+# Folders of this machine that jobs may name.
+#[[worker.mounts]]
+#label = "lab"
+#path = "/data/lab"
+
+# Room secrets, by the id of their room.
+#[secrets]
+#"r_…" = "slrs_…"
+
+# Whether 'sleap-rtc train' takes the best worker of the room without asking.
+#[client]
+#auto_select = true
+"""
+
+
+def initialise() -> Path:
+    """Write a file in which everything is explained and nothing is set.
+
+    Raises:
+        ConflictError: if there is a file already.
+    """
+    path = own_file()
+    with locked(path):
+        if path.exists():
+            raise ConflictError(
+                f"{path} is there already. Change it with an editor or with: sleap-rtc config set KEY VALUE"
+            )
+        write_private(path, TEMPLATE.encode())
+    return path
+
+
+def set_value(key: str, text: str) -> Path:
+    """Set a key.
+
+    Args:
+        key: dotted, such as ``worker.name``, or ``secrets.`` and a room's id.
+        text: the value as a shell gives it.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ConfigError: if the key is unknown, the value does not fit, or the file cannot be changed.
+    """
+    check_key(key)
+    value = schema.from_text(key, text, key)
+    path = own_file().resolve()
+    with locked(path):
+        document = _read(path)
+        table, name = _place(document, key)
+        table[name] = value
+        write_private(path, tomlkit.dumps(document).encode())
+    return path
+
+
+def unset_value(key: str, value: str) -> bool:
+    """Remove a key that has this value; tell whether it was there."""
+    path = own_file().resolve()
+    with locked(path):
+        document = _read(path)
+        if document.get(key) != value:
+            return False
+        document.remove(key)
+        write_private(path, tomlkit.dumps(document).encode())
+    return True
+
+
+def check_key(key: str) -> None:
+    """Check that a key is one that can be set from the command line.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    table, _, name = key.partition(".")
+    if key == schema.MOUNTS:
+        raise ConfigError(f"{key} is a list. Write it into {own_file()}: sleap-rtc config init shows how.")
+    if key not in schema.KEYS and not (table == schema.SECRETS and name):
+        settable = ", ".join([each for each in schema.KEYS if each != schema.MOUNTS] + [f"{schema.SECRETS}.ROOM_ID"])
+        raise ConfigError(f"There is no setting '{key}'.{schema.nearest_key(key)} What can be set: {settable}.")
+
+
+def _read(path: Path) -> tomlkit.TOMLDocument:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return tomlkit.document()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    parse_toml(raw, path)  # says where it is wrong
+    return tomlkit.parse(raw.decode("utf-8-sig"))
+
+
+def _place(document: tomlkit.TOMLDocument, key: str) -> tuple[Any, str]:
+    head, dot, rest = key.partition(".")
+    if not dot:
+        return document, key
+    if head not in document:
+        document[head] = tomlkit.table()
+    table = document[head]
+    if not isinstance(table, Table | dict):
+        raise ConfigError(f"{own_file()}: {head} must be a table: write [{head}] on a line of its own.")
+    return table, rest

@@ -1,0 +1,59 @@
+"""A lock between processes, for files that are read, changed and written again."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sleap_rtc.errors import StorageError
+
+PATIENCE = 10.0
+"""Seconds to wait for another process; it holds the lock for milliseconds."""
+_PAUSE = 0.01
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _give_back(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _give_back(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock that belongs to the file `path` while the body runs; a process that dies lets go of it.
+
+    Raises:
+        StorageError: if another process keeps it for longer than `patience` seconds.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.lock")
+    until = time.monotonic() + patience
+    with beside.open("a+b") as file:
+        while True:
+            try:
+                _take(file.fileno())
+                break
+            except OSError as error:
+                if time.monotonic() > until:
+                    raise StorageError(
+                        f"Another sleap-rtc process has been writing {path} for {patience:.0f} seconds. "
+                        "Look for one that hangs, then try again."
+                    ) from error
+                time.sleep(_PAUSE)
+        try:
+            yield
+        finally:
+            _give_back(file.fileno())

@@ -1,0 +1,179 @@
+"""Every key a configuration file may have, and the check of its value. No file is read here."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sleap_rtc.config.servers import normal_server
+from sleap_rtc.errors import ConfigError
+
+TRANSPORTS = ("auto", "libwebrtc", "aiortc")
+SECRETS = "secrets"
+API_KEY = "worker.api_key"
+MOUNTS = "worker.mounts"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the worker's machine that jobs may name.
+
+    Attributes:
+        label: what clients call it.
+        path: where it lies.
+        rw: whether jobs may write there.
+    """
+
+    label: str
+    path: Path
+    rw: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the configuration.
+
+    Attributes:
+        check: turns a file's value into ours, or raises `ConfigError`; told where the value stands.
+        variable: the environment variable that says the same.
+        meaning: what it is for, in a few words.
+    """
+
+    check: Callable[[Any, str], Any]
+    variable: str | None
+    meaning: str
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f'{where} must be text in quotes, such as "abc".')
+    text = value.strip()
+    if not text or any(ord(character) < 32 for character in text):
+        raise ConfigError(f"{where} must be one line of text, and not empty. Remove the key to leave it unset.")
+    return text
+
+
+def _address(value: Any, where: str) -> str:
+    return normal_server(_text(value, where), where)
+
+
+def _transport(value: Any, where: str) -> str:
+    text = _text(value, where)
+    if text not in TRANSPORTS:
+        raise ConfigError(f"{where} must be one of {', '.join(TRANSPORTS)}.")
+    return text
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where} must be true or false, without quotes.")
+    return value
+
+
+def _mounts(value: Any, where: str) -> tuple[Mount, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ConfigError(f"{where} must be written as [[worker.mounts]] with label and path below it.")
+    mounts = tuple(_mount(entry, f"{where}, entry {number},") for number, entry in enumerate(value, 1))
+    labels = [mount.label for mount in mounts]
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"{where}: two entries have the same label. Give each one its own.")
+    return mounts
+
+
+def _mount(entry: Mapping[str, Any], where: str) -> Mount:
+    if unknown := set(entry) - {"label", "path", "rw"}:
+        raise ConfigError(f"{where} has the key '{min(unknown)}', but a mount has only label, path and rw.")
+    missing = [name for name in ("label", "path") if name not in entry]
+    if missing:
+        raise ConfigError(f"{where} has no {missing[0]}.")
+    path = Path(_text(entry["path"], f"the path of {where}")).expanduser()
+    if not path.is_absolute():
+        raise ConfigError(f"The path of {where} must be absolute, such as /data/lab or ~/data.")
+    return Mount(_text(entry["label"], f"the label of {where}"), path, _flag(entry.get("rw", False), f"rw of {where}"))
+
+
+KEYS: dict[str, Key] = {
+    "server": Key(_address, "SLEAP_RTC_SERVER", "the signaling service"),
+    "default_room": Key(_text, "SLEAP_RTC_DEFAULT_ROOM", "the room of commands without --room"),
+    "transport": Key(_transport, "SLEAP_RTC_TRANSPORT", "the WebRTC engine"),
+    API_KEY: Key(_text, "SLEAP_RTC_API_KEY", "the worker token a worker starts with"),
+    "worker.name": Key(_text, "SLEAP_RTC_WORKER_NAME", "what a worker is called"),
+    MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
+    "client.auto_select": Key(_flag, "SLEAP_RTC_AUTO_SELECT", "take the best worker without asking"),
+}
+"""Every key with a name of its own; the keys below ``secrets`` are ids of rooms."""
+
+TABLES = (*sorted({key.partition(".")[0] for key in KEYS if "." in key}), SECRETS)
+
+
+def secret_key(room_id: str) -> str:
+    """The dotted key of a room's secret."""
+    return f"{SECRETS}.{room_id}"
+
+
+def is_credential(key: str) -> bool:
+    """Tell whether the value of a dotted key must be shown to nobody, and only used at its own service."""
+    return key == API_KEY or key.startswith(f"{SECRETS}.")
+
+
+def nearest_key(key: str) -> str:
+    """Name the known key that `key` was probably meant to be, as the end of a sentence; empty where none is near."""
+    near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.75)
+    if not near:
+        # a key in the wrong table, or in none
+        lasts = {known.rpartition(".")[2]: known for known in KEYS}
+        near = [lasts[last] for last in difflib.get_close_matches(key.rpartition(".")[2], lasts, n=1, cutoff=0.7)]
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def read_values(data: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
+    """Check a file's content.
+
+    Args:
+        data: what its TOML says.
+        where: the file, for sentences.
+
+    Returns:
+        The values by dotted key, and a warning for every unknown key.
+
+    Raises:
+        ConfigError: if a known key has a value of a wrong type.
+    """
+    values: dict[str, Any] = {}
+    warnings = []
+    for key, value in _flattened(data, where):
+        if key.startswith(f"{SECRETS}."):
+            values[key] = _text(value, f"{where}: {key}")
+        elif key in KEYS:
+            values[key] = KEYS[key].check(value, f"{where}: {key}")
+        else:
+            warnings.append(f"{where}: the key {key} is unknown and ignored.{nearest_key(key)}")
+    return values, warnings
+
+
+def _flattened(data: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+    for name, value in data.items():
+        if name in TABLES:
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}: {name} must be a table: write [{name}] on a line of its own.")
+            yield from ((f"{name}.{inner}", each) for inner, each in value.items())
+        else:
+            yield name, value
+
+
+def from_text(key: str, text: str, where: str) -> Any:
+    """Turn what a shell gave into the value of `key`, for the environment and for `config set`.
+
+    Raises:
+        ConfigError: if it does not fit.
+    """
+    if key.startswith(f"{SECRETS}."):
+        return _text(text, where)
+    check = KEYS[key].check
+    if check is not _flag:
+        return check(text, where)
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if text.strip().lower() not in words:
+        raise ConfigError(f"{where} must be true or false.")
+    return words[text.strip().lower()]

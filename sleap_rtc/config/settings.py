@@ -1,0 +1,214 @@
+"""What a user has set, from every place that may say so, merged key by key.
+
+The nearer place wins: flags, the environment, ``sleap-rtc.toml`` in this folder or the nearest above,
+``~/sleap-rtc.toml``, ``config.toml`` in our home.
+
+A file found in a project folder may come from anybody, a cloned repository for example. It may choose the service and
+the room, but it gets nothing that was made for another service: a key or secret belongs to the server named in the
+same file, and where that file names none, to the server that holds when the project file is left out. It is withheld
+wherever another server was chosen. Nor does a project file say what of this machine jobs may see.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from sleap_rtc.config import schema
+from sleap_rtc.config.files import find_files, read_file
+from sleap_rtc.config.schema import API_KEY, KEYS, MOUNTS, SECRETS, Mount, is_credential
+from sleap_rtc.config.servers import DEFAULT_SERVER
+
+DEFAULT = "default"
+FLAGS = "the command line"
+
+
+class Kind(Enum):
+    """How far a place that says something is trusted."""
+
+    USER = "typed, exported, or in a file of the user's own"
+    PROJECT = "in a file that was found on the way up from this folder"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One place that sets keys.
+
+    Attributes:
+        where: its name for people: a file's path, or what holds the values.
+        values: checked values by dotted key.
+        kind: how far it is trusted.
+        names: what to call the origin of single keys, where that is not `where`.
+        file: whether it is a file, so that a key and a server in it belong together.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+    kind: Kind = Kind.USER
+    names: Mapping[str, str] = field(default_factory=dict)
+    file: bool = True
+
+    def origin(self, key: str) -> str:
+        """Where the value of `key` came from."""
+        return self.names.get(key, self.where)
+
+
+@dataclass(frozen=True)
+class WorkerSection:
+    """The table ``[worker]``."""
+
+    api_key: str | None = field(default=None, repr=False)
+    name: str | None = None
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClientSection:
+    """The table ``[client]``."""
+
+    auto_select: bool | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that is set, ready to use.
+
+    Attributes:
+        server: the service's address, in its normal form.
+        own_server: what `server` would be without the project's file: where a credential belongs that names no server.
+        default_room: the room of commands without ``--room``: an id or a name.
+        transport: the WebRTC engine.
+        worker: what workers use.
+        client: what clients use.
+        secrets: room secrets by room id, as they were written; only those that belong to `server`.
+        origins: where the value of each dotted key came from.
+        withheld: credentials that are not used, because they were made for another service: a sentence for each key.
+        warnings: what the user should be told about the files.
+        files: the configuration files that were read, the nearest first.
+    """
+
+    server: str = DEFAULT_SERVER
+    own_server: str = DEFAULT_SERVER
+    default_room: str | None = None
+    transport: str = "auto"
+    worker: WorkerSection = WorkerSection()
+    client: ClientSection = ClientSection()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def origin(self, key: str) -> str:
+        """Where the value of a dotted key came from; ``default`` if nobody set it."""
+        return self.origins.get(key, DEFAULT)
+
+
+def load_settings(
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read every place and merge them.
+
+    Args:
+        folder: where to begin looking for a project's file; this folder by default.
+        environ: the environment; ours by default.
+        flags: what was typed, by dotted key; None stands for not typed.
+
+    Raises:
+        ConfigError: if a file is no TOML or cannot be read, or a value has a wrong type or form.
+    """
+    environ = os.environ if environ is None else environ
+    found = find_files(folder or Path.cwd())
+    layers = [_from_flags(flags or {}), _from_environment(environ)]
+    warnings: list[str] = []
+    for file in found:
+        data, remarks = read_file(file)
+        values, unknown = schema.read_values(data, str(file.path))
+        warnings += [*remarks, *unknown]
+        layers.append(Layer(str(file.path), values, Kind.PROJECT if file.project else Kind.USER))
+    return merge(layers, warnings=warnings, files=[file.path for file in found])
+
+
+def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Sequence[Path] = ()) -> Settings:
+    """Merge what several places say. Reads nothing.
+
+    Args:
+        layers: the places, the nearest first.
+        warnings: what is to be told already.
+        files: the files that were read.
+    """
+    remarks = list(warnings)
+    usable = [_without_what_it_may_not_say(layer, remarks) for layer in layers]
+    server = _first_server(usable)
+    own_server = _first_server([layer for layer in usable if layer.kind is Kind.USER])
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    withheld: dict[str, str] = {}
+    for layer in usable:
+        belongs_to = layer.values.get("server", own_server) if layer.file else own_server
+        for key, value in layer.values.items():
+            if key in values:
+                continue
+            if is_credential(key) and belongs_to != server:
+                withheld.setdefault(key, _withheld(key, layer, belongs_to, server, usable))
+                continue
+            values[key] = value
+            origins[key] = layer.origin(key)
+    prefix = f"{SECRETS}."
+    return Settings(
+        server=server,
+        own_server=own_server,
+        default_room=values.get("default_room"),
+        transport=values.get("transport", "auto"),
+        worker=WorkerSection(values.get(API_KEY), values.get("worker.name"), values.get(MOUNTS, ())),
+        client=ClientSection(values.get("client.auto_select")),
+        secrets={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},
+        origins=origins,
+        withheld={key: why for key, why in withheld.items() if key not in values},
+        warnings=tuple(remarks),
+        files=tuple(files),
+    )
+
+
+def _without_what_it_may_not_say(layer: Layer, warnings: list[str]) -> Layer:
+    if layer.kind is Kind.USER or MOUNTS not in layer.values:
+        return layer
+    warnings.append(
+        f"{layer.where}: {MOUNTS} is ignored, because this file was found in a project folder. Mounts are set in "
+        "~/sleap-rtc.toml or in your config.toml alone."
+    )
+    return Layer(layer.where, {key: value for key, value in layer.values.items() if key != MOUNTS}, layer.kind)
+
+
+def _first_server(layers: Sequence[Layer]) -> str:
+    servers: list[str] = [layer.values["server"] for layer in layers if "server" in layer.values]
+    return servers[0] if servers else DEFAULT_SERVER
+
+
+def _withheld(key: str, layer: Layer, belongs_to: str, server: str, layers: Sequence[Layer]) -> str:
+    chooser = next((each.origin("server") for each in layers if "server" in each.values), DEFAULT)
+    what = "key" if key == API_KEY else "secret"
+    return (
+        f"The {what} {key} of {layer.origin(key)} belongs to {belongs_to}, so it is not used with {server}, "
+        f"which {chooser} names."
+    )
+
+
+def _from_flags(flags: Mapping[str, Any]) -> Layer:
+    values = {key: value for key, value in flags.items() if value is not None}
+    checked = {
+        key: schema.from_text(key, value, f"On {FLAGS}, {key}") if isinstance(value, str) else value
+        for key, value in values.items()
+    }
+    return Layer(FLAGS, checked, file=False)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Layer:
+    names = {key: known.variable for key, known in KEYS.items() if known.variable and environ.get(known.variable)}
+    values = {key: schema.from_text(key, environ[variable], variable) for key, variable in names.items()}
+    return Layer("the environment", values, names=names, file=False)

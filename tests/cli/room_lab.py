@@ -1,0 +1,140 @@
+"""A service with a room, a user who is logged in, and workers that differ; only their trainers pretend."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from sleap_rtc.config.credentials import Credentials, Login
+from sleap_rtc.config.identity import load_identity
+from sleap_rtc.jobs.executor import LocalExecutor
+from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.gpus import Gpu
+from sleap_rtc.jobs.processes import kill_job
+from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.signaling.api import Room, ServiceAPI
+from sleap_rtc.signaling.client import ServiceState
+from sleap_rtc.worker.worker import Worker, WorkerSettings
+from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
+from tests.roles.worker_process import TIMEOUTS
+from tests.service.running import RunningService, running_service
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class RoomLab:
+    """What a lab has on a normal day."""
+
+    service: RunningService
+    folder: Path
+    api: ServiceAPI
+    room: Room
+    token: str
+
+    @property
+    def home(self) -> Path:
+        return Path(os.environ["SLEAP_RTC_HOME"])
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"SLEAP_RTC_SERVER": self.service.url, "HOME": str(self.folder), "COLUMNS": "200"}
+
+    async def run(self, *arguments: str) -> Result:
+        """Run a command as a script would."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sleap_rtc", *arguments, cwd=self.folder, env=self.environment(),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert b"Traceback" not in out + err, err.decode()
+        return Result(process.returncode or 0, out.decode(), err.decode())
+
+    def package(self, name: str = "package") -> Path:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "labels.pkg.slp").write_bytes(LABELS + name.encode())
+        (folder / "single_instance.yaml").write_text(write_yaml(training_config()))
+        return folder
+
+    @asynccontextmanager
+    async def worker(self, name: str, *gigabytes: int, behaviour: str = "good") -> AsyncIterator[Worker]:
+        """Run a worker with GPUs of these sizes, present in the room while the body runs."""
+        jobs = self.jobs_of(name)
+        runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(self.folder / f"{name}.ledger"))
+        settings = WorkerSettings(
+            server=self.service.url,
+            token=self.token,
+            name=name,
+            identity=load_identity(self.folder / name / "identity"),
+            jobs=jobs,
+            gpus=[Gpu(f"Test GPU {size}", size * 1024, f"GPU-{name}-{at}") for at, size in enumerate(gigabytes)],
+            executor=LocalExecutor(replace(QUICK, runner=runner)),
+            timeouts=TIMEOUTS,
+        )
+        present = asyncio.Event()
+
+        def say(state: ServiceState) -> None:
+            if state.connected:
+                present.set()
+
+        worker = Worker(settings, on_service=say)
+        running = asyncio.ensure_future(worker.run())
+        try:
+            async with asyncio.timeout(30):
+                await present.wait()
+            yield worker
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            _end_jobs(jobs)
+
+    def jobs_of(self, worker: str) -> Path:
+        return self.folder / worker / "jobs"
+
+    def starts(self, worker: str) -> int:
+        """How many runs a worker's trainer was started for."""
+        ledger = self.folder / f"{worker}.ledger"
+        return sum(line.startswith("start") for line in ledger.read_text().splitlines()) if ledger.exists() else 0
+
+    async def until_load(self, worker: str, busy: int, queued: int) -> None:
+        """Wait until the service says that a worker has this load."""
+        async with asyncio.timeout(30):
+            while True:
+                for each in await self.api.workers(self.room.room_id):
+                    if each.name == worker and (each.info.busy, each.info.queued) == (busy, queued):
+                        return
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def room_lab(folder: Path) -> AsyncIterator[RoomLab]:
+    """Run the service, make a room and log in."""
+    async with running_service(folder, dev=True) as service:
+        grant = await ServiceAPI(service.url).login_dev("ada")
+        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, grant.expires_at))
+        api = ServiceAPI(service.url, grant.access_token)
+        room = await api.create_room("lab", 30)
+        token = await api.create_token(room.room_id, "gpu", 7)
+        yield RoomLab(service, folder, api, room, token.token)
+
+
+def _end_jobs(jobs: Path) -> None:
+    for folder in jobs.glob("j_*"):
+        record = JobFolder(folder).supervisor()
+        if record is not None:
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(record.pid).kill()
+        kill_job(folder)

@@ -1,0 +1,106 @@
+"""``sleap-rtc config``, typed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sleap_rtc.protocol.tokens import make_token
+from tests.cli.shell import Shell, make_shell
+
+KEY = make_token("worker", bytes(range(32)))
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return make_shell(tmp_path, monkeypatch, capsys)
+
+
+def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
+    shell.now("config", "set", "worker.name", "lab-gpu-1")
+    shell.now("config", "set", "client.auto_select", "yes")
+    shell.export("SLEAP_RTC_DEFAULT_ROOM", "fly lab")
+    (shell.folder / "sleap-rtc.toml").write_text('transport = "aiortc"\n')
+    path = shell.now("config", "path").out.strip()
+    typed = shell.now("config", "show")
+    assert [line.split(maxsplit=1) for line in typed.out.splitlines()] == [
+        ["key", "value                  from"],
+        ["server", "http://127.0.0.1:8000  default"],
+        ["default_room", "fly lab                SLEAP_RTC_DEFAULT_ROOM"],
+        ["transport", f"aiortc                 {shell.folder / 'sleap-rtc.toml'}"],
+        ["worker.api_key", "(not set)"],
+        ["worker.name", f"lab-gpu-1              {path}"],
+        ["worker.mounts", "(not set)"],
+        ["client.auto_select", f"true                   {path}"],
+    ]
+    assert typed.err == ""
+
+
+def test_show_hides_keys_and_secrets(shell: Shell) -> None:
+    shell.now("config", "set", "worker.api_key", KEY)
+    shell.now("config", "set", "secrets.r_abcdefgh", "secret-for-room-1")
+    for typed in (shell.now("config", "show"), shell.now("config", "show", "--json")):
+        assert KEY[10:] not in typed.out
+        assert "secret-for-room-1" not in typed.out
+    shown = json.loads(shell.now("config", "show", "--json").out)
+    assert shown["worker.api_key"]["value"] == f"{KEY[:10]}…"
+    assert shown["secrets.r_abcdefgh"]["value"] == "(hidden)"
+    shell.now("config", "set", "worker.api_key", "your-api-key")
+    assert json.loads(shell.now("config", "show", "--json").out)["worker.api_key"]["value"] == "(hidden)"
+
+
+def test_show_says_what_a_projects_file_did_not_get(shell: Shell) -> None:
+    shell.now("config", "set", "worker.api_key", KEY)
+    (shell.folder / "sleap-rtc.toml").write_text(
+        'server = "https://foreign.example"\n[[worker.mounts]]\nlabel = "all"\npath = "/"\n'
+    )
+    typed = shell.now("config", "show")
+    assert "worker.mounts is ignored" in typed.err
+    assert "belongs to http://127.0.0.1:8000, so it is not used with https://foreign.example" in typed.err
+    shown = json.loads(shell.now("config", "show", "--json").out)
+    assert shown["worker.api_key"]["value"] is None
+    assert "https://foreign.example" in shown["worker.api_key"]["withheld"]
+    assert shown["worker.mounts"]["value"] is None
+
+
+def test_an_error_in_a_file_stops_every_command_with_its_line(shell: Shell) -> None:
+    path = shell.folder / "sleap-rtc.toml"
+    path.write_text("a = 1\nb = = 2\n")
+    for words in (["config", "show"], ["whoami"], ["worker"]):
+        typed = shell.now(*words)
+        assert typed.code == 2
+        assert typed.err.startswith(f"error: {path}, line 2, column 5: ")
+
+
+def test_set_says_where_and_what_overrules_it(shell: Shell) -> None:
+    path = shell.now("config", "path").out.strip()
+    typed = shell.now("config", "set", "default_room", "mine")
+    assert (typed.out, typed.err) == (f"default_room is set in {path}.\n", "")
+    (shell.folder / "sleap-rtc.toml").write_text('default_room = "theirs"\n')
+    typed = shell.now("config", "set", "default_room", "mine")
+    assert typed.err == f"warning: default_room is set nearer by, too, and that wins: {shell.folder}/sleap-rtc.toml.\n"
+
+
+def test_set_reads_a_key_from_a_pipe(shell: Shell) -> None:
+    shell.pipe(KEY + "\n")
+    assert shell.now("config", "set", "worker.api_key", "-").code == 0
+    assert KEY in Path(shell.now("config", "path").out.strip()).read_text()
+    shell.pipe("")
+    typed = shell.now("config", "set", "worker.api_key", "-")
+    assert (typed.code, "not empty" in typed.err) == (2, True)
+
+
+def test_set_of_an_unknown_key_names_the_known_ones(shell: Shell) -> None:
+    typed = shell.now("config", "set", "client.autoselect", "true")
+    assert typed.code == 2
+    assert "Did you mean client.auto_select?" in typed.err
+    assert "default_room" in typed.err
+
+
+def test_init_writes_once(shell: Shell) -> None:
+    path = shell.now("config", "path").out.strip()
+    assert shell.now("config", "init").out.startswith(f"Written: {path}.")
+    typed = shell.now("config", "init")
+    assert (typed.code, "is there already" in typed.err) == (2, True)
+    files = json.loads(shell.now("config", "path", "--json").out)
+    assert files == {"path": path, "read": [path]}

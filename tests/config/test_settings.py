@@ -1,0 +1,205 @@
+"""Which of several places wins, and what a file that was merely found may not do. No file is read here."""
+
+from typing import Any
+
+import pytest
+
+from sleap_rtc.config.schema import read_values
+from sleap_rtc.config.servers import DEFAULT_SERVER, normal_server
+from sleap_rtc.config.settings import Kind, Layer, Settings, merge
+from sleap_rtc.errors import ConfigError
+
+LAB = "https://rtc.lab.example"
+FOREIGN = "https://rtc.foreign.example"
+
+
+def layer(where: str, data: dict[str, Any], kind: Kind = Kind.USER, *, file: bool = True) -> Layer:
+    values, warnings = read_values(data, where)
+    assert not warnings
+    return Layer(where, values, kind, file=file)
+
+
+def merged(
+    *,
+    flags: dict[str, Any] | None = None,
+    environment: dict[str, Any] | None = None,
+    project: dict[str, Any] | None = None,
+    home: dict[str, Any] | None = None,
+    own: dict[str, Any] | None = None,
+) -> Settings:
+    return merge(
+        [
+            layer("flags", flags or {}, file=False),
+            layer("environment", environment or {}, file=False),
+            layer("project", project or {}, Kind.PROJECT),
+            layer("home", home or {}),
+            layer("own", own or {}),
+        ]
+    )
+
+
+def key(text: str) -> dict[str, Any]:
+    return {"worker": {"api_key": text}}
+
+
+def test_nothing_set_is_the_defaults() -> None:
+    settings = merged()
+    assert (settings.server, settings.transport, settings.default_room) == (DEFAULT_SERVER, "auto", None)
+    assert settings.worker.api_key is None
+    assert settings.client.auto_select is None
+    assert settings.origin("server") == "default"
+
+
+def test_the_nearer_place_wins_key_by_key() -> None:
+    settings = merged(
+        flags={"transport": "aiortc"},
+        environment={"default_room": "from-environment", "transport": "libwebrtc"},
+        project={"default_room": "from-project", "worker": {"name": "project-gpu"}},
+        home={"worker": {"name": "home-gpu"}, "client": {"auto_select": False}, "secrets": {"r_one": "near"}},
+        own={"server": LAB, "client": {"auto_select": True}, "secrets": {"r_one": "far", "r_two": "far"}},
+    )
+    assert settings.transport == "aiortc"
+    assert settings.default_room == "from-environment"
+    assert settings.worker.name == "project-gpu"
+    assert settings.client.auto_select is False
+    assert settings.server == LAB
+    assert settings.secrets == {"r_one": "near", "r_two": "far"}
+    assert settings.origins == {
+        "transport": "flags",
+        "default_room": "environment",
+        "worker.name": "project",
+        "client.auto_select": "home",
+        "secrets.r_one": "home",
+        "server": "own",
+        "secrets.r_two": "own",
+    }
+
+
+@pytest.mark.parametrize(
+    ("places", "used"),
+    [
+        ({"own": key("k")}, True),
+        ({"own": key("k") | {"server": LAB}}, True),
+        ({"own": key("k"), "home": {"server": LAB}}, True),
+        ({"own": key("k"), "environment": {"server": LAB}}, True),
+        ({"own": key("k"), "flags": {"server": LAB}}, True),
+        ({"project": key("k")}, True),
+        ({"project": key("k") | {"server": FOREIGN}}, True),
+        ({"project": key("k"), "own": {"server": LAB}}, True),
+        ({"project": {"server": LAB}, "own": key("k") | {"server": LAB + "/"}}, True),
+        ({"project": {"server": FOREIGN}, "own": key("k")}, False),
+        ({"project": {"server": FOREIGN}, "own": key("k") | {"server": LAB}}, False),
+        ({"project": {"server": FOREIGN}, "home": key("k")}, False),
+        ({"project": {"server": FOREIGN}, "own": key("k"), "home": {"server": LAB}}, False),
+        ({"project": {"server": FOREIGN}, "environment": key("k")}, False),
+        ({"project": {"server": FOREIGN}, "flags": key("k")}, False),
+        ({"project": {"server": "http://rtc.lab.example"}, "own": key("k") | {"server": LAB}}, False),
+        ({"flags": {"server": FOREIGN}, "own": key("k") | {"server": LAB}}, False),
+        ({"flags": {"server": LAB}, "project": key("k") | {"server": FOREIGN}}, False),
+        ({"project": {"server": FOREIGN}, "flags": {"server": LAB}, "own": key("k")}, True),
+        ({"project": {"server": FOREIGN}, "flags": key("k") | {"server": FOREIGN}}, True),
+    ],
+)
+def test_a_key_is_used_with_the_server_it_stands_with(places: dict[str, Any], used: bool) -> None:
+    settings = merged(**places)
+    assert (settings.worker.api_key == "k") is used
+    assert ("worker.api_key" in settings.withheld) is not used
+
+
+def test_what_is_withheld_says_why() -> None:
+    settings = merged(project={"server": FOREIGN}, own=key("k") | {"server": LAB, "secrets": {"r_one": "s"}})
+    assert settings.withheld["worker.api_key"] == (
+        f"The key worker.api_key of own belongs to {LAB}, so it is not used with {FOREIGN}, which project names."
+    )
+    assert not settings.secrets
+    assert "secrets.r_one" in settings.withheld
+    assert (settings.server, settings.own_server) == (FOREIGN, LAB)
+
+
+def test_a_usable_key_behind_a_withheld_one_is_used() -> None:
+    settings = merged(
+        project={"server": FOREIGN}, home=key("near") | {"server": LAB}, own=key("far") | {"server": FOREIGN}
+    )
+    assert settings.worker.api_key == "far"
+    assert not settings.withheld
+
+
+def test_a_projects_file_sets_no_mounts() -> None:
+    mounts = {"worker": {"mounts": [{"label": "all", "path": "/"}]}}
+    settings = merged(project=mounts)
+    assert settings.worker.mounts == ()
+    assert "project: worker.mounts is ignored" in settings.warnings[0]
+    (mount,) = merged(own=mounts).worker.mounts
+    assert (mount.label, str(mount.path), mount.rw) == ("all", "/", False)
+
+
+def test_a_key_is_not_in_what_python_prints() -> None:
+    settings = merged(own=key("slp_secretsecret") | {"secrets": {"r_one": "slrs_secret"}})
+    assert "secret" not in repr(settings).replace("secrets.r_one", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"server": 3}, "f: server must be text"),
+        ({"server": "ftp://x"}, "f: server is 'ftp://x'"),
+        ({"server": ""}, "f: server must be one line"),
+        ({"default_room": True}, "f: default_room must be text"),
+        ({"transport": "fast"}, "f: transport must be one of auto, libwebrtc, aiortc"),
+        ({"worker": "gpu"}, "f: worker must be a table"),
+        ({"worker": {"api_key": ["k"]}}, "f: worker.api_key must be text"),
+        ({"worker": {"name": "a\nb"}}, "f: worker.name must be one line"),
+        ({"worker": {"mounts": "/data"}}, "f: worker.mounts must be written as"),
+        ({"worker": {"mounts": [{"label": "lab"}]}}, "f: worker.mounts, entry 1, has no path"),
+        ({"worker": {"mounts": [{"label": "lab", "path": "data"}]}}, "must be absolute"),
+        ({"worker": {"mounts": [{"label": "lab", "path": "/d", "rw": "yes"}]}}, "must be true or false"),
+        ({"worker": {"mounts": [{"label": "lab", "path": "/d", "mode": 1}]}}, "has the key 'mode'"),
+        ({"worker": {"mounts": [{"label": "lab", "path": "/d"}] * 2}}, "the same label"),
+        ({"secrets": {"r_one": 1}}, "f: secrets.r_one must be text"),
+        ({"secrets": "s"}, "f: secrets must be a table"),
+        ({"client": {"auto_select": "true"}}, "f: client.auto_select must be true or false, without quotes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_value_names_file_and_key(data: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_values(data, "f")
+    assert words in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("data", "meant"),
+    [
+        ({"default-room": "x"}, " Did you mean default_room?"),
+        ({"apikey": "x"}, " Did you mean worker.api_key?"),
+        ({"worker": {"api-key": "x"}}, " Did you mean worker.api_key?"),
+        ({"auto_select": True}, " Did you mean client.auto_select?"),
+        ({"worker": {"sandbox": "none"}}, ""),
+        ({"colour": "red"}, ""),
+    ],
+)
+def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(data: dict[str, Any], meant: str) -> None:
+    values, (warning,) = read_values(data, "f")
+    assert not values
+    assert warning.endswith(f"is unknown and ignored.{meant}")
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("HTTP://LocalHost:8000/", "http://localhost:8000"),
+        ("https://rtc.lab.example:443", LAB),
+        ("https://rtc.lab.example/sleap/", LAB + "/sleap"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_one_server_has_one_form(text: str, normal: str) -> None:
+    assert normal_server(text) == normal
+
+
+@pytest.mark.parametrize(
+    "text", ["rtc.lab.example", "http://", "http://a:0", "http://a:b", "http://u:p@h", "http://h?q"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        normal_server(text)
