@@ -109,6 +109,7 @@ async def _wind_down(
     worker: Worker, running: "asyncio.Future[None]", *, drain: bool, interrupted: "asyncio.Queue[int]"
 ) -> None:
     worker.board.close_to_new()
+    await worker.board.refresh()
     busy = worker.board.busy
     if drain and (busy or worker.board.queued):
         note(f"No new job is taken; waiting for {busy + worker.board.queued} to end. Ctrl-C again leaves them to run.")
@@ -126,7 +127,7 @@ async def _wind_down(
             "Start 'sleap-rtc worker' again to see them and to hand out their models."
         )
     else:
-        note("The worker ends.")
+        note("The worker ends; no job is running.")
 
 
 def _gpu_text(gpus: list[Gpu]) -> str:

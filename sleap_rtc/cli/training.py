@@ -1,14 +1,12 @@
 """What ``sleap-rtc train`` does once its options are read: connect, submit, watch, bring home."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-import click
-
+from sleap_rtc.cli.asking import ask
 from sleap_rtc.cli.output import note, warn
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import interrupts
@@ -26,6 +24,12 @@ from sleap_rtc.transport.engines import Engine, preload
 T = TypeVar("T")
 Interrupts = asyncio.Queue[int]
 INTERRUPTED = 130
+CHOICES = {
+    "d": "detach: let it run, and watch it later with the same command",
+    "s": "stop: validate the best model so far and bring it home",
+    "c": "cancel: end it and keep nothing",
+    "w": "watch on",
+}
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class _Following:
     async def _asked(self, watching: "asyncio.Future[JobState]") -> bool:
         """Ask what Ctrl-C meant; tell whether to watch on."""
         with self._display.paused():
-            choice = await _ask()
+            choice = await ask("Ctrl-C: what about the job?", CHOICES, default="d", interrupted=self._interrupted)
         if choice == "d":
             return False
         if watching.done():
@@ -179,27 +183,6 @@ class _Following:
         if isinstance(body, StateChanged) and body.error and not self._error:
             self._error = body.error.as_exception()
         self._display.event(event)
-
-
-async def _ask() -> str:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return "d"
-
-    def prompt() -> str:
-        return str(
-            click.prompt(
-                "\n[d]etach and let it run, [s]top and keep the best model, [c]ancel and discard, [w]atch on",
-                type=click.Choice(["d", "s", "c", "w"]),
-                default="d",
-                show_choices=False,
-                err=True,
-            )
-        )
-
-    try:
-        return await asyncio.to_thread(prompt)
-    except click.Abort:
-        return "d"
 
 
 async def _unless(interrupted: Interrupts, work: Awaitable[T]) -> T:
