@@ -4,6 +4,8 @@ Every error carries a ``code`` for the wire, an ``exit_code`` for the shell, and
 what happened, why, what to do. Errors of other libraries are translated where they enter.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -136,3 +138,21 @@ def from_wire(code: str, sentence: str) -> SleapRTCError:
         sentence: the sentence to show, already cleaned of control characters.
     """
     return _tree(SleapRTCError).get(code, SleapRTCError)(sentence)
+
+
+def first_error(group: BaseExceptionGroup[SleapRTCError]) -> SleapRTCError:
+    """Return the first error of a group, however deep it lies: a user is told one thing."""
+    first = group.exceptions[0]
+    return first_error(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Let an error leave the task groups in the body as itself; what is not ours stays in its group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(SleapRTCError)
+        if ours is None or others is not None:
+            raise
+        raise first_error(ours) from group

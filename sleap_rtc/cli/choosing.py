@@ -1,14 +1,11 @@
 """How ``sleap-rtc train`` comes to its worker in a room: the journal, a name, auto-select, or the user's own choice."""
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import click
-
 from sleap_rtc.cli.account import login_at
+from sleap_rtc.cli.asking import can_ask, read_line
 from sleap_rtc.cli.output import note, table
 from sleap_rtc.cli.progress import JobDisplay
 from sleap_rtc.client.choice import COLUMNS, RULE, Wish, announcement, fitting, rows, waiting_text
@@ -62,7 +59,6 @@ async def choose_worker(server: str, choice: RoomChoice, package: Package, displ
         ConflictError: if it has expired.
         UsageError: if the choice is left to a user who cannot be asked, or the name belongs to several.
         UnreachableError: if no worker is online or none fits.
-        click.Abort: if the user leaves the question unanswered.
     """
     token = login_at(server).access_token
     api = ServiceAPI(server, token)
@@ -74,7 +70,7 @@ async def choose_worker(server: str, choice: RoomChoice, package: Package, displ
             pass
     with display.paused():
         presence = None if new or choice.wish.worker else _same_as_before(server, room, online, package)
-        return Chosen(token, room.room_id, presence or _pick(online, choice, room.name))
+        return Chosen(token, room.room_id, presence or await _pick(online, choice, room.name))
 
 
 def _same_as_before(
@@ -95,20 +91,20 @@ def _same_as_before(
     )
 
 
-def _pick(online: Sequence[WorkerPresence], choice: RoomChoice, room: str) -> WorkerPresence:
+async def _pick(online: Sequence[WorkerPresence], choice: RoomChoice, room: str) -> WorkerPresence:
     able = fitting(online, choice.wish, room=room)
     chosen = able[0]
     if choice.wish.worker is None and choice.auto_select:
         note(announcement(chosen, able))
     elif choice.wish.worker is None:
-        chosen = _ask(able, room)
+        chosen = await _ask(able, room)
     if waiting := waiting_text(chosen):
         note(waiting)
     return chosen
 
 
-def _ask(workers: Sequence[WorkerPresence], room: str) -> WorkerPresence:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+async def _ask(workers: Sequence[WorkerPresence], room: str) -> WorkerPresence:
+    if not can_ask():
         names = ", ".join(each.name for each in workers)
         raise UsageError(
             f"Which worker of the room '{room}' shall train ({names})? There is no terminal to ask on: add "
@@ -116,18 +112,11 @@ def _ask(workers: Sequence[WorkerPresence], room: str) -> WorkerPresence:
         )
     note(f"Workers of the room '{room}', as auto-select would take them:")
     table(("#", *COLUMNS), [(str(at), *row) for at, row in enumerate(rows(workers), 1)], sys.stderr)
-    with _interruptible():
-        number = click.prompt("Which one?", type=click.IntRange(1, len(workers)), default=1, err=True)
-    return workers[number - 1]
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a question at once: nothing runs yet that could be asked about."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise click.Abort from None
-    finally:
-        signal.signal(signal.SIGINT, before)
+    while True:
+        note(f"Which one? Type its number, 1 to {len(workers)} (Enter takes 1).")
+        typed = await read_line()
+        if typed is None:
+            raise UsageError("No worker was chosen. Type the command again, or add --auto-select.")
+        number = typed.strip() or "1"
+        if number.isdecimal() and 1 <= int(number) <= len(workers):
+            return workers[int(number) - 1]

@@ -70,8 +70,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _report_bug(error: Exception) -> int:
-    path = home() / "crash.txt"
-    write_private(path, "".join(traceback.format_exception(error)).encode())
+    try:
+        path = home() / "crash.txt"
+        write_private(path, "".join(traceback.format_exception(error)).encode())
+    except (SleapRTCError, OSError) as unwritten:
+        return fail(f"Something inside sleap-rtc broke ({error!r}), and its details could not be kept ({unwritten}).")
     return fail(
         f"Something inside sleap-rtc broke ({type(error).__name__}). The details are in {path}; please report them."
     )

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -37,3 +37,14 @@ def interrupts() -> Iterator["asyncio.Queue[int]"]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@asynccontextmanager
+async def beside(work: Awaitable[T]) -> AsyncIterator["asyncio.Future[T]"]:
+    """Run `work` beside the body, which looks at its outcome if it wants it; the two end together."""
+    running = asyncio.ensure_future(work)
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

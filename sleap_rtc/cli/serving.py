@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sleap_rtc.cli.account import login_at, server_words
 from sleap_rtc.cli.output import note, say, warn
-from sleap_rtc.cli.running import interrupts
+from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.config.identity import Identity, load_identity
 from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import API_KEY
@@ -215,42 +215,34 @@ def _say_unreachable(state: ServiceState) -> None:
 
 async def _run_until_interrupted(worker: Worker, *, drain: bool) -> None:
     with interrupts() as interrupted:
-        running = asyncio.ensure_future(worker.run())
-        waiting = asyncio.ensure_future(interrupted.get())
-        try:
-            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                await _wind_down(worker, running, drain=drain, interrupted=interrupted)
-        finally:
-            for task in (running, waiting):
-                task.cancel()
-            await asyncio.wait({running, waiting})
-        if not running.cancelled():
-            running.result()
+        async with beside(worker.run()) as running:
+            async with beside(interrupted.get()) as pressed:
+                either: set[asyncio.Future[Any]] = {running, pressed}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+            await _wind_down(worker, running, drain=drain, interrupted=interrupted)
+    return None
 
 
 async def _wind_down(
     worker: Worker, running: "asyncio.Future[None]", *, drain: bool, interrupted: "asyncio.Queue[int]"
 ) -> None:
     worker.board.close_to_new()
-    busy = worker.board.busy
-    if drain and (busy or worker.board.queued):
-        note(f"No new job is taken; waiting for {busy + worker.board.queued} to end. Ctrl-C again leaves them to run.")
-        waits: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(worker.board.idle()),
-            asyncio.ensure_future(interrupted.get()),
-        ]
-        await asyncio.wait([*waits, running], return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)
+    await worker.board.refresh()
+    waiting = worker.board.busy + worker.board.queued
+    if drain and waiting:
+        note(f"No new job is taken; waiting for {waiting} to end. Ctrl-C again leaves them to run.")
+        async with beside(worker.board.idle()) as idle, beside(interrupted.get()) as again:
+            any_of: set[asyncio.Future[Any]] = {idle, again, running}
+            await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
     if worker.board.busy:
         note(
             f"The worker ends; {worker.board.busy} running job(s) go on under their supervisors. "
             "Start 'sleap-rtc worker' again to see them and to hand out their models."
         )
     else:
-        note("The worker ends.")
+        note("The worker ends; no job is running.")
 
 
 def _gpu_text(gpus: list[Gpu]) -> str:

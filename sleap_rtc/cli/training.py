@@ -1,19 +1,18 @@
 """What ``sleap-rtc train`` does once its options are read: connect, submit, watch, bring home."""
 
 import asyncio
-import sys
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-import click
-
+from sleap_rtc.cli.asking import ask
 from sleap_rtc.cli.choosing import RoomChoice, choose_worker
 from sleap_rtc.cli.output import note, warn
 from sleap_rtc.cli.progress import JobDisplay, make_display
-from sleap_rtc.cli.running import interrupts
+from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
 from sleap_rtc.client.link import LinkState
@@ -29,6 +28,12 @@ from sleap_rtc.transport.engines import Engine, preload
 T = TypeVar("T")
 Interrupts = asyncio.Queue[int]
 INTERRUPTED = 130
+CHOICES = {
+    "d": "detach: let it run, and watch it later with the same command",
+    "s": "stop: validate the best model so far and bring it home",
+    "c": "cancel: end it and keep nothing",
+    "w": "watch on",
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,15 @@ class TrainRequest:
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error: the user pressed Ctrl-C
-    """The user wants out before there is a job to be asked about."""
+    """The user wants out of what is being waited for."""
+
+
+class _Asks:
+    """Where Ctrl-C goes: until there is a job it ends the command, from then on it is a question about the job."""
+
+    def __init__(self) -> None:
+        self.has_job = False
+        self.queue: asyncio.Queue[int] = asyncio.Queue()
 
 
 async def train_remotely(request: TrainRequest) -> int:
@@ -63,27 +76,37 @@ async def train_remotely(request: TrainRequest) -> int:
     Raises:
         SleapRTCError: whatever went wrong, as a sentence.
     """
+    asks = _Asks()
     with interrupts() as interrupted, make_display(json=request.as_json, logs=request.logs) as display:
-        try:
-            return await _train(request, display, interrupted)
-        except (_Interrupted, click.Abort):
-            note("Interrupted before this command had a job to watch. The same command goes on where this one was.")
-            return INTERRUPTED
+        async with beside(_train(request, display, asks)) as training:
+            while True:
+                async with beside(interrupted.get()) as pressed:
+                    either: set[asyncio.Future[int]] = {training, pressed}
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    if training.done():
+                        return training.result()
+                    number = pressed.result()
+                if not asks.has_job:
+                    break
+                asks.queue.put_nowait(number)
+    note("Interrupted before this command had a job to watch. The same command goes on where this one was.")
+    return INTERRUPTED
 
 
-async def _train(request: TrainRequest, display: JobDisplay, interrupted: Interrupts) -> int:
-    package = await _unless(interrupted, open_package(request.pkg_path))
-    async with _reach(request, package, display, interrupted) as (worker, presence):
+async def _train(request: TrainRequest, display: JobDisplay, asks: _Asks) -> int:
+    package = await open_package(request.pkg_path)
+    async with _reach(request, package, display) as (worker, presence):
         display.connected(presence.name, gpu_text(presence))
         display.upload(0, package.manifest.total_size, 0)
-        job = await _unless(interrupted, worker.submit(package, new=request.new, on_bytes=display.upload))
+        job = await worker.submit(package, new=request.new, on_bytes=display.upload)
+        asks.has_job = True
         display.accepted(job.summary)
-        return await _Following(request, worker, job, display, interrupted).run()
+        return await _Following(request, job, display, asks.queue).run()
 
 
 @asynccontextmanager
 async def _reach(
-    request: TrainRequest, package: Package, display: JobDisplay, interrupted: Interrupts
+    request: TrainRequest, package: Package, display: JobDisplay
 ) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
     engine, timeouts = cast(Engine, request.transport), Timeouts(give_up=request.give_up)
 
@@ -92,7 +115,7 @@ async def _reach(
 
     if isinstance(request.where, str):
         display.connecting("the worker")
-        await _unless(interrupted, asyncio.to_thread(preload, engine))
+        await asyncio.to_thread(preload, engine)
         async with join_session(
             request.where,
             default_server=request.server,
@@ -104,10 +127,9 @@ async def _reach(
             yield found
         return
     display.connecting(f"the room {request.where.room}")
-    choosing = choose_worker(request.server, request.where, package, display, new=request.new)
-    chosen = await _unless(interrupted, choosing)
+    chosen = await choose_worker(request.server, request.where, package, display, new=request.new)
     display.connecting(chosen.presence.name)
-    await _unless(interrupted, asyncio.to_thread(preload, engine))
+    await asyncio.to_thread(preload, engine)
     async with (
         Client.join(
             request.server, chosen.token, room=chosen.room, engine=engine, timeouts=timeouts, on_service=_say_service
@@ -120,14 +142,7 @@ async def _reach(
 class _Following:
     """A job from its acceptance to the models in their folder."""
 
-    def __init__(
-        self,
-        request: TrainRequest,
-        worker: RemoteWorker,
-        job: RemoteJob,
-        display: JobDisplay,
-        interrupted: Interrupts,
-    ) -> None:
+    def __init__(self, request: TrainRequest, job: RemoteJob, display: JobDisplay, interrupted: Interrupts) -> None:
         self._request = request
         self._job = job
         self._display = display
@@ -140,21 +155,16 @@ class _Following:
     async def run(self) -> int:
         try:
             state = await self._watch()
-            if state is None:
-                note(f"Detached; the job {self._job.id} goes on. Type the same command again to watch it.")
-                return INTERRUPTED
             if self._has_models and state is not JobState.CANCELLED:
-                folders = await _unless(
-                    self._interrupted, self._job.fetch(self._request.output, self._display.download)
-                )
-                self._display.finished(folders)
+                fetching = self._job.fetch(self._request.output, self._display.download)
+                self._display.finished(await _unless(self._interrupted, fetching))
         except UnreachableError as error:
             raise UnreachableError(
                 f"{error.sentence} The job {self._job.id} goes on if its worker does: type the same command again to "
                 "watch it."
             ) from error
         except _Interrupted:
-            note(f"Interrupted; the models of {self._job.id} stay on the worker. The same command fetches them.")
+            note(f"Detached; the job {self._job.id} stays on its worker. Type the same command again to go on.")
             return INTERRUPTED
         self._job.forget()
         return self._outcome(state)
@@ -171,37 +181,35 @@ class _Following:
             raise JobFailedError("The job was stopped before it had a model, so there is nothing to bring home.")
         raise JobFailedError(f"The job {self._job.id} ended as {state}. Train again with --logs to see more.")
 
-    async def _watch(self) -> JobState | None:
+    async def _watch(self) -> JobState:
         on_log = self._display.log if self._request.logs else None
-        watching = asyncio.ensure_future(self._job.watch(self._take, on_log=on_log))
-        try:
+        async with beside(self._job.watch(self._take, on_log=on_log)) as watching:
             while True:
-                pressed = asyncio.ensure_future(self._interrupted.get())
-                await asyncio.wait({watching, pressed}, return_when=asyncio.FIRST_COMPLETED)
-                if not pressed.done():
-                    pressed.cancel()
-                    return watching.result()
-                if not await self._asked(watching):
-                    return None
-        finally:
-            watching.cancel()
-            await asyncio.wait({watching})
+                async with beside(self._interrupted.get()) as pressed:
+                    either: set[asyncio.Future[Any]] = {watching, pressed}
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    if not pressed.done():
+                        return watching.result()
+                    number = pressed.result()
+                # whoever ends us from outside is not there to be asked
+                if number != signal.SIGINT or not await self._asked(watching):
+                    raise _Interrupted
 
     async def _asked(self, watching: "asyncio.Future[JobState]") -> bool:
         """Ask what Ctrl-C meant; tell whether to watch on."""
         with self._display.paused():
-            choice = await _ask()
+            choice = await ask("Ctrl-C: what about the job?", CHOICES, default="d", interrupted=self._interrupted)
         if choice == "d":
             return False
         if watching.done():
             return True
         if choice == "s":
             self._stopped_here = True
-            await self._job.stop()
+            await _unless(self._interrupted, self._job.stop())
             note("Stopping after this step; the best model so far is validated and comes home.")
         elif choice == "c":
             self._cancelled_here = True
-            await self._job.cancel()
+            await _unless(self._interrupted, self._job.cancel())
         return True
 
     def _take(self, event: Event) -> None:
@@ -215,42 +223,16 @@ class _Following:
         self._display.event(event)
 
 
-async def _ask() -> str:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return "d"
-
-    def prompt() -> str:
-        return str(
-            click.prompt(
-                "\n[d]etach and let it run, [s]top and keep the best model, [c]ancel and discard, [w]atch on",
-                type=click.Choice(["d", "s", "c", "w"]),
-                default="d",
-                show_choices=False,
-                err=True,
-            )
-        )
-
-    try:
-        return await asyncio.to_thread(prompt)
-    except click.Abort:
-        return "d"
-
-
 async def _unless(interrupted: Interrupts, work: Awaitable[T]) -> T:
     """Await `work`, but give it up when Ctrl-C is pressed."""
-    working = asyncio.ensure_future(work)
-    pressed = asyncio.ensure_future(interrupted.get())
-    try:
-        await asyncio.wait({working, pressed}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done() and pressed.done():
+    async with beside(work) as working, beside(interrupted.get()) as pressed:
+        either: set[asyncio.Future[Any]] = {working, pressed}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise _Interrupted
+        if pressed.done():
             interrupted.put_nowait(pressed.result())  # both at once: whoever waits next hears of it
-        if working.done():
-            return working.result()
-        raise _Interrupted
-    finally:
-        for task in (working, pressed):
-            task.cancel()
-        await asyncio.wait({working, pressed})
+        return working.result()
 
 
 def _say_link(display: JobDisplay, state: LinkState, reason: str) -> None:

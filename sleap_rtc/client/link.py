@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum, auto
 from typing import TypeVar
 
 from sleap_rtc.config.known_workers import KnownWorkers
-from sleap_rtc.errors import AuthenticationError, ConnectionLost, SleapRTCError, UnreachableError
+from sleap_rtc.errors import ConnectionLost, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.proof import Proven
 from sleap_rtc.protocol.signaling import Principal
 from sleap_rtc.session.link import LinkSettings, dial
@@ -99,26 +99,34 @@ class WorkerLink:
             self._session = asyncio.get_running_loop().create_future()
 
     async def _dial_for_ever(self) -> None:
-        reason = await self._serve_once(LinkState.CONNECTED)
+        timeouts = self._settings.timeouts
         loop = asyncio.get_running_loop()
+        began = loop.time()
+        reason = await self._serve_once(LinkState.CONNECTED)
+        pauses = self._pauses()
+        lost_at = loop.time()
         while True:
-            lost_at = loop.time()
-            self._on_state(LinkState.LOST, reason.sentence)
-            for pause in backoff(
-                self._settings.timeouts.reconnect_first, self._settings.timeouts.reconnect_most, random.random
-            ):
-                try:
-                    reason = await self._serve_once(LinkState.RESTORED)
-                    break
-                except AuthenticationError:
-                    raise
-                except UnreachableError as error:
-                    if loop.time() + pause - lost_at > self._settings.timeouts.give_up:
-                        raise UnreachableError(
-                            f"The worker {self.worker_id} could not be reached again for "
-                            f"{self._settings.timeouts.give_up:g} s ({error.sentence})"
-                        ) from error
-                await asyncio.sleep(pause)
+            # only a link that held for a while counts as healed: one that comes and goes must not become a storm
+            if loop.time() - began > timeouts.reconnect_most:
+                pauses, lost_at = self._pauses(), loop.time()
+            if isinstance(reason, ConnectionLost):
+                self._on_state(LinkState.LOST, reason.sentence)
+            pause = next(pauses)
+            if loop.time() + pause - lost_at > timeouts.give_up:
+                raise UnreachableError(
+                    f"The worker {self.worker_id} could not be reached again for {timeouts.give_up:g} s "
+                    f"({reason.sentence})"
+                )
+            await asyncio.sleep(pause)
+            began = loop.time()
+            try:
+                reason = await self._serve_once(LinkState.RESTORED)
+            except UnreachableError as error:
+                reason, began = UnreachableError(error.sentence), loop.time()
+
+    def _pauses(self) -> Iterator[float]:
+        timeouts = self._settings.timeouts
+        return backoff(timeouts.reconnect_first, timeouts.reconnect_most, random.random)
 
     async def _serve_once(self, state: LinkState) -> SleapRTCError:
         async with dial(

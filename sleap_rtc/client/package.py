@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sleap_rtc.errors import PackageError
 from sleap_rtc.protocol.files import Manifest
+from sleap_rtc.protocol.text import printable
 from sleap_rtc.transfer.source import Source, ZipSource, folder_source, make_manifest
 
 
@@ -36,7 +37,7 @@ async def open_package(path: Path, on_bytes: Callable[[int, int], None] = lambda
     Raises:
         PackageError: if it is missing, empty, neither folder nor zip, hostile, or without labels or config.
     """
-    name = await asyncio.to_thread(lambda: path.resolve().name)
+    name = printable(await asyncio.to_thread(lambda: path.resolve().name), limit=256) or "package"
     source = await asyncio.to_thread(_source, path)
     files = await asyncio.to_thread(source.files)
     _check_contents(path, [name for name, _ in files])

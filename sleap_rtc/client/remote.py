@@ -1,9 +1,10 @@
 """A worker and a job as a client sees them."""
 
-import asyncio
+import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.package import Package
 from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
 from sleap_rtc.client.results import fetch_results
-from sleap_rtc.errors import NotFoundError, ProtocolError
+from sleap_rtc.client.watch import Watch, WatchMessage
+from sleap_rtc.errors import NotFoundError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import ManifestRef
 from sleap_rtc.protocol.ids import new_id
@@ -26,51 +28,11 @@ from sleap_rtc.protocol.jobs import (
     JobState,
     JobSubmit,
     JobSummary,
-    JobWatch,
-    StateChanged,
+    JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
-from sleap_rtc.protocol.text import printable
 from sleap_rtc.session.session import Handlers, Session
 from sleap_rtc.transfer.provider import Offering, Provider
-
-
-class _Watch:
-    """What has been seen of a job, so that a new link goes on where the last one stopped."""
-
-    def __init__(self, since: int, on_event: Callable[[Event], None], on_log: Callable[[str], None] | None) -> None:
-        self.last_seq = since
-        self.log_offset = 0 if on_log else None
-        self.ended: asyncio.Future[JobState] = asyncio.get_running_loop().create_future()
-        self._on_event = on_event
-        self._on_log = on_log
-        self._state: JobState | None = None
-        self._log_whole = on_log is None
-
-    def take_events(self, events: tuple[Event, ...]) -> None:
-        """Take the next events; those seen before the link dropped are skipped, a gap is a broken promise."""
-        for event in events:
-            if event.seq <= self.last_seq:
-                continue
-            if event.seq != self.last_seq + 1:
-                raise ProtocolError("The worker left out an event of the job.")
-            self.last_seq = event.seq
-            self._on_event(event)
-            if isinstance(event.body, StateChanged) and event.body.state.ended:
-                self._state = event.body.state
-        self._finish()
-
-    def take_log(self, part: JobLog) -> None:
-        """Take the next part of the log."""
-        if self._on_log and self.log_offset is not None and part.offset > self.log_offset:
-            self.log_offset = part.offset
-            self._on_log(printable(part.text, limit=len(part.text)))
-        self._log_whole = self._log_whole or part.last
-        self._finish()
-
-    def _finish(self) -> None:
-        if self._state and self._log_whole and not self.ended.done():
-            self.ended.set_result(self._state)
 
 
 @dataclass(frozen=True)
@@ -102,19 +64,30 @@ class RemoteWorker:
         self._pending = pending
         self._place = place
         self._offerings: dict[str, Offering] = {}
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[int, Watch] = {}
+        self._numbers = itertools.count(1)
 
     @property
     def handlers(self) -> Handlers:
         """What answers the worker's requests."""
-        return {**Provider(self._offering).handlers, JobEvents: self._take_events, JobLog: self._take_log}
+        return {
+            **Provider(self._offering).handlers,
+            JobEvents: self._deliver,
+            JobLog: self._deliver,
+            JobWatchEnded: self._deliver,
+        }
 
-    def watch_over(self, job: str, watch: _Watch | None) -> None:
-        """Send what arrives about `job` to `watch`, or nowhere."""
-        if watch:
-            self._watches[job] = watch
-        else:
-            self._watches.pop(job, None)
+    @contextmanager
+    def watching(
+        self, job: str, since: int, on_event: Callable[[Event], None], on_log: Callable[[str], None] | None
+    ) -> Iterator[Watch]:
+        """Deliver what arrives about a job while the body runs."""
+        watch = Watch(job, next(self._numbers), since, on_event, on_log)
+        self._watches[watch.number] = watch
+        try:
+            yield watch
+        finally:
+            del self._watches[watch.number]
 
     async def submit(
         self,
@@ -138,9 +111,11 @@ class RemoteWorker:
         options = options or JobOptions()
         content = content_of(package.manifest.digest, options)
         known = None if new else self._pending.find(self.link.worker_id, content)
-        if known and (job := await self._attach(known.job)):
-            return job
-        job_id = known.job if known else new_id("job", secrets.token_bytes(15))
+        there = await self._show(known.job) if known else None
+        if there and there.state is not JobState.RECEIVED:
+            return RemoteJob(self, there, self._pending)
+        # an upload goes on under its id; an id that the worker does not know, or not as ours, is not used again
+        job_id = there.job if there else new_id("job", secrets.token_bytes(15))
         self._write_down(job_id, package.name, content)
         message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
         return await self._send(message, package, on_bytes)
@@ -159,20 +134,21 @@ class RemoteWorker:
             )
         )
 
-    async def _attach(self, job: str) -> "RemoteJob | None":
+    async def _show(self, job: str) -> JobSummary | None:
         try:
-            reply = await self.link.call(lambda session: session.request(JobShow(job=job), JobAccepted))
+            return (await self.link.call(lambda session: session.request(JobShow(job=job), JobAccepted))).job
         except NotFoundError:
-            return None  # submitted, but never accepted
-        return None if reply.job.state is JobState.RECEIVED else RemoteJob(self, reply.job, self._pending)
+            return None
 
     async def _send(
         self, message: JobSubmit, package: Package, on_bytes: Callable[[int, int, int], None]
     ) -> "RemoteJob":
         total = package.manifest.total_size
+        sent = 0
 
         async def submit(session: Session) -> JobAccepted:
             # counted anew on every link: what an earlier one brought over is what the worker has already
+            nonlocal sent
             sent = already = 0
 
             def count_sent(size: int) -> None:
@@ -192,6 +168,8 @@ class RemoteWorker:
             reply = await self.link.call(submit)
         finally:
             self._offerings.pop(message.job, None)
+        # files that the worker held whole were never asked for, so nobody counted them
+        on_bytes(sent, total, total - sent)
         return RemoteJob(self, reply.job, self._pending)
 
     async def _offering(self, transfer: str) -> Offering:
@@ -200,17 +178,12 @@ class RemoteWorker:
             raise NotFoundError("Nothing is on offer under that name.")
         return offering
 
-    async def _take_events(self, _: Session, message: JobEvents) -> Message:
-        if watch := self._watches.get(message.job):
-            watch.take_events(message.events)
-            return Done()
-        raise NotFoundError("Nobody watches that job here.")
-
-    async def _take_log(self, _: Session, message: JobLog) -> Message:
-        if watch := self._watches.get(message.job):
-            watch.take_log(message)
-            return Done()
-        raise NotFoundError("Nobody watches that job here.")
+    async def _deliver(self, _: Session, message: WatchMessage) -> Message:
+        watch = self._watches.get(message.watch)
+        if watch is None:
+            raise NotFoundError("Nobody watches that job here any more.")
+        watch.take(message)
+        return Done()
 
 
 class RemoteJob:
@@ -250,18 +223,13 @@ class RemoteJob:
         Raises:
             UnreachableError: if the worker is gone for longer than it is waited for.
         """
-        watch = _Watch(since, on_event, on_log)
-        self._worker.watch_over(self.id, watch)
+        with self._worker.watching(self.id, since, on_event, on_log) as watch:
 
-        async def follow(session: Session) -> JobState:
-            ask = JobWatch(job=self.id, since=watch.last_seq, log_offset=watch.log_offset)
-            await session.request(ask, Done)
-            return await session.until(watch.ended)
+            async def follow(session: Session) -> JobState:
+                await session.request(watch.request, Done)
+                return await session.until(watch.ended)
 
-        try:
             return await self._worker.link.call(follow)
-        finally:
-            self._worker.watch_over(self.id, None)
 
     async def stop(self) -> None:
         """Stop after the current step; the best model so far is kept."""

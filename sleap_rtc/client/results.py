@@ -1,15 +1,23 @@
 """Bringing a job's models home: all or nothing, and never over something that is there."""
 
 import asyncio
+import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
+
 from sleap_rtc.client.link import WorkerLink
-from sleap_rtc.errors import JobFailedError
+from sleap_rtc.errors import ConflictError, JobFailedError, ProtocolError, StorageError
 from sleap_rtc.protocol.files import Manifest
+from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.fetch import fetch_files, fetch_manifest
 from sleap_rtc.transfer.landing import Landing, storage_error
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 async def fetch_results(
@@ -33,39 +41,98 @@ async def fetch_results(
     manifest = await link.call(lambda session: fetch_manifest(session, job))
     if not manifest.files:
         raise JobFailedError(f"The job {job} left no model. Train again with --logs to see what sleap-nn says.")
+    _check_names(manifest)
     staging = output / f".{job}.part"
+    landing = await asyncio.to_thread(Landing, staging / "files", staging / "parts")
+    async with _alone(staging):
+        if (staging / "ready").exists():  # an earlier attempt died between the first and the last rename
+            return await asyncio.to_thread(_publish, staging, output)
+        await asyncio.to_thread(_check_space, output, manifest, landing)
+
+        async def fetch_all(session: Session) -> None:
+            done = 0
+
+            def count(size: int) -> None:
+                nonlocal done
+                done += size
+                on_bytes(done, manifest.total_size)
+
+            await fetch_files(session, job, manifest, landing, count)
+
+        await link.call(fetch_all)
+        await asyncio.to_thread((staging / "files").rename, staging / "ready")
+        return await asyncio.to_thread(_publish, staging, output)
+
+
+def _check_names(manifest: Manifest) -> None:
+    """A peer names files inside run folders, and run folders as runs are named: nothing else appears in `output`."""
+    for entry in manifest.files:
+        run, slash, _ = entry.path.partition("/")
+        if not slash or not RUN_NAME.fullmatch(run):
+            raise ProtocolError("The worker offers a file that belongs to no run. Nothing was written.")
+
+
+def _check_space(output: Path, manifest: Manifest, landing: Landing) -> None:
+    free = shutil.disk_usage(output).free
+    if manifest.total_size - landing.size() > free:
+        raise StorageError(
+            f"The models take {manifest.total_size / 1e9:.1f} GB and {output} has {free / 1e9:.1f} GB left. "
+            "Free some space or give another --output, then run the same command again."
+        )
+
+
+@asynccontextmanager
+async def _alone(staging: Path) -> AsyncIterator[None]:
+    """Hold the staging folder against another terminal that fetches the same job."""
+    lock = staging / "lock"
+    await asyncio.to_thread(_take_lock, lock)
     try:
-        landing = await asyncio.to_thread(Landing, staging / "files", staging / "parts")
-    except OSError as error:
-        raise storage_error(error, output) from error
-
-    async def fetch_all(session) -> None:  # type: ignore[no-untyped-def]
-        done = 0
-
-        def count(size: int) -> None:
-            nonlocal done
-            done += size
-            on_bytes(done, manifest.total_size)
-
-        await fetch_files(session, job, manifest, landing, count)
-
-    await link.call(fetch_all)
-    return await asyncio.to_thread(_publish, manifest, staging, output)
+        yield
+    finally:
+        # gone already where the folder was published
+        lock.unlink(missing_ok=True)
 
 
-def _publish(manifest: Manifest, staging: Path, output: Path) -> list[Path]:
-    runs = sorted({entry.path.split("/")[0] for entry in manifest.files})
+def _take_lock(lock: Path) -> None:
+    for _ in range(2):
+        try:
+            with lock.open("x") as file:
+                file.write(str(os.getpid()))
+            return
+        except FileExistsError:
+            owner = lock.read_text()
+            if owner.isdigit() and psutil.pid_exists(int(owner)):
+                break
+            lock.unlink(missing_ok=True)  # left behind by a process that was killed
+    raise ConflictError(f"Another sleap-rtc is bringing this job to {lock.parent.parent}. Wait until it is done.")
+
+
+def _publish(staging: Path, output: Path) -> list[Path]:
+    """Move the run folders, which are whole, to their place."""
+    umask = _umask()
     folders = []
     try:
-        for run in runs:
-            folder = _free_name(output / run)
-            (staging / "files" / run).rename(folder)
-            folder.chmod(0o755)
+        for run in sorted((staging / "ready").iterdir()):
+            folder = _free_name(output / run.name)
+            _share(run, umask)
+            run.rename(folder)
             folders.append(folder)
         shutil.rmtree(staging)
     except OSError as error:
         raise storage_error(error, output) from error
     return folders
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _share(folder: Path, umask: int) -> None:
+    """Give a run folder the modes of any file that the user makes; on its way it was private."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def _free_name(wanted: Path) -> Path:

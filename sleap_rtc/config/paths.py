@@ -3,11 +3,23 @@
 import os
 from pathlib import Path
 
+from sleap_rtc.errors import ConfigError
+
 
 def home() -> Path:
-    """Return the folder of all our files: ``SLEAP_RTC_HOME``, else ``~/.sleap-rtc``; made, private, where missing."""
+    """Return the folder of all our files: ``SLEAP_RTC_HOME``, else ``~/.sleap-rtc``; made, private, where missing.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
     folder = Path(os.environ.get("SLEAP_RTC_HOME") or Path.home() / ".sleap-rtc").expanduser()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be used for sleap-rtc's own files: {error.strerror}. "
+            "Set SLEAP_RTC_HOME to another folder."
+        ) from error
     return folder
 
 

@@ -75,7 +75,7 @@ class JobBoard:
         """Schedule until cancelled: adopt what runs, go on with what waits, say what was lost."""
         await self._load()
         while True:
-            await self._look_after_running()
+            await self.refresh()
             await self._start_waiting()
             if not self._running and not self._queue:
                 self._quiet.set()
@@ -236,7 +236,8 @@ class JobBoard:
             else:
                 self._running[folder.job], _ = await asyncio.to_thread(folder.devices)
 
-    async def _look_after_running(self) -> None:
+    async def refresh(self) -> None:
+        """Look at the running jobs now: what ended makes room, what was lost is said."""
         for job in list(self._running):
             folder = JobFolder(self._root / job)
             alive = await asyncio.to_thread(self._executor.alive, folder)
@@ -247,7 +248,7 @@ class JobBoard:
             if ended:
                 self._over.add(job)
             if not alive:
-                del self._running[job]
+                self._running.pop(job, None)
                 self._over.discard(job)
 
     def _settle_dead(self, folder: JobFolder) -> None:

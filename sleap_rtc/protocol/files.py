@@ -148,8 +148,15 @@ class ManifestRef(BaseModel):
 
     @classmethod
     def of(cls, manifest: Manifest) -> "ManifestRef":
-        """Refer to `manifest`."""
-        return cls(size=len(manifest.to_bytes()), digest=manifest.digest)
+        """Refer to `manifest`.
+
+        Raises:
+            PackageError: if its list of files is longer than `MAX_MANIFEST` bytes.
+        """
+        size = len(manifest.to_bytes())
+        if size > MAX_MANIFEST:
+            raise PackageError("The package has too many files with too long names. Pack fewer of them.")
+        return cls(size=size, digest=manifest.digest)
 
 
 TransferId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]

@@ -188,6 +188,9 @@ class JobSummary(_Record):
     error: ErrorInfo | None = None
 
 
+WatchNumber = Annotated[int, Field(ge=1, lt=2**32)]
+
+
 class JobSubmit(Message):
     """Client → worker: take this job. The worker fetches what it lacks, then answers `job.accepted`."""
 
@@ -213,10 +216,14 @@ class JobShow(Message):
 
 
 class JobWatch(Message):
-    """Client → worker: send events from `since` (exclusive) on, and the log from byte `log_offset` on unless null."""
+    """Client → worker: send events from `since` (exclusive) on, and the log from byte `log_offset` on unless null.
+
+    `watch` is a number of the client's choice; everything sent because of this request carries it.
+    """
 
     TYPE = "job.watch"
     job: JobId
+    watch: WatchNumber
     since: int = Field(default=0, ge=0)
     log_offset: int | None = Field(default=None, ge=0)
 
@@ -225,21 +232,25 @@ class JobEvents(Message):
     """Worker → client: the next events of a watched job, in order and without gaps."""
 
     TYPE = "job.events"
-    job: JobId
+    watch: WatchNumber
     events: tuple[Event, ...]
 
 
 class JobLog(Message):
-    """Worker → client: the next part of a watched job's log.
-
-    `offset` is the byte of the log to go on from after this part; `last` says that the log is whole.
-    """
+    """Worker → client: the next part of a watched job's log; `offset` is the byte to go on from after this part."""
 
     TYPE = "job.log"
-    job: JobId
+    watch: WatchNumber
     offset: int
     text: str
-    last: bool = False
+
+
+class JobWatchEnded(Message):
+    """Worker → client: nothing more comes for this watch; with `reason` where that is not the job's own end."""
+
+    TYPE = "job.watch.ended"
+    watch: WatchNumber
+    reason: ErrorInfo | None = None
 
 
 class JobCommand(Message):

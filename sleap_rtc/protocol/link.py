@@ -87,6 +87,7 @@ LINK = Registry(
     jobs.JobWatch,
     jobs.JobEvents,
     jobs.JobLog,
+    jobs.JobWatchEnded,
     jobs.JobCommand,
 )
 """What may be said on a link's control channel once both sides are proven."""

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from sleap_rtc.errors import AuthenticationError, ConnectionLost
+from sleap_rtc.errors import ConnectionLost, UnreachableError
 from sleap_rtc.protocol.proof import ClientExchange, Failed, Proven, WorkerExchange
 from sleap_rtc.transport.channel import Channel
 
@@ -19,7 +19,8 @@ async def prove(channel: Channel, exchange: ClientExchange | WorkerExchange, *, 
         timeout: seconds until a silent peer is given up.
 
     Raises:
-        AuthenticationError: if the other side did not prove itself, or not in time.
+        AuthenticationError: if the other side could not prove itself.
+        UnreachableError: if it said nothing in time: that is no refusal, and may be tried again.
         ProtocolError: if it speaks another version, or nonsense.
         ConnectionLost: if the channel ended.
     """
@@ -37,7 +38,7 @@ async def prove(channel: Channel, exchange: ClientExchange | WorkerExchange, *, 
                 # a binary message can be no proof: as text that never parses it fails like any other nonsense
                 exchange.receive_message(message if isinstance(message, str) else "")
     except TimeoutError:
-        raise AuthenticationError(
+        raise UnreachableError(
             f"The other side did not prove who it is within {timeout:g} s, so the link was closed. Try again."
         ) from None
 

@@ -28,7 +28,6 @@ class Lanes:
         self._session = session
         self._new_peer = new_peer
         self._peers: dict[int, Peer] = {}
-        self._described = asyncio.Event()
         self._open: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
 
     async def open(self, number: int) -> None:
@@ -40,12 +39,10 @@ class Lanes:
         """
         peer = self._peers[number] = self._new_peer()
         offer = await peer.create_offer()
-        forwarding = self._session.start(self._forward_candidates, number, peer)
+        self._session.start(self._forward_candidates, number, peer)
         answer = await self._session.request(LaneOpen(lane=number, sdp=offer), LaneAnswer)
         await peer.accept_answer(answer.sdp)
-        self._described.set()
         await self._serve(peer)
-        forwarding.cancel()
 
     async def accept(self, message: LaneOpen) -> LaneAnswer:
         """Answer the dialling side's offer for a lane.
@@ -57,19 +54,15 @@ class Lanes:
             raise ProtocolError("That lane is open already.")
         peer = self._peers[message.lane] = self._new_peer()
         answer = await peer.accept_offer(message.sdp)
-        self._described.set()
         self._session.start(self._forward_candidates, message.lane, peer)
         self._session.start(self._serve, peer)
         return LaneAnswer(sdp=answer)
 
     def take_candidate(self, message: LaneCandidate) -> None:
         """Add a trickled candidate of the other side's, once that side's description is known."""
+        # the peer keeps those that overtake its description, and counts all of them
         if peer := self._peers.get(message.lane):
-            self._session.start(self._add_candidate, peer, message)
-
-    async def _add_candidate(self, peer: Peer, message: LaneCandidate) -> None:
-        await self._described.wait()
-        await peer.add_candidate(message.candidate)
+            self._session.start(peer.add_candidate, message.candidate)
 
     async def send(self, frame: bytes) -> None:
         """Send a packed frame, waiting for a lane to be open.

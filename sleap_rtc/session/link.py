@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import ProtocolError, UnreachableError
+from sleap_rtc.errors import ProtocolError, UnreachableError, ungrouped
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.proof import ClientExchange, LinkContext, Proven, WorkerExchange
 from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Principal, Reject
@@ -148,24 +148,18 @@ async def _connect(
 ) -> Channel:
     """Exchange what is left of offer, answer and candidates until the channel is open."""
     try:
-        async with asyncio.timeout(timeouts.connect), asyncio.TaskGroup() as tasks:
-            helpers = (tasks.create_task(_read_box(box, peer)), tasks.create_task(_trickle(board, link, peer)))
-            channel = await peer.wait_open()
-            for task in helpers:
-                task.cancel()
-            return channel
+        with ungrouped():
+            async with asyncio.timeout(timeouts.connect), asyncio.TaskGroup() as tasks:
+                helpers = (tasks.create_task(_read_box(box, peer)), tasks.create_task(_trickle(board, link, peer)))
+                channel = await peer.wait_open()
+                for task in helpers:
+                    task.cancel()
+                return channel
     except TimeoutError:
         raise UnreachableError(
             f"No connection to the other side came about within {timeouts.connect:g} s. It may be offline, or both "
             "networks may block direct connections; ask the service's admin about TURN."
         ) from None
-    except ExceptionGroup as group:
-        raise _first(group) from group
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
 
 
 async def _read_box(box: asyncio.Queue[LinkMessage], peer: Peer) -> None:

@@ -76,11 +76,13 @@ class Session:
                 yield self
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the group
                 failure = error
-            await self._say_bye(failure)
-            self.end(ConnectionLost("The link was closed on this side."))
-            for task in serving:
-                task.cancel()
-            await self._lanes.close()
+            try:
+                await self._say_bye(failure)
+            finally:
+                self.end(ConnectionLost("The link was closed on this side."))
+                for task in serving:
+                    task.cancel()
+                await self._lanes.close()
         await self._channel.close()
         if failure:
             raise failure
@@ -187,6 +189,10 @@ class Session:
                 await work(*arguments)
             except SleapRTCError as error:
                 self.end(error)
+            except Exception:
+                # a bug of ours costs this link, and no other
+                logger.exception("A task of the link failed.")
+                self.end(SleapRTCError("This side of the link failed inside; its log says more."))
 
         task = self._tasks.create_task(guarded())
         self._answering.add(task)
@@ -233,7 +239,13 @@ class Session:
             case LaneCandidate():
                 self._lanes.take_candidate(message)
             case _ if message.id is not None:
-                self.start(self._answer, message)
+                self._begin_to_answer(message)
+
+    def _begin_to_answer(self, message: Message) -> None:
+        if len(self._answering) >= 2 * MAX_REQUESTS:
+            # each of them waits to be sent: whoever asks without reading would fill our memory
+            raise ProtocolError("The other side keeps asking without reading the answers.")
+        self.start(self._answer, message)
 
     async def _answer(self, message: Message) -> None:
         try:
@@ -285,7 +297,13 @@ class Session:
             logger.debug("The bye was not acknowledged: %s", error)
 
     async def _send(self, message: Message) -> None:
-        await self._channel.send(LINK.encode(message))
+        text = LINK.encode(message)
+        try:
+            await self._channel.send(text)
+        except ConnectionLost as error:
+            # the sender may notice before the reader does: from here on the link is down for everybody
+            self.end(error)
+            raise
 
     def _raise_if_closed(self) -> None:
         if self._closed.done():

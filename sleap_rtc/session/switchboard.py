@@ -68,8 +68,12 @@ class Switchboard:
         await self._signaler.send(message)
 
     async def reject(self, link: str, error: SleapRTCError) -> None:
-        """Tell whoever dialled that this link will not be."""
-        await self.send(Reject(link=link, error=ErrorInfo.of(error)))
+        """Tell whoever dialled that this link will not be, if the service can be heard just now."""
+        self._mailboxes.pop(link, None)
+        try:
+            await self.send(Reject(link=link, error=ErrorInfo.of(error)))
+        except SleapRTCError as unheard:
+            logger.info("A refusal could not be sent: %s", unheard)
 
     async def _take_offer(self, offer: Offer) -> None:
         sender = offer.sender
@@ -82,7 +86,6 @@ class Switchboard:
         try:
             self.offers.put_nowait(offer)
         except asyncio.QueueFull:
-            self._mailboxes.pop(offer.link)
             await self.reject(offer.link, BusyError("The worker is being dialled by too many clients; try again soon."))
 
     def _remember(self, link: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from sleap_rtc.errors import ProtocolError, TransferError
+from sleap_rtc.errors import ProtocolError, TransferError, ungrouped
 from sleap_rtc.protocol.files import (
     FileEntry,
     FileGet,
@@ -35,7 +35,10 @@ async def fetch_manifest(session: Session, transfer: str, expected: ManifestRef 
         PackageError: if it breaks a path rule.
     """
     async with session.open_stream() as stream:
-        reply = await session.request(ManifestGet(transfer=transfer, stream=stream.number), ManifestSending)
+        # the other side may have to hash gigabytes first; the link's own keepalive tells whether it still lives
+        reply = await session.request(
+            ManifestGet(transfer=transfer, stream=stream.number), ManifestSending, timeout=float("inf")
+        )
         data = await stream.read_all(reply.manifest.size)
     manifest = await asyncio.to_thread(Manifest.from_bytes, data)
     digest = expected.digest if expected else reply.manifest.digest
@@ -66,12 +69,10 @@ async def fetch_files(
         StorageError: if the disk refuses.
     """
     waiting = iter(enumerate(manifest.files))
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as tasks:
             for _ in range(min(FILES_AT_ONCE, len(manifest.files))):
                 tasks.create_task(_work(session, transfer, waiting, landing, on_bytes))
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from group
 
 
 async def _work(

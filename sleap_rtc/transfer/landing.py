@@ -23,13 +23,24 @@ class Landing:
     Args:
         folder: where whole files go; made, private, where missing.
         parts: where unfinished ones wait, on the same file system.
+
+    Raises:
+        StorageError: if they cannot be made.
     """
 
     def __init__(self, folder: Path, parts: Path) -> None:
         self.folder = folder
         self._parts = parts
         for each in (folder, parts):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise storage_error(error, each) from error
+
+    def size(self) -> int:
+        """Bytes that are here already, in whole files and in parts."""
+        found = (path for root in (self.folder, self._parts) for path in root.rglob("*"))
+        return sum(path.lstat().st_size for path in found if path.is_file())
 
     def holds(self, entry: FileEntry) -> bool:
         """Whether the file is here, whole; it was checked when it was published."""
@@ -52,11 +63,11 @@ class Part:
         self._digest = hashlib.sha256()
         self.offset = 0
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-            self._file = open(descriptor, "r+b")  # noqa: PTH123, SIM115 - a descriptor; closed in close()
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+            self._file = open(os.open(path, flags, 0o600), "r+b")  # noqa: PTH123, SIM115 - closed in close()
+            self._take_up()
         except OSError as error:
             raise storage_error(error, path) from error
-        self._take_up()
 
     def _take_up(self) -> None:
         while block := self._file.read(BLOCK):

@@ -1,7 +1,6 @@
 """The sending side of a transfer: answers what the receiver asks for."""
 
 import asyncio
-import zipfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ from sleap_rtc.protocol.files import (
 )
 from sleap_rtc.session.session import Handlers, Session
 from sleap_rtc.session.streams import SendStream
-from sleap_rtc.transfer.source import BLOCK, Source
+from sleap_rtc.transfer.source import BLOCK, UNREADABLE, Source
 
 
 @dataclass
@@ -86,5 +85,5 @@ async def _stream_file(offering: Offering, entry: FileEntry, offset: int, stream
                 offering.on_sent(len(block))
         finally:
             file.close()
-    except (OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise TransferError(f"{entry.path} cannot be read any more: {error}. Send the package again.") from error

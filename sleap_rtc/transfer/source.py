@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from sleap_rtc.protocol.files import FileEntry, Manifest, check_tree
 from sleap_rtc.protocol.text import printable
 
 BLOCK = 1024 * 1024
+UNREADABLE = (OSError, EOFError, UnicodeDecodeError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a file, or a member of a damaged zip, may raise."""
 
 
 class Source(ABC):
@@ -65,15 +68,26 @@ class FilesSource(Source):
 
 
 def folder_source(root: Path) -> FilesSource:
-    """Return all regular files below `root`, in order of their paths; hidden ones stay at home."""
+    """Return all regular files below `root`, in order of their paths; hidden ones stay at home.
+
+    Raises:
+        PackageError: if a part of it cannot be read, or is a link to a folder.
+    """
     found = {}
-    for folder, below, names in os.walk(root):
+    for folder, below, names in os.walk(root, onerror=_refuse_to_skip):
         below[:] = [name for name in below if not name.startswith(".")]
+        for name in below:
+            if (Path(folder) / name).is_symlink():
+                raise PackageError(f"{name} in the package is a link to a folder. Put the folder itself there.")
         for name in names:
             path = Path(folder) / name
             if not name.startswith(".") and path.is_file():
                 found[path.relative_to(root).as_posix()] = path
     return FilesSource(dict(sorted(found.items())))
+
+
+def _refuse_to_skip(error: OSError) -> None:
+    raise PackageError(f"{error.filename} cannot be read: {error.strerror}. Check its permissions.") from error
 
 
 class ZipSource(Source):
@@ -91,7 +105,7 @@ class ZipSource(Source):
         try:
             with zipfile.ZipFile(path) as archive:
                 members = [info for info in archive.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, OSError, UnicodeDecodeError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise PackageError(f"{path} is a damaged zip: {error}. Export the training package again.") from error
         self._members = {info.filename: info for info in members if not _is_clutter(info.filename)}
         for info in members:
@@ -112,7 +126,7 @@ class ZipSource(Source):
             with zipfile.ZipFile(self._path) as archive:
                 # ZipExtFile keeps the archive's file open until it is closed itself
                 return cast(BinaryIO, archive.open(self._members[path]))
-        except (zipfile.BadZipFile, OSError, KeyError) as error:
+        except (KeyError, *UNREADABLE) as error:
             raise TransferError(f"{path} cannot be read from {self._path.name} any more: {error}.") from error
 
 
@@ -148,7 +162,7 @@ async def _entry(source: Source, path: str, size: int, on_bytes: Callable[[int],
         while read := await asyncio.to_thread(hash_some):
             counted += read
             on_bytes(read)
-    except (zipfile.BadZipFile, OSError) as error:
+    except UNREADABLE as error:
         raise PackageError(f"{path} cannot be read: {error}. Export the training package again.") from error
     finally:
         file.close()

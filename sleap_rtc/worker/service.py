@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import logging
 import shutil
-from collections import defaultdict
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from sleap_rtc.errors import BusyError, ConflictError, ConnectionLost, SleapRTCError, StorageError
+from sleap_rtc.errors import ConflictError, NotFoundError, SleapRTCError, StorageError, ungrouped
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.folder import JobFolder
-from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.files import Manifest
 from sleap_rtc.protocol.jobs import (
     Event,
@@ -23,6 +25,7 @@ from sleap_rtc.protocol.jobs import (
     JobSubmit,
     JobSummary,
     JobWatch,
+    JobWatchEnded,
     Owner,
 )
 from sleap_rtc.protocol.link import Done
@@ -32,6 +35,9 @@ from sleap_rtc.transfer.landing import Landing
 from sleap_rtc.transfer.provider import Offering, Provider
 from sleap_rtc.transfer.source import FilesSource, make_manifest
 
+logger = logging.getLogger(__name__)
+
+FOR_EVER = float("inf")
 EVENTS_AT_ONCE = 64
 MESSAGE_ROOM = 48 * 1024
 """Bytes of events in one message; the rest of the 64 KiB is the envelope's."""
@@ -44,10 +50,29 @@ class Desk:
         board: the worker's jobs.
     """
 
+    RESULTS_KEPT = 16
+    """Jobs whose results stay listed and hashed; others are hashed again when somebody asks."""
+
     def __init__(self, board: JobBoard) -> None:
         self.board = board
-        self.receiving: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.results: dict[str, Offering] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._results: OrderedDict[str, Offering] = OrderedDict()
+
+    def lock(self, job: str) -> asyncio.Lock:
+        """One receiver and one hasher a job: a client that redials may be back before its old link is known dead."""
+        return self._locks.setdefault(job, asyncio.Lock())
+
+    async def results(self, folder: JobFolder) -> Offering:
+        """The results of a job that has ended, hashed once for all who ask."""
+        async with self.lock(folder.job):
+            if folder.job not in self._results:
+                files = await asyncio.to_thread(folder.results)
+                source = FilesSource({file.path: file.source for file in files})
+                self._results[folder.job] = Offering(await make_manifest(source), source)
+            self._results.move_to_end(folder.job)
+            while len(self._results) > self.RESULTS_KEPT:
+                self._results.popitem(last=False)
+            return self._results[folder.job]
 
 
 class JobService:
@@ -75,8 +100,7 @@ class JobService:
         }
 
     async def _submit(self, session: Session, message: JobSubmit) -> Message:
-        # one receiver a job: a client that redials may be back before its old link is known to be dead
-        async with self._desk.receiving[message.job]:
+        async with self._desk.lock(message.job):
             folder = await self._board.receive(
                 message.job,
                 owner=self._owner,
@@ -84,16 +108,20 @@ class JobService:
                 manifest_digest=message.manifest.digest,
                 options=message.options,
             )
-            summary = await self._summary(folder)
-            if summary.state is JobState.RECEIVED:
-                manifest = await fetch_manifest(session, message.job, message.manifest)
-                await asyncio.to_thread(_check_space, folder.path, manifest)
-                landing = await asyncio.to_thread(Landing, folder.inputs, folder.path / "parts")
-                await fetch_files(session, message.job, manifest, landing)
-                await asyncio.to_thread(shutil.rmtree, folder.path / "parts")
-                summary = await self._board.accept(folder)
-        self._desk.receiving.pop(message.job, None)
-        return JobAccepted(job=summary)
+            state = (await asyncio.to_thread(folder.state)).state
+            if state is JobState.RECEIVED:
+                await self._receive_files(session, message, folder)
+            if state in (JobState.RECEIVED, JobState.STAGED):
+                return JobAccepted(job=await self._board.accept(folder))
+        return JobAccepted(job=await self._summary(folder))
+
+    async def _receive_files(self, session: Session, message: JobSubmit, folder: JobFolder) -> None:
+        manifest = await fetch_manifest(session, message.job, message.manifest)
+        parts = folder.path / "parts"
+        landing = await asyncio.to_thread(Landing, folder.inputs, parts)
+        await asyncio.to_thread(_check_space, folder.path, manifest, landing)
+        await fetch_files(session, message.job, manifest, landing)
+        await asyncio.to_thread(shutil.rmtree, parts)
 
     async def _show(self, _: Session, message: JobShow) -> Message:
         return JobAccepted(job=await self._summary(await self._find(message.job)))
@@ -104,40 +132,45 @@ class JobService:
 
     async def _watch(self, session: Session, message: JobWatch) -> Message:
         folder = await self._find(message.job)
-        session.start(self._send_events, session, folder, message.since)
-        if message.log_offset is not None:
-            session.start(self._send_log, session, folder, message.log_offset)
+        session.start(self._serve_watch, session, folder, message)
         return Done()
 
-    async def _send_events(self, session: Session, folder: JobFolder, since: int) -> None:
+    async def _serve_watch(self, session: Session, folder: JobFolder, message: JobWatch) -> None:
+        reason: SleapRTCError | None = None
         try:
-            async for events in self._board.watch(folder, since):
-                for batch in _batches(events):
-                    # each message waits for its answer: a slow watcher is simply sent less often
-                    await session.request(JobEvents(job=folder.job, events=batch), Done, timeout=float("inf"))
+            with ungrouped():
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._send_events(session, folder, message))
+                    if message.log_offset is not None:
+                        tasks.create_task(self._send_log(session, folder, message, message.log_offset))
         except SleapRTCError as error:
-            _only_this_watch(error)
+            # the watch ends, and says so; the link goes on unless it was the link that broke
+            reason = error
+        except Exception:
+            logger.exception("Watching %s failed.", folder.job)
+            reason = SleapRTCError("The worker failed while it was watched; its log says more. Watch the job again.")
+        ended = JobWatchEnded(watch=message.watch, reason=ErrorInfo.of(reason) if reason else None)
+        try:
+            await session.request(ended, Done, timeout=FOR_EVER)
+        except NotFoundError:
+            logger.debug("Nobody watches %s any more.", folder.job)
 
-    async def _send_log(self, session: Session, folder: JobFolder, offset: int) -> None:
-        try:
-            async for start, text in self._board.follow_log(folder, offset):
-                offset = start + len(text.encode())
-                part = JobLog(job=folder.job, offset=offset, text=text)
-                await session.request(part, Done, timeout=float("inf"))
-            await session.request(JobLog(job=folder.job, offset=offset, text="", last=True), Done)
-        except SleapRTCError as error:
-            _only_this_watch(error)
+    async def _send_events(self, session: Session, folder: JobFolder, message: JobWatch) -> None:
+        async for events in self._board.watch(folder, message.since):
+            for batch in _batches(events):
+                # each message waits for its answer: a slow watcher is simply sent less often
+                await session.request(JobEvents(watch=message.watch, events=batch), Done, timeout=FOR_EVER)
+
+    async def _send_log(self, session: Session, folder: JobFolder, message: JobWatch, offset: int) -> None:
+        async for following, text in self._board.follow_log(folder, offset):
+            part = JobLog(watch=message.watch, offset=following, text=text)
+            await session.request(part, Done, timeout=FOR_EVER)
 
     async def _offering(self, transfer: str) -> Offering:
         folder = await self._find(transfer)
-        if folder.job not in self._desk.results:
-            summary = await self._summary(folder)
-            if not summary.state.ended:
-                raise ConflictError("The job is still running; its models can be fetched when it has ended.")
-            files = await asyncio.to_thread(folder.results)
-            source = FilesSource({file.path: file.source for file in files})
-            self._desk.results[folder.job] = Offering(await make_manifest(source), source)
-        return self._desk.results[folder.job]
+        if not (await asyncio.to_thread(folder.state)).state.ended:
+            raise ConflictError("The job is still running; its models can be fetched when it has ended.")
+        return await self._desk.results(folder)
 
     async def _find(self, job: str) -> JobFolder:
         return await asyncio.to_thread(self._board.find, job, self._owner)
@@ -146,20 +179,15 @@ class JobService:
         return await asyncio.to_thread(self._board.summary, folder)
 
 
-def _check_space(folder: Path, manifest: Manifest) -> None:
+def _check_space(folder: Path, manifest: Manifest, landing: Landing) -> None:
     # what is trained from the package needs room as well, at least as much again
     free = shutil.disk_usage(folder).free
-    if manifest.total_size * 2 > free:
+    missing = manifest.total_size - landing.size()
+    if missing + manifest.total_size > free:
         raise StorageError(
             f"The worker has {free / 1e9:.1f} GB of disk left, too little for a package of "
             f"{manifest.total_size / 1e9:.1f} GB. Ask its owner to free some."
         )
-
-
-def _only_this_watch(error: SleapRTCError) -> None:
-    """Let an error end the watch it belongs to, unless it is the link's own end."""
-    if isinstance(error, ConnectionLost | BusyError):
-        raise error
 
 
 def _batches(events: Sequence[Event]) -> list[tuple[Event, ...]]:

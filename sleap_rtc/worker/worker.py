@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import BusyError, SleapRTCError
+from sleap_rtc.errors import BusyError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
@@ -101,15 +101,13 @@ class Worker:
             patient=True,
             on_state=self._on_service,
         ) as signaling:
-            try:
+            with ungrouped():
                 async with asyncio.TaskGroup() as tasks:
                     switchboard = Switchboard(signaling)
                     tasks.create_task(self.board.run())
                     tasks.create_task(switchboard.run())
                     tasks.create_task(self._announce(signaling))
                     await self._accept_links(tasks, signaling, switchboard)
-            except* SleapRTCError as group:
-                raise group.exceptions[0] from group
 
     async def _accept_links(
         self, tasks: asyncio.TaskGroup, signaling: SignalingClient, switchboard: Switchboard
@@ -146,6 +144,8 @@ class Worker:
         except SleapRTCError as error:
             # one client's trouble is not the worker's: it is written down, and the next one served
             logger.info("A link could not be kept: %s", error)
+        except Exception:
+            logger.exception("A link failed.")
         finally:
             if not proven:
                 self._unproven -= 1

@@ -27,32 +27,6 @@ from .conftest import (
 PATIENCE = 280
 
 
-@pytest.fixture(scope="module")
-def real_labels(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Twelve labelled frames of a three-node animal, as SLEAP embeds them."""
-    np, sio = pytest.importorskip("numpy"), pytest.importorskip("sleap_io")
-    random = np.random.default_rng(0)
-    rows, columns = np.mgrid[:96, :96]
-    points = random.uniform(24, 72, (12, 3, 2))
-    images = np.zeros((12, 96, 96, 1), "uint8")
-    for frame, nodes in enumerate(points):
-        for (x, y), brightness in zip(nodes, (250, 170, 110), strict=True):
-            blob = brightness * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)
-            images[frame, ..., 0] = np.maximum(images[frame, ..., 0], blob.astype("uint8"))
-    folder = tmp_path_factory.mktemp("labels")
-    sio.save_video(images.repeat(3, axis=-1), str(folder / "a.mp4"))
-    video = sio.load_video(str(folder / "a.mp4"))
-    skeleton = sio.Skeleton(nodes=["head", "mid", "tail"], edges=[("head", "mid"), ("mid", "tail")])
-    frames = [
-        sio.LabeledFrame(
-            video=video, frame_idx=i, instances=[sio.Instance.from_numpy(points_data=nodes, skeleton=skeleton)]
-        )
-        for i, nodes in enumerate(points)
-    ]
-    sio.Labels(frames).save(str(folder / "labels.pkg.slp"), embed="user", verbose=False)
-    return (folder / "labels.pkg.slp").read_bytes()
-
-
 @pytest.fixture(params=["fake", pytest.param("real", marks=[pytest.mark.real, pytest.mark.timeout(600)])])
 def runner(request: pytest.FixtureRequest, fake: FakeRunner) -> tuple[SupervisorSettings, bytes]:
     """A runner and the labels it can train on."""

@@ -69,7 +69,7 @@ def test_brackets_inside_strings_do_not_count_as_depth() -> None:
 
 def test_what_does_not_fit_into_a_message_is_not_sent() -> None:
     with pytest.raises(ProtocolError, match="larger than"):
-        LINK.encode(JobLog(job="j_12345678", offset=0, text="x" * MAX_MESSAGE))
+        LINK.encode(JobLog(watch=1, offset=0, text="x" * MAX_MESSAGE))
 
 
 def test_an_error_keeps_its_class_and_loses_its_escape_codes() -> None:

@@ -109,3 +109,25 @@ async def linked(found: Meeting, *, pinned_key: bytes | None = None) -> AsyncIte
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+@asynccontextmanager
+async def accepting(found: Meeting, *, hang_up: bool = False) -> AsyncIterator[None]:
+    """Be a worker that accepts every offer while the body runs; with `hang_up` it leaves each link at once."""
+
+    async def serve(offer: Offer) -> None:
+        async with accept(found.worker, offer, found.identity, found.worker_settings) as session:
+            if not hang_up:
+                await session.wait_closed()
+
+    async def accept_all() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(serve(await found.worker.offers.get()))
+
+    running = asyncio.get_running_loop().create_task(accept_all())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -1,6 +1,7 @@
 """What a link promises, over peers in memory."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from sleap_rtc.protocol.jobs import JobCommand, JobShow
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.signaling import Answer, Offer, Reject
 from sleap_rtc.protocol.streams import FULL_WINDOW
-from sleap_rtc.session.session import Handlers, Session
+from sleap_rtc.session.session import MAX_REQUESTS, Handlers, Session
 from sleap_rtc.session.streams import SendStream
 from sleap_rtc.transport.memory import MemoryPeer
 from tests.session.linked import SHORT, linked, meeting
@@ -232,3 +233,56 @@ async def test_a_service_that_swaps_who_dialled_is_refused_on_both_sides() -> No
         with pytest.raises(AuthenticationError, match="could not prove"):
             async with linked(found):
                 pass
+
+
+async def test_a_peer_that_asks_without_reading_the_answers_costs_its_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(session: Session, message: Message) -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with meeting(worker_handlers={JobCommand: never}) as found, linked(found) as (client, worker):
+        for number in range(3 * MAX_REQUESTS):
+            with suppress(ConnectionLost):
+                await client.notify(STOP.model_copy(update={"id": number}))
+        assert "keeps asking" in str(await worker.wait_closed())
+        assert len(worker._answering) <= 2 * MAX_REQUESTS
+
+
+async def test_a_bug_in_background_work_costs_one_link_only(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    async with meeting() as found, linked(found) as (_, worker):
+        worker.start(broken)
+        assert "failed inside" in str(await worker.wait_closed())
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_worker_that_says_nothing_may_be_tried_again() -> None:
+    short = replace(SHORT, proof=0.1)
+    async with meeting(timeouts=short) as found:
+
+        async def connect_only() -> None:
+            offer = await found.worker.offers.get()
+            async with found.worker_settings.new_peer() as peer:
+                await found.worker.send(Answer(link=offer.link, sdp=await peer.accept_offer(offer.sdp)))
+                await asyncio.Event().wait()
+
+        silent = asyncio.ensure_future(connect_only())
+        with pytest.raises(UnreachableError, match="did not prove"):
+            async with linked(found):
+                pass
+        silent.cancel()
+        await asyncio.wait({silent})
+
+
+async def test_a_refusal_while_the_service_is_away_leaves_nothing_behind() -> None:
+    async with meeting() as found:
+
+        async def away(message: Message) -> None:
+            raise ConnectionLost("The service cannot be heard.")
+
+        found.worker._signaler.send = away  # type: ignore[method-assign]
+        with found.worker.mailbox("l_12345678"):
+            await found.worker.reject("l_12345678", NotFoundError("No."))
+            assert not found.worker._mailboxes

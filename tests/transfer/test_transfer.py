@@ -264,3 +264,27 @@ async def test_a_manifest_lists_a_tree_in_order(tmp_path: Path) -> None:
     manifest = await make_manifest(folder_source(write_tree(tmp_path)))
     assert isinstance(manifest, Manifest)
     assert [entry.path for entry in manifest.files] == sorted(FILES)
+
+
+async def test_a_member_that_does_not_inflate_is_a_sentence(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.slp", b"abcdefgh" * 1000)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[40:48] = b"\xff" * 8
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(PackageError, match=r"a\.slp cannot be read"):
+        await make_manifest(ZipSource(tmp_path / "a.zip"))
+
+
+async def test_a_link_to_a_folder_is_named_and_not_left_out(tmp_path: Path) -> None:
+    write_tree(tmp_path / "elsewhere", {"a.slp": b"a"})
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "labels").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PackageError, match="link to a folder"):
+        folder_source(tmp_path / "src")
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(b"a file in the way")
+    with pytest.raises(StorageError):
+        landing_in(tmp_path)

@@ -1,0 +1,102 @@
+"""End to end with the real sleap-nn: what the README promises."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sleap_rtc.jobs.yaml_data import write_yaml
+from tests.e2e.conftest import Terminals, environment
+from tests.jobs.conftest import training_config
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
+
+
+def pack(path: Path, labels: bytes, *heads: str, **sections: object) -> Path:
+    """A zip as SLEAP exports it, its name no hint of what it is."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.pkg.slp", labels)
+        for head in heads:
+            archive.writestr(f"{head}.yaml", write_yaml(training_config(head) | sections))
+        archive.writestr("train-script.sh", "sleap-nn train\n")
+    return path
+
+
+def rows(model: Path) -> list[dict[str, str]]:
+    with (model / "training_log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_top_down_package_trains_both_models_and_returns_both(
+    terminals: Terminals, real_labels: bytes, tmp_path: Path
+) -> None:
+    package = pack(tmp_path / "fly day 3.export", real_labels, "centered_instance", "centroid")
+    done = terminals.client(package, tmp_path / "models", "--json")
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    progress = [item for item in said if item["event"] == "progress"]
+    started = [item["run"] for item in progress if item["type"] == "run_started"]
+    assert started == ["centroid", "centered_instance"]
+    for run in started:
+        of_run = [item for item in progress if item["run"] == run]
+        ends = [index for index, item in enumerate(of_run) if item["type"] == "epoch_ended"]
+        # row 2 of the log is written when the second epoch ends
+        assert ends[1] >= 3
+        model = tmp_path / "models" / run
+        assert (model / "best.ckpt").stat().st_size > 0
+        shown = of_run[ends[-1]]["metrics"]["val/loss"]
+        assert shown == pytest.approx(float(rows(model)[-1]["val/loss"]), rel=1e-6)
+
+
+def test_the_real_package_trains_a_centroid_model(terminals: Terminals, tmp_path: Path) -> None:
+    given = os.environ.get("SLEAP_RTC_TEST_PACKAGE")
+    if not given:
+        pytest.skip("SLEAP_RTC_TEST_PACKAGE names no .pkg.slp")
+    folder = tmp_path / "package"
+    folder.mkdir()
+    shutil.copyfile(given, folder / "minimal_instance.pkg.slp")
+    config = training_config("centroid")
+    config["data_config"]["train_labels_path"] = ["minimal_instance.pkg.slp"]
+    (folder / "centroid.yaml").write_text(write_yaml(config))
+    done = terminals.client(folder, tmp_path / "models", "--logs")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "models" / "centroid" / "best.ckpt").is_file()
+    assert re.search(r"val loss \d", done.stdout)
+
+
+def test_a_config_that_sleap_nn_refuses_is_its_sentence_and_exit_5(
+    terminals: Terminals, real_labels: bytes, tmp_path: Path
+) -> None:
+    config = training_config("single_instance")
+    config["model_config"]["backbone_config"]["unet"]["max_stride"] = "sideways"
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "labels.pkg.slp").write_bytes(real_labels)
+    (package / "single_instance.yaml").write_text(write_yaml(config))
+    done = terminals.client(package, tmp_path / "models")
+    assert done.returncode == 5, done.stderr
+    assert "sideways" in done.stderr
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_demo_says_honestly_when_a_model_is_bad(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sleap_rtc", "demo", "--max-epochs", "1", "--seed", "12"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    (median,) = re.findall(r"([\d.]+) px", done.stdout + done.stderr)
+    assert float(median) > 3
+    assert (tmp_path / "models" / "demo_single_instance" / "best.ckpt").is_file()
