@@ -43,10 +43,19 @@ class IceServer(BaseModel):
 _LINE = re.compile(r"[a-z]=[\x20-\x7e]*")
 _FINGERPRINT = re.compile(r"a=fingerprint:sha-256 ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31})")
 _CANDIDATE = re.compile(
-    r"candidate:[A-Za-z0-9+/]{1,32} (?P<component>\d{1,3}) (?P<transport>[A-Za-z]{3,8}) \d{1,10}"
+    r"candidate:[A-Za-z0-9+/]{1,32} (?P<component>\d{1,3}) (?P<transport>[A-Za-z]{3,8}) (?P<priority>\d{1,10})"
     r" (?P<host>[0-9A-Za-z.:_-]{1,255}) (?P<port>\d{1,5}) typ (?P<type>host|srflx|prflx|relay)"
-    r"(?P<more>(?: [\x21-\x7e]+ [\x21-\x7e]+)*)"
+    r"(?P<more>(?: [\x21-\x7e]+ [\x21-\x7e]+)*)",
+    re.ASCII,
 )
+_SETUP = re.compile(r"a=setup:(?:actpass|active|passive)")
+# What may stand behind the names that engines read at the end of a candidate; names that they skip may say anything.
+_NUMBERS = {"rport": 65535, "generation": 2**32 - 1, "network-id": 65535, "network-cost": 65535}
+_WORDS = {
+    "tcptype": re.compile(r"active|passive|so"),
+    "ufrag": re.compile(r"[A-Za-z0-9+/]{1,256}"),
+    "pwd": re.compile(r"[A-Za-z0-9+/]{1,256}"),
+}
 _UUID_LOCAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.local", re.IGNORECASE)
 
 
@@ -77,17 +86,41 @@ class CandidateFilter:
         if self._left == 0:
             return False
         self._left -= 1
-        if int(match["component"]) != 1 or not _port_allowed(match):
+        words = match["more"].split()
+        more = dict(zip(words[::2], words[1::2], strict=True))
+        if 2 * len(more) != len(words) or not all(_may_say(*pair) for pair in more.items()):
+            return False  # engines do not agree on which of two they take, nor on what to make of nonsense
+        if int(match["component"]) != 1 or int(match["priority"]) >= 2**32 or not _port_allowed(match, more):
             return False
         if _UUID_LOCAL.fullmatch(match["host"]):
             self._named_left -= 1
             return self._named_left >= 0
         return _address_allowed(match["host"], allow_loopback=self._allow_loopback)
 
+    def announces(self, text: str) -> bool:
+        """Whether to send a candidate of our own; one that no peer could read (an IPv6 zone) is kept to ourselves."""
+        return _CANDIDATE.fullmatch(text) is not None and self.accepts(text)
 
-def _port_allowed(candidate: re.Match[str]) -> bool:
+
+def _may_say(name: str, value: str) -> bool:
+    if name == "raddr":
+        return _is_address(value)
+    if name in _NUMBERS:
+        return value.isdecimal() and int(value) <= _NUMBERS[name]
+    return name not in _WORDS or _WORDS[name].fullmatch(value) is not None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def _port_allowed(candidate: re.Match[str], more: dict[str, str]) -> bool:
     port, transport = int(candidate["port"]), candidate["transport"].lower()
-    if transport == "tcp" and " tcptype active" in candidate["more"]:
+    if transport == "tcp" and more.get("tcptype") == "active":
         return port == 9  # RFC 6544: the side that dials writes the discard port; nobody connects to it
     return transport in {"udp", "tcp"} and 1024 <= port <= 65535
 
@@ -166,11 +199,12 @@ def with_one_fingerprint(sdp: str) -> str:
 def own_description(sdp: str, *, allow_loopback: bool = True) -> str:
     """Cut the description an engine made down to what we send: one fingerprint, candidates a peer accepts.
 
-    A machine with many interfaces has more candidates than a peer takes; the first ones are kept.
+    A machine with many interfaces has more candidates than a peer takes; the first ones are kept, and those that no
+    peer could read are left out.
     """
     chosen = CandidateFilter(allow_loopback=allow_loopback)
     lines = _lines(with_one_fingerprint(sdp))
-    return _join(line for line in lines if not line.startswith("a=candidate:") or chosen.accepts(line[2:]))
+    return _join(line for line in lines if not line.startswith("a=candidate:") or chosen.announces(line[2:]))
 
 
 def check_description(sdp: str, *, allow_loopback: bool = True, candidates: CandidateFilter | None = None) -> str:
@@ -194,6 +228,8 @@ def check_description(sdp: str, *, allow_loopback: bool = True, candidates: Cand
     media = [line for line in lines if line.startswith("m=")]
     if len(media) != 1 or not media[0].startswith("m=application "):
         raise ProtocolError("A session description must offer one data connection and nothing else.")
+    if not all(_SETUP.fullmatch(line) for line in lines if line.lower().startswith("a=setup")):
+        raise ProtocolError("A session description may name the roles actpass, active and passive; this has another.")
     offered = sum(line.lower().startswith("a=candidate") for line in lines)
     if offered > MAX_CANDIDATES:
         raise ProtocolError(f"A session description may list {MAX_CANDIDATES} candidates; this one has {offered}.")

@@ -88,6 +88,7 @@ class AiortcPeer(BasePeer):
         servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self._pc.on("connectionstatechange", self._on_state)
+        # the tasks this peer starts; `_close_engine` owns them: it cancels those that resolve, and awaits the end
         self._resolving: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         channel = AiortcChannel(self.close, self._hang_up)
@@ -111,30 +112,23 @@ class AiortcPeer(BasePeer):
         return self._pc.localDescription.sdp
 
     async def _take_description(self, kind: str, sdp: str) -> None:
-        try:
-            await self._pc.setRemoteDescription(RTCSessionDescription(without_named(sdp), kind))
-        except Exception as error:  # its parser fails in whatever way a strange text makes it
-            raise ProtocolError(f"aiortc refused the other side's {kind}.") from error
+        await self._pc.setRemoteDescription(RTCSessionDescription(without_named(sdp), kind))
         for text in filter(is_named, candidates_in(sdp)):
-            await self._take_candidate(Candidate(candidate=text))
+            await self._use(Candidate(candidate=text))
 
-    async def _take_candidate(self, candidate: Candidate) -> None:
+    async def _use(self, candidate: Candidate) -> None:
         if is_named(candidate.candidate):
             # resolving takes a second where nobody answers: that must not hold the answer back
-            task = asyncio.create_task(self._add(candidate))
+            task = asyncio.create_task(super()._use(candidate))
             self._resolving.add(task)
             task.add_done_callback(self._resolving.discard)
         else:
-            await self._add(candidate)
+            await super()._use(candidate)
 
-    async def _add(self, candidate: Candidate) -> None:
+    async def _take_candidate(self, candidate: Candidate) -> None:
         native = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
         native.sdpMLineIndex = 0  # there is one media section, whatever the other side calls it
-        try:
-            await self._pc.addIceCandidate(native)
-        except (OSError, ValueError, InvalidStateError) as error:
-            # no multicast on this host, or the other side had already named its last candidate: others may do
-            log.debug("A candidate was not used: %s", error)
+        await self._pc.addIceCandidate(native)
 
     def _hang_up(self) -> None:
         self._ending = asyncio.create_task(self._pc.close())
@@ -143,9 +137,7 @@ class AiortcPeer(BasePeer):
         for task in self._resolving:
             task.cancel()
         await asyncio.gather(*self._resolving, return_exceptions=True)
-        await self._pc.close()
-        if self._ending is not None:
-            await self._ending
+        await (self._ending or self._pc.close())
 
 
 def _bound_reassembly(sctp: RTCSctpTransport, refuse: Callable[[str], None]) -> None:
@@ -184,7 +176,7 @@ def _hear_failures(pc: RTCPeerConnection, sctp: RTCSctpTransport, lost: Callable
     async def connect_or_tell() -> None:
         try:
             await connect()
-        except (ConnectionError, InvalidStateError) as error:
+        except Exception as error:  # noqa: BLE001 - it fails in whatever way a strange description makes it
             log.debug("aiortc did not connect: %s", error)
             lost(FAILED)
 

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import ConnectionLost, ProtocolError, UnreachableError
+from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.sdp import (
     Candidate,
     CandidateFilter,
@@ -63,7 +64,7 @@ class BasePeer(Peer):
         self._own_candidates = CandidateFilter(allow_loopback=allow_loopback)
         self._trickled: asyncio.Queue[Candidate | None] = asyncio.Queue()
 
-    # what an engine does
+    # what an engine does; whatever it raises is translated or dropped below, where it is called
 
     @abstractmethod
     async def _describe(self, kind: str) -> str:
@@ -119,7 +120,7 @@ class BasePeer(Peer):
         if checked is None or self.channel.loss is not None:
             return
         if self._remote_set:
-            await self._take_candidate(checked)
+            await self._use(checked)
         else:
             self._early.append(checked)
 
@@ -161,7 +162,7 @@ class BasePeer(Peer):
 
     def _trickle(self, candidate: Candidate | None) -> None:
         """Pass on a candidate of ours that the engine found, or (None) that it found them all."""
-        if candidate is None or self._own_candidates.accepts(candidate.candidate):
+        if candidate is None or self._own_candidates.announces(candidate.candidate):
             self._trickled.put_nowait(candidate)
 
     def _step(self, call: str) -> None:
@@ -173,7 +174,9 @@ class BasePeer(Peer):
         self._state = following
 
     async def _own(self, kind: str) -> str:
-        sdp = own_description(await self._describe(kind), allow_loopback=self._allow_loopback)
+        with self._translated(f"{self.engine} can make no {kind}."):
+            described = await self._describe(kind)
+        sdp = own_description(described, allow_loopback=self._allow_loopback)
         self._local_fingerprint = fingerprint_of(sdp)
         return sdp
 
@@ -181,8 +184,35 @@ class BasePeer(Peer):
         checked = check_description(sdp, candidates=self._remote_candidates)
         # noted before the engine gets it: the channel may open while the engine is still at it
         self._remote_fingerprint = fingerprint_of(checked)
-        await self._take_description(kind, checked)
+        with self._translated(f"{self.engine} refused the other side's {kind}."):
+            await self._take_description(kind, checked)
         self._remote_set = True
         early, self._early = self._early, []
         for candidate in early:
-            await self._take_candidate(candidate)
+            await self._use(candidate)
+
+    async def _use(self, candidate: Candidate) -> None:
+        """Give a candidate to the engine; one that it dislikes is dropped, for others may do."""
+        try:
+            with self._translated("A candidate was not used."):
+                await self._take_candidate(candidate)
+        except SleapRTCError as error:
+            log.debug("%s: %s (%s)", self.engine, error.sentence, error.__cause__)
+
+    @contextmanager
+    def _translated(self, sentence: str) -> Iterator[None]:
+        """Turn whatever an engine raises into an error of ours: a strange text makes them fail in any way."""
+        try:
+            yield
+        except SleapRTCError:
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # nobody cancelled us: libwebrtc's binding says so that its peer was closed meanwhile
+            raise ConnectionLost(self.channel.loss or ENDED_HERE) from error
+        except Exception as error:
+            if self.channel.loss is not None:
+                raise ConnectionLost(self.channel.loss) from error
+            raise ProtocolError(sentence) from error

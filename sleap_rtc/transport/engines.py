@@ -1,6 +1,6 @@
 """Which engines there are, and a new peer on one of them. An engine is imported when it is first used."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Literal
 
@@ -26,16 +26,20 @@ def _load(engine: str) -> type[BasePeer]:
     return found
 
 
-def available_engines() -> list[str]:
-    """List the engines that import on this machine, the preferred one first."""
-    found = []
-    for engine in ENGINES:
+def _tried(engines: Iterable[str]) -> Iterator[tuple[str, Exception | None]]:
+    """Import engines one after the other, each with what was wrong with it, if anything."""
+    for engine in engines:
         try:
             _load(engine)
-        except (ImportError, OSError):  # OSError: a shared library of the wheel does not load
-            continue
-        found.append(engine)
-    return found
+        except (ImportError, OSError) as error:  # OSError: a shared library of the wheel does not load
+            yield engine, error
+        else:
+            yield engine, None
+
+
+def available_engines() -> list[str]:
+    """List the engines that import on this machine, the preferred one first."""
+    return [engine for engine, error in _tried(ENGINES) if error is None]
 
 
 def preload(engine: Engine = "auto") -> str:
@@ -50,16 +54,13 @@ def preload(engine: Engine = "auto") -> str:
     Raises:
         DependencyError: if it does not import here.
     """
-    for name in ENGINES if engine == "auto" else (engine,):
-        try:
-            _load(name)
-        except (ImportError, OSError) as error:
-            if engine != "auto":
-                raise DependencyError(
-                    f"The transport '{engine}' does not run here ({error}). Choose another with transport = \"auto\"."
-                ) from error
-            continue
-        return name
+    for name, error in _tried(ENGINES if engine == "auto" else [engine]):
+        if error is None:
+            return name
+        if engine != "auto":
+            raise DependencyError(
+                f"The transport '{engine}' does not run here ({error}). Choose another with transport = \"auto\"."
+            ) from error
     raise DependencyError(
         "No WebRTC engine runs here: neither wrtc nor aiortc can be imported. Install sleap-rtc again."
     )

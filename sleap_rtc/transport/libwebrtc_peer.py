@@ -95,19 +95,11 @@ class LibwebrtcPeer(BasePeer):
         return description.sdp
 
     async def _take_description(self, kind: str, sdp: str) -> None:
-        try:
-            await self._pc.set_remote_description(webrtc.RTCSessionDescriptionInit(webrtc.RTCSdpType(kind), sdp))
-        except (webrtc.RTCException, ValueError, TypeError) as error:
-            raise ProtocolError(f"libwebrtc refused the other side's {kind}.") from error
+        await self._pc.set_remote_description(webrtc.RTCSessionDescriptionInit(webrtc.RTCSdpType(kind), sdp))
 
     async def _take_candidate(self, candidate: Candidate) -> None:
-        try:
-            # there is one media section, whatever the other side calls it
-            await self._pc.add_ice_candidate(webrtc.RTCIceCandidateInit(candidate.candidate, None, 0))
-        except webrtc.InvalidStateError as error:
-            raise ConnectionLost(ENDED_THERE) from error
-        except webrtc.OperationError as error:
-            raise ProtocolError("libwebrtc refused a candidate of the other side.") from error
+        # there is one media section, whatever the other side calls it
+        await self._pc.add_ice_candidate(webrtc.RTCIceCandidateInit(candidate.candidate, None, 0))
 
     async def _close_engine(self) -> None:
         self._pc.close()

@@ -100,6 +100,11 @@ def test_cannot_rewrite_what_has_no_one_sha256(lines: tuple[str, ...]) -> None:
         sdp(*["a=" + host("192.0.2.1", port) for port in range(2000, 3000)]),
         sdp(*["a=" + host("192.0.2.1")] * (MAX_CANDIDATES + 1)),
         sdp("a=candidate:nonsense"),
+        sdp("a=setup:holdconn"),
+        sdp("a=setup:"),
+        sdp("a=setup"),
+        sdp("a=Setup:active"),
+        sdp("a=setup:active "),
         sdp("a=Candidate:1 1 udp 1 192.0.2.1 40000 typ host"),
         "ü" + sdp(),
         "\ud800" + sdp(),
@@ -121,6 +126,21 @@ def test_refuses_descriptions(text: str) -> None:
         (host("203.0.113.5", more=" raddr 10.0.0.1 rport 4000").replace("host", "srflx"), True),
         (host("192.0.2.1", 9, " tcptype active generation 0", "tcp"), True),
         (host("192.0.2.1", 4000, " tcptype passive", "tcp"), True),
+        (host("192.0.2.1", more=" network-cost 50 x generation"), True),
+        (host("192.0.2.1", more=" raddr :: rport 0"), True),
+        (host("192.0.2.1", more=" raddr x rport 1"), False),
+        (host("192.0.2.1", more=" raddr fe80::1%lo rport 1"), False),
+        (host("192.0.2.1", more=" raddr 10.0.0.1 rport 65536"), False),
+        (host("192.0.2.1", more=" raddr 10.0.0.1 rport -5"), False),
+        (host("192.0.2.1", more=" generation xyz"), False),
+        (host("192.0.2.1", more=" generation 4294967296"), False),
+        (host("192.0.2.1", more=" network-cost abc"), False),
+        (host("192.0.2.1", more=" network-id 65536"), False),
+        (host("192.0.2.1", more=" ufrag !"), False),
+        (host("192.0.2.1", 4000, " tcptype wat", "tcp"), False),
+        (host("192.0.2.1", 9, " tcptype active tcptype passive", "tcp"), False),
+        (host("192.0.2.1", 9, " x tcptype active y", "tcp"), False),
+        (host("192.0.2.1").replace("2122194687", "4294967296"), False),
         (host(UUID), True),
         (host("192.0.2.1", 1024), True),
         (host("192.0.2.1", 1023), False),
@@ -167,7 +187,11 @@ def test_loopback_is_a_choice(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["candidate:", "nonsense", host("192.0.2.1") + "\r\na=x", "a=" + host("192.0.2.1"), host("192.0.2.1 x")]
+    "text",
+    [
+        *("candidate:", "nonsense", host("192.0.2.1") + "\r\na=x", "a=" + host("192.0.2.1"), host("192.0.2.1 x")),
+        host("192.0.2.1").replace("40000", "\u0664" * 5),
+    ],
 )
 def test_unreadable_candidates_are_refused(text: str) -> None:
     with pytest.raises(ProtocolError):
@@ -188,6 +212,12 @@ def test_a_machine_with_many_interfaces_sends_what_its_peer_takes() -> None:
     ours = own_description(sdp(*["a=" + host("192.0.2.1", 2000 + n) for n in range(100)]))
     assert len(candidates_in(ours)) == MAX_CANDIDATES
     assert check_description(ours) == ours
+
+
+def test_a_candidate_of_ours_that_no_peer_could_read_is_not_sent() -> None:
+    zone = host("fe80::1%eth0")
+    assert own_description(sdp("a=" + host("192.0.2.1"), "a=" + zone)) == sdp("a=" + host("192.0.2.1"))
+    assert not CandidateFilter().announces(zone)
 
 
 def test_named_candidates_can_be_left_for_later() -> None:
