@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from sleap_rtc.errors import ConflictError, NotFoundError, SleapRTCError, StorageError, ungrouped
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.events import last_seq, read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.files import Manifest
@@ -27,6 +28,7 @@ from sleap_rtc.protocol.jobs import (
     JobWatch,
     JobWatchEnded,
     Owner,
+    StateChanged,
 )
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.session.session import Handlers, Session
@@ -168,7 +170,7 @@ class JobService:
 
     async def _offering(self, transfer: str) -> Offering:
         folder = await self._find(transfer)
-        if not (await asyncio.to_thread(folder.state)).state.ended:
+        if not await asyncio.to_thread(_has_ended, folder):
             raise ConflictError("The job is still running; its models can be fetched when it has ended.")
         return await self._desk.results(folder)
 
@@ -177,6 +179,14 @@ class JobService:
 
     async def _summary(self, folder: JobFolder) -> JobSummary:
         return await asyncio.to_thread(self._board.summary, folder)
+
+
+def _has_ended(folder: JobFolder) -> bool:
+    # the journal is written before the state file, and whoever watches it may ask in between
+    if folder.state().state.ended:
+        return True
+    last = read_events(folder.events, max(0, last_seq(folder.events) - 1))
+    return bool(last) and isinstance(last[-1].body, StateChanged) and last[-1].body.state.ended
 
 
 def _check_space(folder: Path, manifest: Manifest, landing: Landing) -> None:
