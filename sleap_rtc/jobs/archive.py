@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sleap_rtc.errors import PackageError, StorageError
-from sleap_rtc.protocol.files import MAX_ENTRIES, check_path, check_tree
+from sleap_rtc.protocol.files import MAX_ENTRIES, check_path, check_tree, is_clutter
 from sleap_rtc.protocol.text import printable
+
+from .files import storage_error
 
 MAX_RATIO = 200
 """How many times larger a member may be than its compressed bytes."""
@@ -54,7 +56,9 @@ def unpack_zip(path: Path, target: Path) -> None:
                 members = _checked_members(archive, source)
                 _check_space(members, target.parent)
                 _write_all(source, members, target)
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, UnicodeError) as error:
+    except OSError as error:
+        raise storage_error(target, error) from error
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError) as error:
         raise PackageError(f"The package is damaged or no zip file: {printable(str(error), limit=200)}.") from error
 
 
@@ -70,10 +74,14 @@ def _check_directory_size(source: BinaryIO) -> None:
     _, disk, _, _, entries, length, offset, _ = _END.unpack_from(tail, at)
     if disk:
         raise zipfile.BadZipFile("it is one part of several")
-    if entries == 0xFFFF or 0xFFFFFFFF in (length, offset):
-        _, _, position, _ = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)
-        source.seek(min(position, size))
-        *_, entries, length, offset = _END64.unpack(source.read(_END64.size))
+    if at >= _LOCATOR.size and tail[at - _LOCATOR.size :].startswith(b"PK\6\7"):
+        # whatever the fields above say, zipfile takes the record right before the locator where there is one
+        source.seek(max(0, start + at - _LOCATOR.size - _END64.size))
+        signature, *_, entries, length, offset = _END64.unpack(source.read(_END64.size))
+        if signature != b"PK\6\6":
+            raise zipfile.BadZipFile("its zip64 end is missing")
+    elif entries == 0xFFFF or 0xFFFFFFFF in (length, offset):
+        raise zipfile.BadZipFile("its zip64 end is missing")
     if entries > MAX_ENTRIES or length > MAX_DIRECTORY:
         raise PackageError(f"The package has more than {MAX_ENTRIES} files.")
 
@@ -83,17 +91,21 @@ def _checked_members(archive: zipfile.ZipFile, source: BinaryIO) -> list[tuple[z
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
         raise PackageError(f"The package has more than {MAX_ENTRIES} files.")
+    if not infos:
+        raise PackageError("The package is empty: it needs a labels file (.pkg.slp) and at least one training config.")
     for info in infos:
         _check_member(info)
-    files = [info for info in infos if not info.is_dir()]
+    files = [info for info in infos if not info.is_dir() and not is_clutter(info.filename)]
     check_tree(info.filename for info in files)
     _check_folders(infos)
-    spans = sorted((info.header_offset, _data_offset(info, source), info) for info in infos)
+    spans = sorted(
+        ((info.header_offset, _data_offset(info, source), info) for info in infos), key=lambda span: span[:2]
+    )
     ends = [start for start, _, _ in spans[1:]] + [archive.start_dir]
     for (_, data, info), end in zip(spans, ends, strict=True):
         if data + info.compress_size > end:
             raise _refused(info, "it overlaps another part of the archive")
-    return [(info, data) for _, data, info in spans if not info.is_dir()]
+    return [(info, data) for _, data, info in spans if not info.is_dir() and not is_clutter(info.filename)]
 
 
 def _check_member(info: zipfile.ZipInfo) -> None:
@@ -125,6 +137,8 @@ def _key(path: str) -> str:
 
 
 def _data_offset(info: zipfile.ZipInfo, source: BinaryIO) -> int:
+    if info.header_offset < 0:
+        raise _refused(info, "it begins before the archive")
     source.seek(info.header_offset)
     fields = _LOCAL.unpack(source.read(_LOCAL.size))
     signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = fields

@@ -5,21 +5,24 @@ schedule: which jobs are not over yet, in which order they wait, and which slot 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakValueDictionary
+from typing import Any, TypeVar
 
-from sleap_rtc.errors import BusyError, ConflictError, NotFoundError, SleapRTCError
-from sleap_rtc.protocol.codec import ErrorInfo
+from sleap_rtc.errors import BusyError, ConflictError, NotFoundError
 from sleap_rtc.protocol.ids import check_id, is_id
-from sleap_rtc.protocol.jobs import Event, JobOptions, JobSpec, JobState, JobSummary, Owner, StateChanged
+from sleap_rtc.protocol.jobs import Event, JobOptions, JobSpec, JobState, JobSummary, Owner
 
 from . import intake
-from .events import EventReader, last_seq, read_log
+from .events import last_seq
 from .executor import Executor
 from .folder import Command, JobFolder
 from .gpus import Slot
+from .schedule import Schedule
+from .watching import follow_log, watch_events
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,42 +52,35 @@ class JobBoard:
         self, root: Path, *, slots: Sequence[Slot], executor: Executor, settings: BoardSettings | None = None
     ) -> None:
         self._root = root
-        self._slots = tuple(slots)
-        self._executor = executor
         self._settings = settings or BoardSettings()
-        self._queue: list[str] = []
-        self._running: dict[str, str | None] = {}
-        self._over: set[str] = set()
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._schedule = Schedule(root, slots, executor)
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._making = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._quiet = asyncio.Event()
         self._open = True
 
     @property
     def busy(self) -> int:
         """How many jobs run; one whose supervisor is only leaving does not count."""
-        return len(self._running.keys() - self._over)
+        return self._schedule.busy
 
     @property
     def queued(self) -> int:
         """How many jobs wait."""
-        return len(self._queue)
+        return len(self._schedule.queue)
 
     async def run(self) -> None:
         """Schedule until cancelled: adopt what runs, go on with what waits, say what was lost."""
-        await self._load()
-        while True:
-            await self.refresh()
-            await self._start_waiting()
-            if not self._running and not self._queue:
-                self._quiet.set()
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(self._settings.poll):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+        async with self._making:
+            await asyncio.to_thread(intake.clear_leftovers, self._root)
+        try:
+            await self._schedule.run(self._settings.poll)
+        finally:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    async def refresh(self) -> None:
+        """Look at the running jobs now: what ended makes room, what was lost is said."""
+        await self._schedule.refresh()
 
     async def receive(
         self, job: str, *, owner: Owner, name: str, manifest_digest: str, options: JobOptions
@@ -94,15 +90,18 @@ class JobBoard:
         Raises:
             NotFoundError: if the id belongs to somebody else.
             ConflictError: if the id was used for other content.
-            BusyError: if this worker takes no new jobs.
+            BusyError: if this worker takes no new jobs, or the owner has begun too many already.
         """
         check_id("job", job)
         spec = JobSpec(
             job=job, owner=owner, name=name, manifest=manifest_digest, options=options, submitted=intake.now_ms()
         )
-        async with self._lock(job):
-            if await asyncio.to_thread((self._root / job).exists):
-                return await asyncio.to_thread(self._known, job, spec)
+        return await self._to_the_end(self._receive(spec))
+
+    async def _receive(self, spec: JobSpec) -> JobFolder:
+        async with self._schedule.lock(spec.job):
+            if await asyncio.to_thread((self._root / spec.job).exists):
+                return await asyncio.to_thread(self._known, spec)
             self._refuse_when_closed()
             async with self._making:
                 return await asyncio.to_thread(intake.receive, self._root, spec)
@@ -112,16 +111,27 @@ class JobBoard:
 
         Raises:
             PackageError, ConfigError: if it cannot be run; its folder is gone then.
+            ConflictError: if it was cancelled while its files arrived.
         """
-        async with self._lock(folder.job):
+        return await self._to_the_end(self._accept(folder))
+
+    async def _accept(self, folder: JobFolder) -> JobSummary:
+        async with self._schedule.lock(folder.job):
             state = (await asyncio.to_thread(folder.state)).state
-            if state is JobState.RECEIVED:
+            if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
                 await asyncio.to_thread(intake.accept, folder)
-                self._queue.append(folder.job)
-                self._quiet.clear()
-                self._changed.set()
+                self._schedule.enqueue(folder.job)
+            elif state is JobState.CANCELLED and not (await asyncio.to_thread(folder.spec)).runs:
+                raise ConflictError(f"The job {folder.job} was cancelled while its files arrived.")
         return await asyncio.to_thread(self.summary, folder)
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` to its end even if the caller is cancelled: a job half accepted would never start."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
     def find(self, job: str, owner: Owner) -> JobFolder:
         """The folder of a job of this owner.
@@ -138,47 +148,28 @@ class JobBoard:
 
     async def command(self, folder: JobFolder, command: Command) -> None:
         """Stop a job (its best model comes home) or cancel it (nothing does); one that is over stays as it is."""
-        async with self._lock(folder.job):
-            if folder.job in self._queue and await asyncio.to_thread(intake.cancel_unclaimed, folder):
-                self._queue.remove(folder.job)
-                self._changed.set()
-            elif not (await asyncio.to_thread(folder.state)).state.ended:
-                await asyncio.to_thread(folder.send_command, command)
+        await self._to_the_end(self._command(folder, command))
+
+    async def _command(self, folder: JobFolder, command: Command) -> None:
+        async with self._schedule.lock(folder.job):
+            waiting = folder.job in self._schedule.queue
+            if await asyncio.to_thread(intake.command, folder, command, waiting=waiting):
+                self._schedule.dequeue(folder.job)
 
     async def watch(self, folder: JobFolder, since: int = 0) -> AsyncIterator[list[Event]]:
         """The events of a job after number `since`: first what is there, then as they come, up to the job's end."""
-        reader = EventReader(folder.events, since)
-        ended = False
-        while not ended:
-            # asked before reading: what was written before the end is then read for certain
-            ended = await asyncio.to_thread(self._is_over, folder)
-            while events := await asyncio.to_thread(reader.read):
-                yield events
-                ended = ended or any(_ends(event) for event in events)
-            if not ended:
-                await asyncio.sleep(self._settings.watch)
+        async for events in watch_events(folder, since, self._settings.watch):
+            yield events
 
     async def follow_log(self, folder: JobFolder, offset: int = 0) -> AsyncIterator[tuple[int, str]]:
-        """The log of a job from byte `offset` on, in pieces of (where it starts, text), up to the job's end.
-
-        The next piece starts ``len(text.encode())`` bytes after this one: the log holds only what a terminal may show.
-        """
-        ended = False
-        while not ended:
-            ended = await asyncio.to_thread(self._is_over, folder)
-            while True:
-                start = offset
-                offset, text = await asyncio.to_thread(read_log, folder.log, start, whole_lines=not ended)
-                if offset == start:
-                    break
-                yield start, text
-            if not ended:
-                await asyncio.sleep(self._settings.watch)
+        """The log of a job from byte `offset` on, in pieces of (the byte to go on from, text), up to the job's end."""
+        async for piece in follow_log(folder, offset, self._settings.watch):
+            yield piece
 
     def summary(self, folder: JobFolder) -> JobSummary:
         """How a job stands; blocks."""
         spec, state = folder.spec(), folder.state()
-        waiting = self._queue
+        waiting = self._schedule.queue
         return JobSummary(
             job=spec.job,
             name=spec.name,
@@ -192,8 +183,14 @@ class JobBoard:
         )
 
     def summaries(self) -> list[JobSummary]:
-        """How all jobs stand, the oldest first; blocks."""
-        return sorted((self.summary(f) for f in intake.folders(self._root)), key=lambda s: (s.submitted, s.job))
+        """How all jobs stand, the oldest first; blocks. A folder that cannot be read is passed over."""
+        found = []
+        for folder in intake.folders(self._root):
+            try:
+                found.append(self.summary(folder))
+            except intake.ODD as error:
+                self._schedule.tell(folder.job, error)
+        return sorted(found, key=lambda summary: (summary.submitted, summary.job))
 
     def close_to_new(self) -> None:
         """Take no new jobs; those accepted go on."""
@@ -201,85 +198,15 @@ class JobBoard:
 
     async def idle(self) -> None:
         """Wait until no job runs or waits."""
-        await self._quiet.wait()
+        await self._schedule.quiet.wait()
 
     def _refuse_when_closed(self) -> None:
         if not self._open:
             raise BusyError("This worker is shutting down and takes no new jobs: try another one, or later.")
 
-    def _lock(self, job: str) -> asyncio.Lock:
-        return self._locks.setdefault(job, asyncio.Lock())
-
-    def _known(self, job: str, spec: JobSpec) -> JobFolder:
-        folder = self.find(job, spec.owner)
+    def _known(self, spec: JobSpec) -> JobFolder:
+        folder = self.find(spec.job, spec.owner)
         before = folder.spec()
         if (before.manifest, before.options) != (spec.manifest, spec.options):
-            raise ConflictError(f"The job {job} was submitted before with other files or options: use a new id.")
+            raise ConflictError(f"The job {spec.job} was submitted before with other files or options: use a new id.")
         return folder
-
-    def _is_over(self, folder: JobFolder) -> bool:
-        return not folder.path.exists() or folder.state().state.ended
-
-    async def _load(self) -> None:
-        async with self._making:
-            await asyncio.to_thread(intake.clear_leftovers, self._root)
-        found = await asyncio.to_thread(intake.unfinished, self._root)
-        for folder, state in found:
-            known = folder.job in self._running or folder.job in self._queue
-            if state is JobState.RECEIVED or known:
-                continue
-            if state is JobState.STAGED:
-                await asyncio.to_thread(intake.enter, folder, JobState.QUEUED)
-            if state in (JobState.STAGED, JobState.QUEUED) and await asyncio.to_thread(folder.supervisor) is None:
-                # a supervisor that was just started may claim it yet; a second one would find it claimed
-                self._queue.append(folder.job)
-            else:
-                self._running[folder.job], _ = await asyncio.to_thread(folder.devices)
-
-    async def refresh(self) -> None:
-        """Look at the running jobs now: what ended makes room, what was lost is said."""
-        for job in list(self._running):
-            folder = JobFolder(self._root / job)
-            alive = await asyncio.to_thread(self._executor.alive, folder)
-            # asked in this order: a supervisor writes the end before it goes
-            ended = (await asyncio.to_thread(folder.state)).state.ended
-            if not alive and not ended:
-                await asyncio.to_thread(self._settle_dead, folder)
-            if ended:
-                self._over.add(job)
-            if not alive:
-                self._running.pop(job, None)
-                self._over.discard(job)
-
-    def _settle_dead(self, folder: JobFolder) -> None:
-        self._executor.clean_up(folder)
-        intake.settle(folder)
-
-    async def _start_waiting(self) -> None:
-        while self._queue and (slot := self._free_slot()) is not None:
-            job = self._queue[0]
-            async with self._lock(job):
-                if job not in self._queue:
-                    continue
-                self._queue.remove(job)
-                self._running[job] = slot.name
-                folder = JobFolder(self._root / job)
-                try:
-                    await asyncio.to_thread(self._start, folder, slot)
-                except (SleapRTCError, OSError) as error:
-                    del self._running[job]
-                    sentence = f"The job could not be started: {error}."
-                    info = ErrorInfo(code="internal", sentence=sentence)
-                    await asyncio.to_thread(intake.end, folder, JobState.FAILED, info)
-
-    def _start(self, folder: JobFolder, slot: Slot) -> None:
-        folder.write_devices(slot.devices, slot.name)
-        self._executor.start(folder)
-
-    def _free_slot(self) -> Slot | None:
-        taken = set(self._running.values())
-        return next((slot for slot in self._slots if slot.name not in taken), None)
-
-
-def _ends(event: Event) -> bool:
-    return isinstance(event.body, StateChanged) and event.body.state.ended

@@ -4,25 +4,22 @@ A user's file never reaches sleap-nn. It is read as plain data, checked, the key
 result is written to the file that runs. What the user would miss is told in a notice, one sentence each.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
 
+from .matching import file_name, match_file
 from .run_names import check_run_name
+from .values import NOTHING, Config, listed, section_of, whole_number
 from .yaml_data import read_yaml
 
 SECTIONS = ("data_config", "model_config", "trainer_config")
 _TOP_LEVEL = frozenset(SECTIONS) | {"name", "description", "sleap_nn_version", "filename"}
 _HYDRA_KEYS = frozenset({"defaults", "hydra", "_target_"})
-_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)?")
-_NOTHING: tuple[Any, ...] = (None, "", "None", [])
-
-Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,25 @@ class _Draft:
     paths: JobPaths
     cpus: int
     notices: list[str] = field(default_factory=list)
+    meant: dict[str, str] = field(default_factory=dict)
+
+    def mean(self, asked: str, found: str) -> str:
+        """Note that the path `asked` stands for the labels `found`, and return where they are.
+
+        Raises:
+            ConfigError: if another path stands for them already: what was two files must not become one.
+        """
+        before = self.meant.setdefault(found, asked)
+        if before != asked:
+            shown = [printable(path, limit=120) or "(none)" for path in (before, asked)]
+            raise ConfigError(
+                f"The labels '{shown[0]}' and '{shown[1]}' are different files, but the package holds only "
+                f"'{printable(found, limit=120)}' for both. Add the other one to it, under its own name."
+            )
+        return str(self.paths.files[found])
 
     def section(self, name: str) -> Config:
-        return _section(self.config, name)
+        return section_of(self.config, name)
 
     def set(
         self, section: Config, key: str, value: Any, notice: str | None = None, *, unless: Sequence[Any] = ()
@@ -111,7 +124,7 @@ def model_type(config: Config, name: str = "config.yaml") -> str:
     Raises:
         ConfigError: if the config names none, or several.
     """
-    heads = _section(config, "model_config").get("head_configs")
+    heads = section_of(config, "model_config").get("head_configs")
     chosen = [str(key) for key, value in heads.items() if value is not None] if isinstance(heads, dict) else []
     if len(chosen) != 1:
         found = "several heads: " + ", ".join(chosen[:4]) if chosen else "no head"
@@ -152,27 +165,31 @@ def prepare_config(
 
 def _set_data(draft: _Draft, run_name: str, train_labels: str | None) -> None:
     data = draft.section("data_config")
-    asked = [train_labels] if train_labels else _listed(data.get("train_labels_path"))
+    asked = [train_labels] if train_labels else listed(data.get("train_labels_path"))
     data["train_labels_path"] = _train_labels(draft, asked)
     for key in ("val_labels_path", "test_file_path"):
-        paths = [_package_file(draft, path, f"data_config.{key}") for path in _listed(data.get(key))]
-        data[key] = paths or None
+        paths = [draft.mean(path, _package_file(draft, path, f"data_config.{key}")) for path in listed(data.get(key))]
+        data[key] = list(dict.fromkeys(paths)) or None
     data["cache_img_path"] = str(draft.paths.scratch / run_name / "images")
     draft.set(
         data, "use_existing_imgs", False, "Cached images (use_existing_imgs) cannot come along: they are made anew."
     )
-    if isinstance(data.get("cache_workers"), int):
-        data["cache_workers"] = min(data["cache_workers"], draft.cpus)
+    if "cache_workers" in data:
+        data["cache_workers"] = min(whole_number(data["cache_workers"], "data_config.cache_workers"), draft.cpus)
 
 
 def _train_labels(draft: _Draft, asked: list[str]) -> list[str]:
     labels = draft.paths.labels
-    found = [match for path in asked if (match := _match(path, labels)) is not None]
+    found = [match for path in asked if (match := match_file(path, labels)) is not None]
     if len(found) == len(asked) and found:
-        return [str(draft.paths.files[path]) for path in dict.fromkeys(found)]
+        return list(dict.fromkeys(draft.mean(path, match) for path, match in zip(asked, found, strict=True)))
     if len(labels) != 1:
-        missing = printable(_name(next((p for p in asked if _match(p, labels) is None), "")), limit=120)
-        problem = f"the config asks for '{missing}', which is not among them" if missing else "the config names none"
+        missing = printable(file_name(next((p for p in asked if match_file(p, labels) is None), "")), limit=120)
+        problem = (
+            f"the config asks for '{missing}', which is not, or not clearly, among them"
+            if missing
+            else "the config names none"
+        )
         raise ConfigError(
             f"The package holds {len(labels)} labels files and {problem}. "
             "Set data_config.train_labels_path to the names of labels files in the package."
@@ -180,19 +197,28 @@ def _train_labels(draft: _Draft, asked: list[str]) -> list[str]:
     only = printable(labels[0], limit=120)
     if asked:
         draft.notices.append(f"The labels are read from '{only}', the package's only labels file.")
-    return [str(draft.paths.files[labels[0]])]
+    return [draft.mean(path, labels[0]) for path in dict.fromkeys(asked or [""])]
 
 
 def _set_model(draft: _Draft) -> None:
     model = draft.section("model_config")
     for key in ("pretrained_backbone_weights", "pretrained_head_weights"):
-        if model.get(key) not in _NOTHING:
-            model[key] = _package_file(draft, model[key], f"model_config.{key}")
+        if model.get(key) not in NOTHING:
+            model[key] = str(draft.paths.files[_package_file(draft, model[key], f"model_config.{key}")])
     backbone = model.get("backbone_config")
-    pretrained = backbone.get("pretrained") if isinstance(backbone, dict) else None
-    name = pretrained.get("model_name") if isinstance(pretrained, dict) else None
-    if name is not None and not (isinstance(name, str) and _HUB_NAME.fullmatch(name)):
-        raise ConfigError("model_config.backbone_config.pretrained.model_name is no name of a published model.")
+    for kind, settings in backbone.items() if isinstance(backbone, dict) else ():
+        name = printable(str(kind), limit=80)
+        asked = settings.get("pre_trained_weights") if isinstance(settings, dict) else None
+        if kind == "pretrained" and settings is not None:
+            raise ConfigError(
+                "model_config.backbone_config.pretrained takes a published model from the network, which a job has "
+                "not. Use another backbone, and model_config.pretrained_backbone_weights with a file of the package."
+            )
+        if asked not in NOTHING:
+            raise ConfigError(
+                f"model_config.backbone_config.{name}.pre_trained_weights are taken from the network, which a job has "
+                "not. Set it to null, or name a file of the package in model_config.pretrained_backbone_weights."
+            )
 
 
 def _set_output(draft: _Draft, run_name: str) -> None:
@@ -200,11 +226,10 @@ def _set_output(draft: _Draft, run_name: str) -> None:
     trainer["ckpt_dir"] = str(draft.paths.models)
     trainer["run_name"] = run_name
     draft.set(trainer, "save_ckpt", True, "save_ckpt was off; it is on here, or no model would come home.")
-    _section(trainer, "model_ckpt")["save_last"] = True
-    if trainer.get("resume_ckpt_path") not in _NOTHING:
-        trainer["resume_ckpt_path"] = _package_file(
-            draft, trainer["resume_ckpt_path"], "trainer_config.resume_ckpt_path"
-        )
+    section_of(trainer, "model_ckpt")["save_last"] = True
+    if trainer.get("resume_ckpt_path") not in NOTHING:
+        resumed = _package_file(draft, trainer["resume_ckpt_path"], "trainer_config.resume_ckpt_path")
+        trainer["resume_ckpt_path"] = str(draft.paths.files[resumed])
 
 
 def _set_devices(draft: _Draft) -> None:
@@ -221,9 +246,13 @@ def _set_devices(draft: _Draft) -> None:
     draft.set(trainer, "profiler", None, "The profiler is off here.")
     for loader in ("train_data_loader", "val_data_loader"):
         settings = trainer.get(loader)
-        workers = settings.get("num_workers") if isinstance(settings, dict) else None
-        if isinstance(settings, dict) and isinstance(workers, int) and workers > draft.cpus:
-            settings["num_workers"] = draft.cpus
+        if not isinstance(settings, dict) or "num_workers" not in settings:
+            continue
+        asked = settings["num_workers"]
+        # "auto" counts the processors of the machine, not those that the worker gives
+        workers = draft.cpus if asked == "auto" else whole_number(asked, f"trainer_config.{loader}.num_workers")
+        settings["num_workers"] = min(workers, draft.cpus)
+        if workers > draft.cpus:
             draft.notices.append(f"{loader}.num_workers is {draft.cpus} here, as many as this worker has processors.")
 
 
@@ -242,38 +271,11 @@ def _set_reporting(draft: _Draft) -> None:
     trainer["zmq"] = {"controller_port": None, "publish_port": None}
 
 
-def _section(config: Config, name: str) -> Config:
-    if not isinstance(config.get(name), dict):
-        config[name] = {}
-    section: Config = config[name]
-    return section
-
-
-def _listed(value: object) -> list[str]:
-    if value in _NOTHING:
-        return []
-    return [str(item) for item in value if item not in _NOTHING] if isinstance(value, list) else [str(value)]
-
-
-def _name(path: str) -> str:
-    """The last part of a path written on any system."""
-    return PureWindowsPath(path).name
-
-
-def _match(path: str, candidates: Sequence[str]) -> str | None:
-    """The one candidate that `path` can mean: the same file name, and where several have it, the same tail."""
-    same = [candidate for candidate in candidates if PurePosixPath(candidate).name == _name(path)]
-    if len(same) > 1:
-        parts = PureWindowsPath(path).parts
-        same = [c for c in same if parts[-len(PurePosixPath(c).parts) :] == PurePosixPath(c).parts]
-    return same[0] if len(same) == 1 else None
-
-
 def _package_file(draft: _Draft, path: object, key: str) -> str:
-    match = _match(path, list(draft.paths.files)) if isinstance(path, str) else None
+    match = match_file(path, list(draft.paths.files)) if isinstance(path, str) else None
     if match is None:
-        shown = printable(_name(str(path)), limit=120)
+        shown = printable(file_name(str(path)), limit=120)
         raise ConfigError(
             f"{key} names '{shown}', which is not in the package. Add the file to it, or set the key to null."
         )
-    return str(draft.paths.files[match])
+    return match

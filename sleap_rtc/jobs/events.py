@@ -4,14 +4,21 @@ Event n is line n of ``events.jsonl``: numbers have no gaps, so a reader finds i
 there when its newline is; what a crash left behind the last newline was never seen by anybody and is cut off.
 """
 
+import codecs
 import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.jobs import Event, EventBody
 from sleap_rtc.protocol.text import printable
+
+from .files import storage_error
 
 _BLOCK = 64 * 1024
 MAX_TEXT = 16 * 1024
@@ -33,22 +40,47 @@ class Journal:
     def __init__(self, path: Path, clock: Callable[[], int] = _now) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self.last_seq = _repair(path) if path.exists() else 0
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._path = path
+        try:
+            self.last_seq = _repair(path) if path.exists() else 0
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise storage_error(path, error) from error
         self._file = os.fdopen(descriptor, "ab", buffering=0)
         self.size = os.fstat(descriptor).st_size
 
     def append(self, body: EventBody, run: str | None = None, *, durable: bool = False) -> Event:
-        """Write the next event; with `durable` it is on disk when this returns."""
+        """Write the next event, whole or not at all; with `durable` it is on disk when this returns.
+
+        Raises:
+            StorageError: if the disk is full or refuses; the journal is as it was, and goes on.
+        """
         with self._lock:
             event = Event(seq=self.last_seq + 1, t=self._clock(), run=run, body=body)
             line = event.model_dump_json().encode() + b"\n"
-            self._file.write(line)
-            if durable:
-                os.fsync(self._file.fileno())
+            try:
+                self._write(line, durable)
+            except OSError as error:
+                # half a line would grow together with the next one
+                with suppress(OSError):
+                    os.ftruncate(self._file.fileno(), self.size)
+                raise storage_error(self._path, error) from error
             self.last_seq = event.seq
             self.size += len(line)
         return event
+
+    def _write(self, line: bytes, durable: bool) -> None:
+        self._mend()
+        left = memoryview(line)
+        while left:
+            left = left[self._file.write(left) or 0 :]
+        if durable:
+            os.fsync(self._file.fileno())
+
+    def _mend(self) -> None:
+        """Cut off what a failed write left where the disk did not even let it be cut off."""
+        if os.fstat(self._file.fileno()).st_size != self.size:
+            os.ftruncate(self._file.fileno(), self.size)
 
     def close(self) -> None:
         """Close the file."""
@@ -106,7 +138,7 @@ class EventReader:
                 if self._skip:
                     self._skip -= 1
                 else:
-                    found.append(Event.model_validate_json(line))
+                    found.append(_parse(self._path, line))
         return found
 
 
@@ -133,7 +165,14 @@ def last_seq(path: Path) -> int:
             file.seek(start)
             tail = file.read(end - start)
     lines = tail[: tail.rfind(b"\n") + 1].splitlines()
-    return Event.model_validate_json(lines[-1]).seq if lines else 0
+    return _parse(path, lines[-1]).seq if lines else 0
+
+
+def _parse(path: Path, line: bytes) -> Event:
+    try:
+        return Event.model_validate_json(line)
+    except ValidationError as error:
+        raise StorageError(f"The journal '{path}' is damaged: the job cannot be read.") from error
 
 
 def read_log(path: Path, offset: int, *, whole_lines: bool = True) -> tuple[int, str]:
@@ -145,7 +184,7 @@ def read_log(path: Path, offset: int, *, whole_lines: bool = True) -> tuple[int,
         whole_lines: hold an unfinished last line back, for more of it may come.
 
     Returns:
-        Where to read on, and the text, safe for a terminal.
+        The byte to read on from, and the text before it, safe for a terminal.
     """
     try:
         with path.open("rb") as file:
@@ -155,5 +194,13 @@ def read_log(path: Path, offset: int, *, whole_lines: bool = True) -> tuple[int,
         return offset, ""
     if whole_lines or len(data) == MAX_TEXT:
         # a longer line than a piece is passed on in parts
-        data = data[: data.rfind(b"\n") + 1] or (data if len(data) == MAX_TEXT else b"")
+        data = data[: data.rfind(b"\n") + 1] or (_whole_characters(data) if len(data) == MAX_TEXT else b"")
     return offset + len(data), printable(data.decode("utf-8", "replace"), limit=MAX_TEXT)
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """Leave a UTF-8 character whose end is missing to the next piece."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    unfinished, _ = decoder.getstate()
+    return data[: len(data) - len(unfinished)]

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from sleap_rtc.errors import StorageError
+
 from .environment import python_command, supervisor_environment
 from .folder import JobFolder
 from .processes import ProcessRecord, boot_id, host_name, kill_job, start_time
@@ -50,8 +52,11 @@ class LocalExecutor:
         if pid is not None:
             if not _reaped(pid):
                 return True
-            del self._launched[folder.job]
-        record = folder.supervisor()
+            self._launched.pop(folder.job, None)
+        try:
+            record = folder.supervisor()
+        except StorageError:
+            return False  # torn by a power cut, which no supervisor outlives
         return record is not None and _lives(record)
 
     def clean_up(self, folder: JobFolder) -> None:

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sleap_rtc.errors import NotFoundError, PackageError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.files import MAX_ENTRIES, check_path
-from sleap_rtc.protocol.jobs import JobSpec, JobState, RunEnded
+from sleap_rtc.protocol.jobs import JobSpec, JobState, RunEnded, StateChanged
 
-from .events import read_events
+from .events import Journal, read_events
 from .files import create_exclusively, storage_error, sync_folder, write_atomically
 from .processes import ProcessRecord
 
@@ -91,7 +91,7 @@ class JobFolder:
 
     @classmethod
     def create(cls, path: Path, spec: JobSpec) -> "JobFolder":
-        """Make the folder of a new job, whole or not at all.
+        """Make the folder of a new job, in its first state, whole or not at all.
 
         Raises:
             StorageError: if the disk refuses.
@@ -102,8 +102,14 @@ class JobFolder:
                 folder.mkdir(parents=True, mode=0o700)
             fresh.path.chmod(0o700)
             fresh.write_spec(spec)
+            with Journal(fresh.events) as journal:
+                event = journal.append(StateChanged(state=JobState.RECEIVED), durable=True)
+            fresh.write_state(StateRecord(state=JobState.RECEIVED, t=event.t))
             fresh.path.rename(path)
             sync_folder(path.parent)
+        except StorageError:
+            shutil.rmtree(fresh.path, ignore_errors=True)
+            raise
         except OSError as error:
             shutil.rmtree(fresh.path, ignore_errors=True)
             raise storage_error(path, error) from error
@@ -157,6 +163,10 @@ class JobFolder:
         """Become the job's one supervisor, for ever; False if it has, or had, another one."""
         return create_exclusively(self._supervisor, record.model_dump_json().encode())
 
+    def unclaim(self) -> None:
+        """Give a claim of this process back."""
+        self._supervisor.unlink(missing_ok=True)
+
     def heartbeat(self, record: ProcessRecord) -> None:
         """Renew ``supervisor.json`` of the claimed job."""
         write_atomically(self._supervisor, record.model_dump_json().encode(), durable=False)
@@ -177,8 +187,11 @@ class JobFolder:
         """The slot's name and the devices that the job was given; (None, ()) before it was."""
         if not self._devices.exists():
             return None, ()
-        found = json.loads(self._devices.read_bytes())
-        return found["slot"], tuple(found["devices"])
+        try:
+            found = json.loads(self._devices.read_bytes())
+            return found["slot"], tuple(found["devices"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(f"'{self._devices}' is damaged: the job cannot be read.") from error
 
     def config_of(self, run: str) -> Path:
         """Where the config that a run runs with is written."""
@@ -197,7 +210,7 @@ class JobFolder:
 
     def results(self) -> list[ResultFile]:
         """The files of the runs that ended well: plain files with names that any system takes; none after a cancel."""
-        if self.state().state is JobState.CANCELLED:
+        if self.state().state is JobState.CANCELLED or not all(map(is_real_folder, (self.work, self.models))):
             return []
         bodies = (event.body for event in read_events(self.events, 0))
         folders = [body.folder for body in bodies if isinstance(body, RunEnded) and body.folder]
@@ -221,9 +234,17 @@ class JobFolder:
             raise StorageError(f"'{path}' is damaged: the job cannot be read.") from error
 
 
+def is_real_folder(path: Path) -> bool:
+    """Whether there is a folder at `path` itself, and not a link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def _plain_files(folder: Path, prefix: str, depth: int = 0) -> Iterator[ResultFile]:
     """Files below a folder that a job wrote: links, pipes and names that are no names elsewhere are passed over."""
-    if depth > 16 or not stat.S_ISDIR(folder.lstat().st_mode):
+    if depth > 16 or not is_real_folder(folder):
         return
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -1,20 +1,32 @@
 """What the worker itself writes into a job's folder: before its supervisor has it, and after a supervisor was lost."""
 
+import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sleap_rtc.errors import ConfigError, PackageError
+from pydantic import ValidationError
+
+from sleap_rtc.errors import BusyError, ConfigError, PackageError, SleapRTCError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice, StateChanged, check_transition
 
 from .archive import is_zip, unpack_zip
 from .events import Journal, read_events
-from .folder import ExitRecord, JobFolder, StateRecord
+from .folder import Command, ExitRecord, JobFolder, StateRecord
 from .plan import Plan, stage
 from .processes import this_process
+
+logger = logging.getLogger(__name__)
+ODD = (SleapRTCError, ValidationError, OSError)
+"""What a job folder can raise that somebody deleted, tore or filled: one such folder never ends the worker."""
+MAX_RECEIVED = 8
+"""Jobs of one owner whose files are still to come."""
+ABANDONED_AFTER = 7 * 24 * 3600.0
+"""Seconds after which an upload that nobody went on with is removed."""
 
 
 def now_ms() -> int:
@@ -29,43 +41,65 @@ def folders(root: Path) -> Iterator[JobFolder]:
 
 
 def receive(root: Path, spec: JobSpec) -> JobFolder:
-    """Make the folder of a new job, ready for its files."""
+    """Make the folder of a new job, ready for its files.
+
+    Raises:
+        BusyError: if its owner has begun too many jobs whose files never came.
+    """
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = JobFolder.create(root / spec.job, spec)
-    with Journal(folder.events) as journal:
-        event = journal.append(StateChanged(state=JobState.RECEIVED), durable=True)
-    folder.write_state(StateRecord(state=JobState.RECEIVED, t=event.t))
-    return folder
+    begun = sum(1 for folder in _received(root) if folder.spec().owner.user == spec.owner.user)
+    if begun >= MAX_RECEIVED:
+        raise BusyError(f"{begun} of your jobs still wait for their files: finish or cancel some of them first.")
+    return JobFolder.create(root / spec.job, spec)
+
+
+def _received(root: Path) -> Iterator[JobFolder]:
+    for folder in folders(root):
+        try:
+            if folder.state().state is JobState.RECEIVED:
+                folder.spec()
+                yield folder
+        except ODD as error:
+            logger.warning("Job %s cannot be read: %s", folder.job, error)
 
 
 def accept(folder: JobFolder) -> None:
-    """Open the package, stage it and queue it; a package that is refused takes its folder with it.
+    """Open the package, stage it and queue it, or go on where that was interrupted.
+
+    A package that is refused takes its folder with it.
 
     Raises:
         PackageError, ConfigError: why it is refused.
     """
-    try:
-        _open_archive(folder)
-        plan = stage(folder)
-    except (PackageError, ConfigError):
-        folder.remove()
-        raise
+    _catch_up(folder)
+    if folder.state().state is JobState.RECEIVED:
+        try:
+            _open_archive(folder)
+            plan = stage(folder)
+        except (PackageError, ConfigError):
+            folder.remove()
+            raise
+        folder.write_spec(folder.spec().model_copy(update={"runs": plan.runs}))
+        _journal_plan(folder, plan)
     folder.protect_inputs()
-    folder.write_spec(folder.spec().model_copy(update={"runs": plan.runs}))
-    _journal_plan(folder, plan)
-    enter(folder, JobState.QUEUED)
+    if folder.state().state is JobState.STAGED:
+        enter(folder, JobState.QUEUED)
 
 
 def _open_archive(folder: JobFolder) -> None:
     """Replace a package that is one zip file, as simple peers send it, by its members."""
+    unpacked, packed = folder.scratch / "unpacked", folder.scratch / "package"
+    if not folder.inputs.exists():
+        # a crash came between the two renames
+        unpacked.rename(folder.inputs)
     entries = list(folder.inputs.iterdir())
     if len(entries) != 1 or entries[0].is_symlink() or not is_zip(entries[0]):
         return
-    packed = folder.scratch / "package.zip"
-    entries[0].rename(packed)
-    folder.inputs.rmdir()
-    unpack_zip(packed, folder.inputs)
-    packed.unlink()
+    shutil.rmtree(unpacked, ignore_errors=True)
+    unpack_zip(entries[0], unpacked)
+    folder.inputs.rename(packed)
+    unpacked.rename(folder.inputs)
+    shutil.rmtree(packed)
 
 
 def _journal_plan(folder: JobFolder, plan: Plan) -> None:
@@ -89,40 +123,108 @@ def end(folder: JobFolder, state: JobState, error: ErrorInfo | None = None) -> N
     enter(folder, state, error)
 
 
-def cancel_unclaimed(folder: JobFolder) -> bool:
-    """Cancel a job that no supervisor has claimed; False if one has."""
-    if not folder.claim(this_process()):
+def command(folder: JobFolder, wanted: Command, *, waiting: bool) -> bool:
+    """Pass a command on to a job's supervisor, or end a job that has none.
+
+    Args:
+        folder: the job's.
+        wanted: the command.
+        waiting: whether the job is in the queue.
+
+    Returns:
+        Whether the job was ended here.
+    """
+    if waiting:
+        _catch_up(folder)
+    state = folder.state().state
+    if state.ended:
+        return waiting
+    if state in (JobState.RECEIVED, JobState.STAGED):
+        end(folder, JobState.CANCELLED)
+        return True
+    # written first: if the end cannot be, whoever starts or settles the job finds the command
+    folder.send_command(wanted)
+    if not waiting or not folder.claim(this_process()):
         return False
-    end(folder, JobState.CANCELLED)
+    try:
+        end(folder, JobState.CANCELLED)
+    except ODD:
+        folder.unclaim()
+        raise
     return True
 
 
+def startable(folder: JobFolder) -> bool:
+    """Whether a job that waits is still to be run."""
+    _catch_up(folder)
+    return folder.state().state is JobState.QUEUED
+
+
+def resume(folder: JobFolder, state: JobState) -> bool:
+    """Bring a job that was found unfinished on its way: True if it waits, False if it has, or had, a supervisor."""
+    if state is JobState.STAGED:
+        folder.protect_inputs()
+        enter(folder, JobState.QUEUED)
+    return state in (JobState.STAGED, JobState.QUEUED) and folder.supervisor() is None
+
+
+def has_ended(folder: JobFolder) -> bool:
+    """Whether ``state.json`` tells the job's end; False while it is missing or torn."""
+    record = _state_if_readable(folder)
+    return record is not None and record.state.ended
+
+
 def clear_leftovers(root: Path) -> None:
-    """Remove the folders that were being made or removed when a worker died."""
-    if root.is_dir():
-        for path in root.iterdir():
-            if path.name.startswith(".j_") and path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+    """Remove folders that were being made or removed when a worker died, and uploads that nobody went on with."""
+    if not root.is_dir():
+        return
+    for path in root.iterdir():
+        if path.name.startswith(".j_") and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    for folder in _received(root):
+        try:
+            if time.time() - _last_touched(folder.path) > ABANDONED_AFTER:
+                folder.remove()
+        except OSError as error:
+            logger.warning("The abandoned job %s cannot be removed: %s", folder.job, error)
+
+
+def _last_touched(path: Path) -> float:
+    found = path.lstat().st_mtime
+    for root, folders_, names in os.walk(path):
+        found = max([found, *(Path(root, name).lstat().st_mtime for name in folders_ + names)])
+    return found
 
 
 def unfinished(root: Path) -> list[tuple[JobFolder, JobState]]:
-    """The jobs that are not over, in the order in which they were queued."""
+    """The jobs that are not over, in the order in which they were queued; a folder that is none is passed over."""
     found = []
     for folder in folders(root):
-        # where there is, or was, a supervisor, the file is its own until it is known to be gone
-        if folder.supervisor() is None:
-            _catch_up(folder)
-        record = folder.state()
+        try:
+            # where there is, or was, a supervisor, the file is its own until it is known to be gone
+            if folder.supervisor() is None:
+                _catch_up(folder)
+            record = _state_if_readable(folder) or StateRecord(state=JobState.RUNNING, t=0)
+            folder.spec()
+        except ODD as error:
+            logger.warning("Job %s cannot be read: %s", folder.job, error)
+            continue
         if not record.state.ended:
             found.append((record.t, folder.job, folder, record.state))
     return [(folder, state) for _, _, folder, state in sorted(found, key=lambda entry: entry[:2])]
 
 
 def settle(folder: JobFolder) -> None:
-    """Mark a job whose supervisor is gone as lost, unless it had written down another end."""
+    """End a job whose supervisor is gone: as it had written down, as cancelled before it began, else as lost."""
     _catch_up(folder)
     state = folder.state().state
     if state.ended:
+        return
+    if (record := folder.exit()) is not None:
+        _enter_end(folder, record)
+        return
+    if state is JobState.QUEUED and folder.commands():
+        end(folder, JobState.CANCELLED)
         return
     sentence = (
         f"The job was lost while it was {state}: its supervisor on this worker is gone, perhaps because the machine "
@@ -131,10 +233,25 @@ def settle(folder: JobFolder) -> None:
     end(folder, JobState.LOST, ErrorInfo(code="job_failed", sentence=sentence))
 
 
+def _enter_end(folder: JobFolder, record: ExitRecord) -> None:
+    # what the journal's table asks for between a run and a good end
+    if record.state is JobState.DONE and folder.state().state is not JobState.FINISHING:
+        enter(folder, JobState.FINISHING)
+    enter(folder, record.state, record.error)
+
+
 def _catch_up(folder: JobFolder) -> None:
     """Bring ``state.json`` up to the journal, which is written first."""
     states = [event for event in read_events(folder.events) if isinstance(event.body, StateChanged)]
     if not states or not isinstance(body := states[-1].body, StateChanged):
         return
-    if folder.state_or_none() is None or folder.state().state is not body.state:
+    record = _state_if_readable(folder)
+    if record is None or record.state is not body.state:
         folder.write_state(StateRecord(state=body.state, t=states[-1].t, error=body.error))
+
+
+def _state_if_readable(folder: JobFolder) -> StateRecord | None:
+    try:
+        return folder.state_or_none()
+    except StorageError:
+        return None  # torn by a power cut; the journal knows

@@ -7,17 +7,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sleap_rtc.errors import ConfigError, PackageError
+from sleap_rtc.protocol.files import is_clutter
 from sleap_rtc.protocol.jobs import Run
 from sleap_rtc.protocol.text import printable
 
-from .configs import Config, JobPaths, load_config, model_type, prepare_config
+from .configs import JobPaths, load_config, model_type, prepare_config
 from .files import write_atomically
 from .folder import JobFolder
 from .run_names import pick_run_name
-from .yaml_data import MAX_BYTES, read_yaml, write_yaml
+from .values import Config
+from .yaml_data import MAX_BYTES, MAX_OWN_BYTES, read_yaml, write_yaml
 
 MAX_RUNS = 16
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_OF_A_MODEL = frozenset({"initial_config.yaml", "training_config.yaml"})
+"""What sleap-nn writes beside a model: such a model comes along to start from, not to be trained again."""
 _FIRST = frozenset({"centroid", "bbox_centernet", "bbox_ssd"})
 
 
@@ -47,7 +51,8 @@ def stage(folder: JobFolder, *, cpus: int | None = None) -> Plan:
         PackageError: if the package holds no labels, no config, or labels that are none.
         ConfigError: if a config is refused.
     """
-    files = {path.relative_to(folder.inputs).as_posix(): path for path in _regular_files(folder.inputs)}
+    found = {path.relative_to(folder.inputs).as_posix(): path for path in _regular_files(folder.inputs)}
+    files = {name: path for name, path in found.items() if not is_clutter(name)}
     if not files:
         raise PackageError("The package is empty: it needs a labels file (.pkg.slp) and at least one training config.")
     labels = _labels(files)
@@ -127,7 +132,14 @@ def _beside(files: dict[str, Path], listing: str, cfg: object) -> str:
 
 
 def _found_sources(files: dict[str, Path]) -> list[_Source]:
-    paths = [path for path in files if path.lower().endswith((".yaml", ".yml")) and _looks_like_config(files[path])]
+    trained = {str(PurePosixPath(path).parent) for path in files if path.lower().endswith((".ckpt", ".h5"))}
+    paths = [
+        path
+        for path in files
+        if path.lower().endswith((".yaml", ".yml"))
+        and not (PurePosixPath(path).name.lower() in _OF_A_MODEL and str(PurePosixPath(path).parent) in trained)
+        and _looks_like_config(files[path])
+    ]
     if not paths:
         _refuse_legacy(files)
         raise PackageError(
@@ -184,7 +196,7 @@ def _prepare(folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str
         raise ConfigError(f"In '{printable(source.path, limit=120)}': {error.sentence}") from error
     file = folder.config_of(name)
     file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-    write_atomically(file, write_yaml(config).encode())
+    write_atomically(file, _readable(config, source.path))
     run = Run(
         name=name,
         model_type=source.head,
@@ -192,6 +204,18 @@ def _prepare(folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str
         max_epochs=_count(trainer.get("max_epochs")),
     )
     return run, renamed + notices
+
+
+def _readable(config: Config, name: str) -> bytes:
+    """The config as it is written, once it is certain that the supervisor can read that."""
+    data = write_yaml(config).encode()
+    try:
+        read_yaml(data, MAX_OWN_BYTES)
+    except ConfigError as error:
+        raise ConfigError(
+            f"The config '{printable(name, limit=120)}', written out, is refused: {error.sentence}."
+        ) from error
+    return data
 
 
 def _count(value: Any) -> int | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Step
+from sleap_rtc.protocol.text import printable
 
 _MAX_METRICS = 128
 _MAX_NAME = 128
@@ -68,11 +69,12 @@ def numeric(logs: object) -> dict[str, float | None]:
         return {}
     found: dict[str, float | None] = {}
     for name, value in logs.items():
-        if isinstance(name, str) and len(name) <= _MAX_NAME and isinstance(value, int | float | None):
-            if len(found) == _MAX_METRICS:
-                break
-            if not isinstance(value, bool):
-                found[name] = _finite(value)
+        if len(found) == _MAX_METRICS:
+            break
+        if isinstance(name, str) and isinstance(value, int | float | None) and not isinstance(value, bool):
+            shown = printable(name[: 4 * _MAX_NAME], limit=_MAX_NAME).strip()
+            if shown:
+                found[shown] = _finite(value)
     return found
 
 

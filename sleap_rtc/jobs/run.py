@@ -2,11 +2,13 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -15,7 +17,7 @@ from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice,
 
 from .events import Journal
 from .failures import Reported, explain, no_model, with_log
-from .folder import JobFolder, RunResult
+from .folder import JobFolder, RunResult, is_real_folder
 from .ladder import Action, Ladder
 from .log_writer import LogWriter
 from .processes import kill_descendants, terminate_group
@@ -175,12 +177,14 @@ class RunSupervision:
         return "failed", explain(self._run.name, code, self._reported, self._log.tail)
 
     def _has_model(self) -> bool:
-        return any((self._models / name).is_file() for name in _CHECKPOINTS)
+        folder = self._folder
+        real = all(is_real_folder(path) for path in (folder.work, folder.models, self._models))
+        return real and any(_is_plain(self._models / name) for name in _CHECKPOINTS)
 
     def _restore(self) -> None:
         """Put back what a run that was ended by force may have taken with it."""
         kept = self._folder.kept / self._run.name
-        if kept.is_dir() and not self._has_model():
+        if is_real_folder(kept) and not self._has_model():
             _copy_files(kept, self._models)
 
     def _read_output(self, pipe: BinaryIO) -> None:
@@ -232,7 +236,21 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _copy_files(source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Copy what is kept of a model between folders that the job can write to: no link of its making is followed."""
+    if not all(map(is_real_folder, (source.parent.parent, source.parent, source, target.parent.parent))):
+        return
+    for folder in (target.parent, target):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        if not is_real_folder(folder):
+            return
     for name in _KEPT:
-        if (source / name).is_file() and not (source / name).is_symlink():
-            shutil.copy2(source / name, target / name)
+        if _is_plain(source / name):
+            fresh = target / f".{name}-{secrets.token_hex(6)}"
+            shutil.copy2(source / name, fresh, follow_symlinks=False)
+            # a rename replaces a link, where a copy would write through it
+            fresh.replace(target / name)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sleap_rtc.errors import SleapRTCError
+from sleap_rtc.errors import SleapRTCError, StorageError
 from sleap_rtc.jobs.environment import job_environment
 from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
@@ -21,7 +21,7 @@ from sleap_rtc.jobs.log_writer import LogWriter
 from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants, this_process
 from sleap_rtc.jobs.run import RunSupervision
 from sleap_rtc.jobs.settings import SupervisorSettings
-from sleap_rtc.jobs.yaml_data import read_yaml
+from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice, Run, StateChanged, check_transition
 
@@ -51,7 +51,11 @@ class Supervisor:
         log = LogWriter(self._folder.log, max_size=settings.max_log, max_line=settings.max_line, tail=settings.tail)
         try:
             with Journal(self._folder.events) as self._journal:
-                self._see_through(log)
+                try:
+                    self._see_through(log)
+                except SleapRTCError as error:
+                    kill_descendants()
+                    self._fail(error)
         finally:
             kill_descendants()
             log.close()
@@ -61,7 +65,7 @@ class Supervisor:
         self._enter(JobState.STARTING)
         runs = self._folder.spec().runs
         # read before anything of the job runs, for what it may write it could write to the next run's config
-        configs = [read_yaml((self._folder.path / run.config).read_bytes()) for run in runs]
+        configs = [read_yaml((self._folder.path / run.config).read_bytes(), MAX_OWN_BYTES) for run in runs]
         for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
             if self._command() is None:
                 self._run_one(index, len(runs), run, config, log)
@@ -88,7 +92,11 @@ class Supervisor:
         now = time.time()
         if abs(now - self._beat) >= self._settings.heartbeat:
             self._beat = now
-            self._folder.heartbeat(self._identity.model_copy(update={"heartbeat": now}))
+            try:
+                self._folder.heartbeat(self._identity.model_copy(update={"heartbeat": now}))
+            except StorageError as error:
+                # the next beat tries again: a disk that is full for a moment is no reason to end a training
+                print(error.sentence, file=sys.stderr)  # noqa: T201
 
     def _command(self) -> str | None:
         commands = self._folder.commands()
@@ -116,9 +124,18 @@ class Supervisor:
         self._folder.write_exit(ExitRecord(state=end, runs=tuple(self._results), error=error))
         self._enter(end, error)
 
+    def _fail(self, error: SleapRTCError) -> None:
+        """End the job with what went wrong in here, where the end is not written yet."""
+        if self._state.ended:
+            raise error
+        info = ErrorInfo(code="job_failed", sentence=f"The job failed: {error.sentence}")
+        self._folder.write_exit(ExitRecord(state=JobState.FAILED, runs=tuple(self._results), error=info))
+        self._enter(JobState.FAILED, info)
+
     def _enter(self, state: JobState, error: ErrorInfo | None = None) -> None:
-        self._state = check_transition(self._state, state)
+        check_transition(self._state, state)
         event = self._journal.append(StateChanged(state=state, error=error), durable=True)
+        self._state = state
         self._folder.write_state(StateRecord(state=state, t=event.t, error=error))
 
 

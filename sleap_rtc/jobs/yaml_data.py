@@ -26,6 +26,9 @@ from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
 
 MAX_BYTES = 256 * 1024
+MAX_OWN_BYTES = 8 * 1024 * 1024
+"""What `write_yaml` wrote may be this large: it needs more room than its source."""
+MAX_KEY = 256
 MAX_DEPTH = 16
 _MAX_DIGITS = 20
 
@@ -38,17 +41,21 @@ _NAN = frozenset({".nan", ".NaN", ".NAN"})
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def read_yaml(data: bytes) -> Any:
+def read_yaml(data: bytes, limit: int = MAX_BYTES) -> Any:
     """Read one YAML document: null, booleans, numbers, text, lists and mappings, and nothing else.
+
+    Args:
+        data: the document.
+        limit: most bytes of it.
 
     The sentence of an error begins with "it": the caller knows which file it is.
 
     Raises:
-        ConfigError: if the file is larger than `MAX_BYTES` or deeper than `MAX_DEPTH`, is not UTF-8 or not YAML, holds
+        ConfigError: if the file is larger than `limit` or deeper than `MAX_DEPTH`, is not UTF-8 or not YAML, holds
             control characters, or uses an anchor, an alias, a tag, a duplicate key or a second document.
     """
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"it is larger than {MAX_BYTES // 1024} KiB")
+    if len(data) > limit:
+        raise ConfigError(f"it is larger than {limit // 1024} KiB")
     try:
         text = data.decode("utf-8-sig")
         if "\0" in text:
@@ -105,6 +112,8 @@ def _mapping(events: Iterator[Any], depth: int) -> dict[str | int, Any]:
         key = _value(event, events, depth + 1)
         if not isinstance(key, str | int) or isinstance(key, bool):
             raise ConfigError("a key is neither text nor a whole number")
+        if isinstance(key, str) and len(key) > MAX_KEY:
+            raise ConfigError(f"a key has more than {MAX_KEY} characters")
         if key in found:
             raise ConfigError(f"the key '{printable(str(key), limit=80)}' appears twice")
         found[key] = _value(next(events), events, depth + 1)

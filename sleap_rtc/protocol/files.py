@@ -66,6 +66,11 @@ def _name_problem(name: str) -> str | None:
     return None
 
 
+def is_clutter(path: str) -> bool:
+    """Whether a file of a package is none of the user's: what a desktop leaves in folders and zip files."""
+    return path.startswith("__MACOSX/") or path.rsplit("/", 1)[-1].startswith(".")
+
+
 def check_tree(paths: Iterable[str]) -> None:
     """Check that `paths` can live in one folder: each one allowed, no two alike, none below another.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from sleap_rtc.errors import PackageError, TransferError
-from sleap_rtc.protocol.files import FileEntry, Manifest, check_tree
+from sleap_rtc.protocol.files import FileEntry, Manifest, check_tree, is_clutter
 from sleap_rtc.protocol.text import printable
 
 BLOCK = 1024 * 1024
@@ -107,7 +107,7 @@ class ZipSource(Source):
                 members = [info for info in archive.infolist() if not info.is_dir()]
         except UNREADABLE as error:
             raise PackageError(f"{path} is a damaged zip: {error}. Export the training package again.") from error
-        self._members = {info.filename: info for info in members if not _is_clutter(info.filename)}
+        self._members = {info.filename: info for info in members if not is_clutter(info.filename)}
         for info in members:
             if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise PackageError(
@@ -128,10 +128,6 @@ class ZipSource(Source):
                 return cast(BinaryIO, archive.open(self._members[path]))
         except (KeyError, *UNREADABLE) as error:
             raise TransferError(f"{path} cannot be read from {self._path.name} any more: {error}.") from error
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith("__MACOSX/") or name.rsplit("/", 1)[-1].startswith(".")
 
 
 async def make_manifest(source: Source, on_bytes: Callable[[int], None] = lambda size: None) -> Manifest:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sleap_rtc.errors import PackageError
+from sleap_rtc.errors import PackageError, StorageError
 from sleap_rtc.jobs.archive import unpack_zip
 
 
@@ -175,6 +175,50 @@ def test_what_is_no_zip_is_refused(refuse: Refuse, data: bytes) -> None:
 def test_an_existing_target_is_left_alone(tmp_path: Path, unpack: Callable[[bytes], Path]) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "mine").touch()
-    with pytest.raises(OSError, match="not empty"):
+    with pytest.raises(StorageError, match="not empty"):
         unpack(packed(("a", b"x")))
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["mine"]
+
+
+def with_zip64_end(data: bytes, entries: int) -> bytes:
+    """The archive with a zip64 record of so many entries, which the plain end record says nothing of."""
+    at = data.rfind(b"PK\5\6")
+    length, offset = struct.unpack_from("<II", data, at + 12)
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, entries, entries, length, offset)
+    return data[:at] + record + struct.pack("<4sIQI", b"PK\6\7", 0, at, 1) + data[at:]
+
+
+def test_entries_that_only_the_zip64_record_tells_are_counted(refuse: Refuse) -> None:
+    refuse(with_zip64_end(packed(("a", b"x")), 20_001), "more than 20000")
+
+
+def test_a_zip64_archive_is_unpacked(unpack: Callable[[bytes], Path]) -> None:
+    assert (unpack(with_zip64_end(packed(("a", b"x")), 1)) / "a").read_bytes() == b"x"
+
+
+def test_an_empty_archive_is_refused(refuse: Refuse) -> None:
+    refuse(packed(), "is empty")
+
+
+@pytest.mark.parametrize("shift", [-40, -1, 1, 40, 2**31])
+def test_a_directory_that_is_elsewhere_is_refused(refuse: Refuse, shift: int) -> None:
+    data = bytearray(packed(("a", b"x" * 50), ("b", b"y" * 50), method=zipfile.ZIP_STORED))
+    at = data.rfind(b"PK\5\6")
+    (offset,) = struct.unpack_from("<I", data, at + 16)
+    struct.pack_into("<I", data, at + 16, offset + shift)
+    refuse(bytes(data), None)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, unpack: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sleap_rtc.jobs.archive.os.fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        unpack(packed(("a", b"x")))
+    assert [path.name for path in tmp_path.iterdir()] == ["package.zip"]
+
+
+def test_what_a_desktop_leaves_in_a_zip_is_passed_over(unpack: Callable[[bytes], Path]) -> None:
+    target = unpack(packed(("a", b"x"), ("__MACOSX/._a", b"y"), (".DS_Store", b"z"), ("sub/.hidden", b"z")))
+    assert [path.name for path in target.iterdir()] == ["a"]

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleap_rtc.errors import ConfigError
-from sleap_rtc.jobs.configs import Config, JobPaths, load_config, model_type, prepare_config
+from sleap_rtc.jobs.configs import JobPaths, load_config, model_type, prepare_config
+from sleap_rtc.jobs.matching import match_file
 from sleap_rtc.jobs.run_names import pick_run_name
+from sleap_rtc.jobs.values import Config
 from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
 
 from .conftest import training_config
@@ -223,12 +225,86 @@ def test_nothing_is_reported_elsewhere() -> None:
     assert len(notices) == 3
 
 
-def test_a_pretrained_backbone_is_a_published_name() -> None:
-    for name in ("facebook/convnextv2-nano-22k-224", "resnet.50"):
-        prepared(changed("model_config", "backbone_config", {"pretrained": {"model_name": name}}))
-    for wrong in ("/etc", "../x", "a/b/c", "~/x", "a/..", ".", 3):
-        with pytest.raises(ConfigError, match="published model"):
-            prepared(changed("model_config", "backbone_config", {"pretrained": {"model_name": wrong}}))
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        {"pretrained": {"model_name": "facebook/convnextv2-nano-22k-224"}},
+        {"pretrained": {"weights": True}},
+        {"convnext": {"pre_trained_weights": "ConvNeXt_Tiny_Weights"}},
+        {"swint": {"pre_trained_weights": "Swin_T_Weights"}},
+    ],
+)
+def test_weights_from_the_network_are_refused(backbone: Config) -> None:
+    with pytest.raises(ConfigError, match="from the network, which a job has not"):
+        prepared(changed("model_config", "backbone_config", backbone))
+
+
+def test_backbones_without_weights_from_the_network_are_taken() -> None:
+    prepared(
+        changed("model_config", "backbone_config", {"convnext": {"pre_trained_weights": None}, "pretrained": None})
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "candidates", "meant"),
+    [
+        ("sub/labels.slp", ["labels.slp", "sub/labels.slp"], "sub/labels.slp"),
+        ("C:\\data\\sub\\labels.slp", ["labels.slp", "pkg/sub/labels.slp"], "pkg/sub/labels.slp"),
+        ("labels.slp", ["labels.slp", "sub/labels.slp"], "labels.slp"),
+        ("/x/labels.slp", ["labels.slp", "sub/labels.slp"], None),
+        ("/x/labels.slp", ["sub/labels.slp"], "sub/labels.slp"),
+        ("/x/other.slp", ["sub/labels.slp"], None),
+    ],
+)
+def test_the_longest_tail_of_a_path_decides(path: str, candidates: list[str], meant: str | None) -> None:
+    assert match_file(path, candidates) == meant
+
+
+@pytest.mark.parametrize(
+    ("train", "others"),
+    [
+        (["/a/labels.pkg.slp", "/b/labels.pkg.slp"], {}),
+        (["/a/labels.pkg.slp"], {"val_labels_path": ["/b/labels.pkg.slp"]}),
+        (["/a/labels.pkg.slp"], {"test_file_path": "/b/labels.pkg.slp"}),
+        (["/a/renamed.slp"], {"val_labels_path": ["/a/labels.pkg.slp"]}),
+        (["/a/one.slp", "/a/two.slp"], {}),
+        (None, {"val_labels_path": ["/a/labels.pkg.slp"]}),
+    ],
+)
+def test_two_labels_never_become_one(train: object, others: Config) -> None:
+    config = changed("data_config", "train_labels_path", train)
+    config["data_config"] |= others
+    with pytest.raises(ConfigError, match="are different files"):
+        prepared(config)
+
+
+def test_the_same_labels_may_be_named_twice() -> None:
+    config = changed("data_config", "train_labels_path", ["/a/labels.pkg.slp"] * 2)
+    config["data_config"]["val_labels_path"] = "/a/labels.pkg.slp"
+    data = prepared(config)[0]["data_config"]
+    assert data["train_labels_path"] == data["val_labels_path"] == ["/job/inputs/labels.pkg.slp"]
+
+
+@pytest.mark.parametrize(("asked", "given"), [("1000000", 4), (" 2 ", 2), (3.0, 3), ("auto", 4), (None, 0), (0, 0)])
+def test_counts_are_read_as_sleap_nn_reads_them(asked: object, given: int) -> None:
+    config = changed("trainer_config", "train_data_loader", {"num_workers": asked})
+    config["data_config"]["cache_workers"] = asked if asked != "auto" else 9
+    config, _ = prepared(config)
+    assert config["trainer_config"]["train_data_loader"]["num_workers"] == given
+    assert config["data_config"]["cache_workers"] == given
+
+
+@pytest.mark.parametrize("asked", ["many", "1e6", -1, 2.5, True, [1]])
+def test_counts_that_are_none_are_refused(asked: object) -> None:
+    for section, key in (("data_config", "cache_workers"), ("trainer_config", "val_data_loader")):
+        value = asked if section == "data_config" else {"num_workers": asked}
+        with pytest.raises(ConfigError, match="is no count"):
+            prepared(changed(section, key, value))
+
+
+def test_long_keys_are_refused() -> None:
+    with pytest.raises(ConfigError, match="256 characters"):
+        read_yaml(b"? " + b"a" * 257 + b"\n: 1\n")
 
 
 def test_keys_that_nobody_here_knows_are_left_to_sleap_nn() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleap_rtc.jobs.events import EventReader, Journal, last_seq, read_events, read_log
+from sleap_rtc.jobs.events import MAX_TEXT, EventReader, Journal, last_seq, read_events, read_log
 from sleap_rtc.jobs.log_writer import LogWriter
 from sleap_rtc.protocol.jobs import Notice, Step
 
@@ -103,6 +103,21 @@ def test_an_unfinished_line_of_the_log_is_held_back(tmp_path: Path) -> None:
     assert read_log(path, 0) == (4, "one\n")
     assert read_log(path, 4) == (4, "")
     assert read_log(path, 4, whole_lines=False) == (6, "tw")
+
+
+def test_the_offset_counts_bytes_whatever_a_terminal_may_show(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"a\xff\x1b[31mb\n")
+    assert read_log(path, 0) == (9, "a\ufffdb\n")
+
+
+def test_a_long_line_is_cut_between_characters(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    text = "x" + "é" * MAX_TEXT
+    path.write_text(text)
+    offset, first = read_log(path, 0)
+    assert (offset, first) == (MAX_TEXT - 1, text[: MAX_TEXT // 2])
+    assert read_log(path, offset)[1] == text[MAX_TEXT // 2 :][: MAX_TEXT // 2]
 
 
 def test_a_line_without_end_costs_no_more_than_its_limit(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.plan import Plan, stage
-from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
+from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml, write_yaml
 from sleap_rtc.protocol.jobs import JobSpec
 
 from .conftest import LABELS, OWNER, training_config, write_package
@@ -137,3 +137,37 @@ def test_a_path_that_is_not_in_the_package_names_the_config(folder: JobFolder) -
     write_package(folder.inputs, {"a": config})
     with pytest.raises(ConfigError, match=r"In 'a.yaml': data_config.val_labels_path names 'val.slp'"):
         staged(folder)
+
+
+def test_a_config_that_grows_when_it_is_written_can_still_be_run(folder: JobFolder) -> None:
+    config = write_yaml(training_config() | {"description": "X"}).replace(
+        '"X"', "{a: " * 12 + "[" + "1," * 10_000 + "1]" + "}" * 12
+    )
+    add(folder, "labels.slp", LABELS)
+    add(folder, "a.yaml", config)
+    (run,) = staged(folder).runs
+    data = (folder.path / run.config).read_bytes()
+    assert len(data) > MAX_BYTES
+    assert b"- 1" in data
+
+
+def test_a_config_that_cannot_be_read_back_is_refused(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sleap_rtc.jobs.plan.MAX_OWN_BYTES", 100)
+    write_package(folder.inputs, {"a": training_config()})
+    with pytest.raises(ConfigError, match=r"'a.yaml', written out, is refused: it is larger"):
+        staged(folder)
+
+
+def test_a_model_that_comes_along_is_not_trained_again(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    for name in ("initial_config.yaml", "training_config.yaml"):
+        add(folder, f"start/{name}", training_config())
+    add(folder, "start/best.ckpt", b"weights")
+    assert [run.name for run in staged(folder).runs] == ["a"]
+
+
+def test_what_a_desktop_leaves_behind_is_passed_over(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    for name in ("__MACOSX/labels.pkg.slp", "._labels.pkg.slp", "sub/.a.yaml"):
+        add(folder, name, b"model_config trainer_config")
+    assert [run.name for run in staged(folder).runs] == ["a"]

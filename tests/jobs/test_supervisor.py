@@ -10,7 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
+from sleap_rtc.errors import StorageError
+from sleap_rtc.jobs.environment import job_environment
 from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.run import _copy_files
+from sleap_rtc.jobs.supervisor import Supervisor
 from sleap_rtc.jobs.yaml_data import read_yaml
 from sleap_rtc.protocol.jobs import Event, JobState
 
@@ -161,8 +165,8 @@ async def test_the_log_is_clean_and_its_lines_are_bounded(root: Path, fake: Fake
     assert text.splitlines()[0] == "red and quiet"
     assert len(text.splitlines()[1]) == 8192
     assert text == folder.log.read_text()
-    assert [start for start, _ in pieces] == [
-        len("".join(t for _, t in pieces[:i]).encode()) for i in range(len(pieces))
+    assert [following for following, _ in pieces] == [
+        len("".join(t for _, t in pieces[: i + 1]).encode()) for i in range(len(pieces))
     ]
 
 
@@ -279,3 +283,78 @@ def test_results_are_plain_files_with_plain_names(tmp_path: Path) -> None:
     folder.events.write_text(json.dumps({"seq": 1, "t": 0, "run": "run", "body": body}) + "\n")
     (folder.control / "state.json").write_text('{"state": "done", "t": 0}')
     assert [file.path for file in folder.results()] == ["run/deep/a", "run/other"]
+
+
+def test_models_behind_a_link_are_no_results(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "j_12345678")
+    (folder.models / "run").mkdir(parents=True)
+    folder.control.mkdir()
+    body = {"type": "run_ended", "outcome": "done", "folder": "run"}
+    folder.events.write_text(json.dumps({"seq": 1, "t": 0, "run": "run", "body": body}) + "\n")
+    (folder.control / "state.json").write_text('{"state": "done", "t": 0}')
+    (folder.models / "run/best.ckpt").write_text("secret")
+    folder.models.rename(tmp_path / "elsewhere")
+    folder.models.symlink_to(tmp_path / "elsewhere")
+    assert folder.results() == []
+    folder.models.unlink()
+    assert folder.results() == []
+
+
+def test_what_is_kept_is_never_written_through_a_link(tmp_path: Path) -> None:
+    source, models = tmp_path / "control/kept/run", tmp_path / "work/models"
+    source.mkdir(parents=True)
+    (source / "best.ckpt").write_text("model")
+    foreign = tmp_path / "foreign"
+    (foreign / "run").mkdir(parents=True)
+    (foreign / "run/best.ckpt").write_text("mine")
+    models.parent.mkdir()
+    models.symlink_to(foreign)
+    _copy_files(source, models / "run")
+    models.unlink()
+    (models / "run").mkdir(parents=True)
+    (models / "run/best.ckpt").symlink_to(foreign / "run/best.ckpt")
+    _copy_files(source, models / "run")
+    assert (foreign / "run/best.ckpt").read_text() == "mine"
+    assert (models / "run/best.ckpt").read_text() == "model"
+    assert not (models / "run/best.ckpt").is_symlink()
+
+
+async def test_a_heartbeat_that_cannot_be_written_ends_nothing(
+    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(JobFolder, "heartbeat", full)
+    folder = await supervised(root, fake, tmp_path, monkeypatch)
+    assert folder.state().state is JobState.DONE
+
+
+async def test_what_goes_wrong_in_the_supervisor_fails_the_job_with_its_sentence(
+    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = await supervised(root, fake, tmp_path, monkeypatch, break_config=True)
+    state = folder.state()
+    assert state.state is JobState.FAILED
+    assert state.error is not None
+    assert state.error.sentence.startswith("The job failed: it is not YAML")
+    assert folder.exit() is not None
+
+
+async def supervised(
+    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, break_config: bool = False
+) -> JobFolder:
+    """A job seen through by a supervisor in this process, whose other children are none of the job's."""
+    for module in ("supervisor", "run"):
+        monkeypatch.setattr(f"sleap_rtc.jobs.{module}.kill_descendants", lambda: True)
+    folder = await submit(new_board(root, fake("good")), write_package(tmp_path / "package", ONE))
+    if break_config:
+        folder.config_of("one").write_bytes(b"{")
+    await asyncio.to_thread(Supervisor(folder, fake("good")).run)
+    return folder
+
+
+def test_nothing_of_a_job_looks_for_weights_in_the_network(tmp_path: Path) -> None:
+    environment = job_environment(tmp_path, tmp_path / "scratch", [], source={"TORCH_HOME": "/home/alice/torch"})
+    assert environment["TORCH_HOME"] == str(tmp_path / "scratch/torch")
+    assert (environment["HF_HUB_OFFLINE"], environment["TRANSFORMERS_OFFLINE"]) == ("1", "1")
