@@ -10,8 +10,10 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's own files."""
-    monkeypatch.setenv("SLEAP_RTC_HOME", str(tmp_path_factory.mktemp("home")))
+    """No test reads or writes the user's own files: neither those of our home nor a `sleap-rtc.toml` beside it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("SLEAP_RTC_HOME", str(home / ".sleap-rtc"))
 
 
 @pytest.fixture(scope="session")

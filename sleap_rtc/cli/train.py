@@ -85,9 +85,10 @@ def _run(**options: Any) -> int:
         **{name: options.pop(name) for name in ("session_string", "room", "auto_select", "worker", "min_gpu_memory")},
     )
     settings = settings_for(server=options.pop("server"), transport=options.pop("transport"))
-    request = TrainRequest(
-        where=find_where(typed, settings), server=settings.server, transport=settings.transport, **options
-    )
+    where = find_where(typed, settings)
+    # the token of a session string belongs to its own server: a project's file must not send it elsewhere
+    server = settings.own_server if isinstance(where, str) else settings.server
+    request = TrainRequest(where=where, server=server, transport=settings.transport, **options)
     return run_async(train_remotely(request))
 
 

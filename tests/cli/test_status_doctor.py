@@ -107,7 +107,7 @@ def test_local_jobs_are_listed_in_order_and_a_damaged_one_is_said(tmp_path: Path
     (tmp_path / ".j_half").mkdir()
     found = local_jobs(tmp_path)
     assert [(job.job, job.name, job.state) for job in found] == [
-        ("j_cccccccc", "", None), ("j_bbbbbbbb", "flies", "done"), ("j_aaaaaaaa", "flies", None)
+        ("j_cccccccc", "", None), ("j_bbbbbbbb", "flies", "done"), ("j_aaaaaaaa", "flies", "received")
     ]  # fmt: skip
     assert local_jobs(tmp_path / "nowhere") == []
 
