@@ -21,7 +21,7 @@ def logout(server: str | None) -> None:
     from sleap_rtc.cli.output import say, warn
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.config.credentials import Credentials
-    from sleap_rtc.errors import AuthenticationError, UnreachableError
+    from sleap_rtc.errors import AuthenticationError, SleapRTCError
     from sleap_rtc.signaling.api import ServiceAPI
 
     settings = settings_for(server=server)
@@ -34,7 +34,7 @@ def logout(server: str | None) -> None:
         run_async(ServiceAPI(settings.server, known.access_token).logout())
     except AuthenticationError:
         pass  # it has ended already
-    except UnreachableError as error:
+    except SleapRTCError as error:
         warn(f"{error.sentence} The login is removed from this machine; the service still knows it until it expires.")
     credentials.forget_login(settings.server)
     say(f"{known.name} is logged out of {settings.server}.")

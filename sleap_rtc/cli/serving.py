@@ -78,7 +78,7 @@ async def serve(request: WorkerRequest) -> int:
     """
     by_key = not request.session and request.settings.worker.api_key is not None
     by_login = not request.session and not by_key and request.room is not None
-    if not (request.session or by_key or by_login):
+    if not (request.session or by_key):
         _check_no_key_is_withheld(request.settings)
     machine = await _look_around(request.settings.transport)
     origin = request.settings.origin("server")

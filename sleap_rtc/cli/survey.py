@@ -120,7 +120,7 @@ def _local_job(path: Path) -> LocalJob:
     size = _size(path)
     try:
         spec, state = JobFolder(path).spec(), JobFolder(path).state_or_none()
-    except SleapRTCError:
+    except (SleapRTCError, OSError):
         return LocalJob(path.name, "", None, "", 0, size)
     name = str(state.state) if state else None
     return LocalJob(path.name, spec.name, name, spec.owner.name, spec.submitted, size)

@@ -87,6 +87,8 @@ def parse_toml(raw: bytes, path: Path) -> dict[str, Any]:
     except tomli.TOMLDecodeError as error:
         what = _POSITION.sub("", str(error)).rstrip(".")
         raise ConfigError(f"{path}, line {error.lineno}, column {error.colno}: {what}.") from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets without end
+        raise ConfigError(f"{path} cannot be read as TOML: a number is too long or a value nested too deep.") from error
 
 
 def _is(path: Path) -> bool:

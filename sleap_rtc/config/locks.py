@@ -1,5 +1,6 @@
 """A lock between processes, for files that are read, changed and written again."""
 
+import errno
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from sleap_rtc.errors import StorageError
 
 PATIENCE = 10.0
 """Seconds to wait for another process; it holds the lock for milliseconds."""
+_HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+"""What a lock says that another process holds; anything else means that this file system has no locks."""
 _PAUSE = 0.01
 
 if sys.platform == "win32":
@@ -47,6 +50,10 @@ def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
                 _take(file.fileno())
                 break
             except OSError as error:
+                if error.errno not in _HELD:
+                    raise StorageError(
+                        f"{path} cannot be locked ({error.strerror}). Set SLEAP_RTC_HOME to a folder on a local disk."
+                    ) from error
                 if time.monotonic() > until:
                     raise StorageError(
                         f"Another sleap-rtc process has been writing {path} for {patience:.0f} seconds. "

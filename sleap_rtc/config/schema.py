@@ -87,7 +87,10 @@ def _mount(entry: Mapping[str, Any], where: str) -> Mount:
     missing = [name for name in ("label", "path") if name not in entry]
     if missing:
         raise ConfigError(f"{where} has no {missing[0]}.")
-    path = Path(_text(entry["path"], f"the path of {where}")).expanduser()
+    try:
+        path = Path(_text(entry["path"], f"the path of {where}")).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"The path of {where} names a user whom this machine does not know.") from error
     if not path.is_absolute():
         raise ConfigError(f"The path of {where} must be absolute, such as /data/lab or ~/data.")
     return Mount(_text(entry["label"], f"the label of {where}"), path, _flag(entry.get("rw", False), f"rw of {where}"))

@@ -1,5 +1,6 @@
 """One form for a service's address, so that a credential is never taken for another service's, nor lost for a slash."""
 
+import re
 from urllib.parse import urlsplit
 
 from sleap_rtc.errors import ConfigError
@@ -7,6 +8,8 @@ from sleap_rtc.errors import ConfigError
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 """Where ``sleap-rtc server`` listens."""
 
+_HOST = re.compile(r"[0-9A-Za-z._:%-]+")
+_PATH = re.compile(r"[0-9A-Za-z._~/%-]*")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -25,7 +28,17 @@ def normal_server(text: str, where: str = "The server") -> str:
         host, port = parts.hostname, parts.port
     except ValueError:  # a port that is no number, a bracket that does not close
         host = port = None
-    if not host or parts.scheme not in _PORTS or parts.query or parts.fragment or "@" in parts.netloc or port == 0:
+    # nothing that a shell would act on: addresses stand in lines that users copy
+    if (
+        not host
+        or not _HOST.fullmatch(host)
+        or not _PATH.fullmatch(parts.path)
+        or parts.scheme not in _PORTS
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+        or port == 0
+    ):
         raise ConfigError(
             f"{where} is '{text}', which is not the address of a signaling service. Write it as "
             "https://rtc.example.org or http://127.0.0.1:8000."

@@ -149,12 +149,16 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     withheld: dict[str, str] = {}
+    # what was typed or exported and may not be used is not replaced by what a file says instead
+    blocked: set[str] = set()
     for layer in usable:
         belongs_to = layer.values.get("server", own_server) if layer.file else own_server
         for key, value in layer.values.items():
-            if key in values:
+            if key in values or key in blocked:
                 continue
             if is_credential(key) and belongs_to != server:
+                if not layer.file:
+                    blocked.add(key)
                 withheld.setdefault(key, _withheld(key, layer, belongs_to, server, usable))
                 continue
             values[key] = value

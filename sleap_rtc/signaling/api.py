@@ -233,7 +233,7 @@ class ServiceAPI:
                 verify=tls_context(self._address) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             ) as client:
                 yield client
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise unreachable(self._address.url, error) from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sleap_rtc.config.editing import initialise, set_value, unset_value
-from sleap_rtc.config.files import own_file
+from sleap_rtc.config.files import own_file, parse_toml
 from sleap_rtc.config.settings import load_settings
 from sleap_rtc.errors import ConfigError, ConflictError
 
@@ -206,3 +206,9 @@ def test_a_linked_file_stays_a_link(user: Path) -> None:
     set_value("default_room", "r")
     assert own_file().is_symlink()
     assert real.read_text() == 'default_room = "r"\n'
+
+
+@pytest.mark.parametrize("raw", [b"x = " + b"9" * 5000, b"x = " + b"[" * 2000], ids=["digits", "brackets"])
+def test_what_the_parser_cannot_bear_is_a_sentence(tmp_path: Path, raw: bytes) -> None:
+    with pytest.raises(ConfigError, match="too long or a value nested too deep"):
+        parse_toml(raw, tmp_path / "sleap-rtc.toml")

@@ -203,3 +203,20 @@ def test_one_server_has_one_form(text: str, normal: str) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         normal_server(text)
+
+
+@pytest.mark.parametrize("place", ["flags", "environment"])
+def test_a_key_that_was_typed_is_never_replaced_by_a_projects(place: str) -> None:
+    foreign = {"server": FOREIGN, "worker": {"api_key": "slp_theirs"}}
+    typed: dict[str, Any] = {place: {"worker": {"api_key": "slp_mine"}}}
+    settings = merged(project=foreign, **typed)
+    assert settings.worker.api_key is None
+    assert "worker.api_key" in settings.withheld
+
+
+@pytest.mark.parametrize(
+    "text", ["https://$(touch${IFS}x).evil", "https://a.example/`id`", "http://exa mple", "https://a.example/;ls"]
+)
+def test_an_address_holds_nothing_that_a_shell_would_act_on(text: str) -> None:
+    with pytest.raises(ConfigError, match="not the address"):
+        normal_server(text)
