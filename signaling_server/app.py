@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from signaling_server import errors, http
+from signaling_server.auth import service as auth
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
@@ -52,6 +53,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if not settings.dev:  # what was handed out without a password is worth nothing where others reach the service
+            async with service.database.transaction() as session:
+                await auth.revoke_provider(session, auth.DEV, now=service.clock())
         async with asyncio.TaskGroup() as tasks:
             housekeeping = tasks.create_task(keep_house(service))
             try:

@@ -1,5 +1,6 @@
 """The database: one engine, short transactions, and migrations run from code."""
 
+import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,14 +10,19 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from sleap_rtc.errors import StorageError
 
+logger = logging.getLogger(__name__)
+
 BUSY_TIMEOUT_MS = 5000
+UNUSABLE = "The service's database is busy or its disk is full. Try again in a moment."
 
 
 class Database:
@@ -32,9 +38,18 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session whose work is committed at the end, or undone by an error. Nothing on the network inside."""
-        async with self._sessions.begin() as session:
-            yield session
+        """A session whose work is committed at the end, or undone by an error. Nothing on the network inside.
+
+        Raises:
+            StorageError: if the database is busy, full or away; the log says which.
+        """
+        try:
+            async with self._sessions.begin() as session:
+                yield session
+        except (OperationalError, PoolTimeoutError) as error:
+            # the first line alone: the others are the statement and its values
+            logger.error("the database refused: %s", str(error).splitlines()[0])
+            raise StorageError(UNUSABLE) from error
 
     async def close(self) -> None:
         """Close every connection."""
@@ -54,7 +69,7 @@ async def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database's schema to `revision`, making the database if there is none.
 
     Raises:
-        StorageError: if the database cannot be opened or changed.
+        StorageError: if the database cannot be opened or changed, or a newer version wrote it.
     """
     await _migrate(url, lambda config: command.upgrade(config, revision))
 
@@ -77,6 +92,10 @@ async def _migrate(url: str, step: Any) -> None:
         engine = make_engine(url)
         async with engine.begin() as connection:
             await connection.run_sync(run)
+    except CommandError as error:  # it is at a revision that is not among ours
+        raise StorageError(
+            "The service's database was written by a newer version of sleap-rtc; upgrade it here."
+        ) from error
     except (SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise StorageError(
             f"The service's database at {make_url(url).render_as_string()} cannot be opened or brought up to date: "

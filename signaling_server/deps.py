@@ -61,6 +61,10 @@ ServiceDep = Annotated[Service, Depends(get_service)]
 DBSession = Annotated[AsyncSession, Depends(_db_session, scope="function")]
 
 
+# what proxies and browsers say of themselves
+_OF_OTHERS = {"forwarded", "origin", "via", "x-real-ip"}
+
+
 def client_address(connection: HTTPConnection) -> str:
     """The address a request came from; proxies are believed only where settings say so."""
     return connection.client.host if connection.client else "unknown"
@@ -70,10 +74,10 @@ def from_this_machine(connection: HTTPConnection) -> bool:
     """Whether a request was made on this machine, by no proxy and no other site's page."""
     if not is_loopback(client_address(connection)):
         return False
-    headers = connection.headers
-    return is_loopback(_host_name(headers.get("host", ""))) and not any(
-        name in headers for name in ("x-forwarded-for", "forwarded", "origin")
-    )
+    # no client of today speaks HTTP/1.0, but a proxy that says nothing of itself may
+    if connection.scope.get("http_version") == "1.0" or not is_loopback(_host_name(connection.headers.get("host", ""))):
+        return False
+    return not any(name in _OF_OTHERS or name.startswith("x-forwarded-") for name in connection.headers)
 
 
 def _host_name(header: str) -> str:

@@ -11,6 +11,7 @@ from signaling_server.deps import Service
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
 from signaling_server.tokens import service as tokens
+from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,6 @@ async def keep_house(service: Service) -> NoReturn:
             if cleaned_at is None or service.clock() - cleaned_at >= rooms.HOUR_MS:
                 await clean_up(service)
                 cleaned_at = service.clock()
-        except SQLAlchemyError:
+        except (SQLAlchemyError, StorageError):
             # a full or locked disk now is no reason to stop for good: the next round tries again
             logger.exception("the credentials of connected peers could not be checked")

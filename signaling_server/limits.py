@@ -1,6 +1,23 @@
 """Counting what strangers do. Pure: the clock is an argument."""
 
 from collections import OrderedDict, deque
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+# what one customer has to choose from: single addresses would be no limit
+_IPV6_LOW_BITS = 64
+
+
+def limit_key(address: str) -> str:
+    """By what the limits for one address count `address`: IPv6 by its /64, IPv4 within IPv6 as IPv4."""
+    try:
+        parsed: IPv4Address | IPv6Address = ip_address(address)
+    except ValueError:  # a socket file, or unknown
+        return address
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> _IPV6_LOW_BITS << _IPV6_LOW_BITS)}/{_IPV6_LOW_BITS}"
 
 
 class TokenBucket:

@@ -14,10 +14,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from signaling_server.app import create_app
-from signaling_server.db import upgrade
+from signaling_server.db import UNUSABLE, upgrade
 from signaling_server.security import RedactingFilter
 from signaling_server.settings import Settings
-from sleap_rtc.errors import ConflictError, UnreachableError
+from sleap_rtc.errors import ConflictError, StorageError, UnreachableError
 
 GRACE = 5
 """Seconds open requests and sockets get when the service stops."""
@@ -51,7 +51,10 @@ class _Server(uvicorn.Server):
         self._signals = signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as exit_:  # all an application's failed start leaves; ours only fails at the database
+            raise StorageError(UNUSABLE) from exit_
         self.ready.set()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -86,7 +89,7 @@ async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator
     Raises:
         ConflictError: if the port is taken.
         UnreachableError: if the host is no address of this machine.
-        StorageError: if the database cannot be opened.
+        StorageError: if the database cannot be opened or written.
         ConfigError: if the pepper's file is unsafe.
     """
     listener = _listen(settings)

@@ -117,6 +117,17 @@ async def log_out(session: AsyncSession, token_id: str, *, now: int) -> None:
     )
 
 
+async def revoke_provider(session: AsyncSession, provider: str, *, now: int) -> None:
+    """End every login that `provider` vouched for."""
+    theirs = select(User.id).where(User.provider == provider)
+    await session.execute(
+        update(AccessToken)
+        .where(AccessToken.user_id.in_(theirs), AccessToken.revoked_at.is_(None))
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
 async def dead(session: AsyncSession, token_ids: Collection[str], *, now: int) -> dict[str, str]:
     """Which of these logins have ended, each with its sentence."""
     query = select(AccessToken).where(AccessToken.id.in_(token_ids))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from signaling_server.deps import ClientAddress, CurrentUser, DBSession, Service, ServiceDep
 from signaling_server.http import StrictRoute
 from signaling_server.lifetimes import Days, ends_at
+from signaling_server.limits import limit_key
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.service import Seat
 from sleap_rtc.errors import AuthenticationError, BusyError
@@ -71,7 +72,7 @@ def _may_open(service: ServiceDep, address: ClientAddress) -> None:
         raise AuthenticationError(
             "This service opens no rooms for strangers. Ask its operator to allow them, or use another service."
         )
-    if not service.room_limiter.allow(address, service.clock()):
+    if not service.room_limiter.allow(limit_key(address), service.clock()):
         raise BusyError("Too many rooms were opened from this address within an hour. Try again later.")
 
 

@@ -139,7 +139,7 @@ def why_closed(room: Room, now: int) -> str | None:
     left = within(room.expires_at + GRACE_MS, now)
     return (
         f"The room {shown(room.name)} expired {ago(room.expires_at, now)}, so it takes no new connections. "
-        f"For {left} more it is kept, and can be extended; or make another one: sleap-rtc room create"
+        f"For {left} more it is kept. Make another one: sleap-rtc room create"
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from signaling_server.limits import limit_key
 from signaling_server.signaling.outbox import Outbox
 from sleap_rtc.errors import BusyError
 from sleap_rtc.protocol.codec import Message
@@ -145,20 +146,21 @@ class MemoryHub:
     async def join(self, member: Member) -> None:
         """See `Hub.join`."""
         principal = member.principal
-        if self._by_address[member.address] >= self._sockets_per_address:
+        address = limit_key(member.address)
+        if self._by_address[address] >= self._sockets_per_address:
             raise BusyError("Too many connections are open from this address. Close some, or try again later.")
         # a worker token may serve any number of machines
         if principal.role == "client" and self._by_user[principal.user] >= self._clients_per_user:
             raise BusyError("Too many connections are open with this credential. Close some, or try again later.")
         self._members[member.presence] = member
         self._by_user[principal.user] += 1
-        self._by_address[member.address] += 1
+        self._by_address[address] += 1
 
     async def leave(self, member: Member) -> None:
         """See `Hub.leave`."""
         if self._members.pop(member.presence, None) is None:
             return
-        for counter, key in ((self._by_user, member.principal.user), (self._by_address, member.address)):
+        for counter, key in ((self._by_user, member.principal.user), (self._by_address, limit_key(member.address))):
             counter[key] -= 1
             if not counter[key]:
                 del counter[key]

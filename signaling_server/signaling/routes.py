@@ -59,7 +59,10 @@ async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> As
         raise _Refused(error) from error
     try:
         # a revocation between the look at the credential and the join has found nobody to send away
-        await end_if_ended(service, member)
+        try:
+            await end_if_ended(service, member)
+        except SleapRTCError as error:
+            raise _Refused(error) from error
         yield member, room_name
     finally:
         await peers.leave(member)

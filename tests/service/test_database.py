@@ -91,6 +91,16 @@ async def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_a_newer_database_is_a_sentence(tmp_path: Path) -> None:
+    await upgrade(url(tmp_path))
+    database = Database(url(tmp_path))
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.close()
+    with pytest.raises(StorageError, match="written by a newer version of sleap-rtc; upgrade it here"):
+        await upgrade(url(tmp_path))
+
+
 async def test_a_database_that_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "deep").write_text("a file where a folder must be")
     with pytest.raises(StorageError, match="cannot be opened"):

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from signaling_server.limits import TokenBucket, WindowLimiter
+from signaling_server.limits import TokenBucket, WindowLimiter, limit_key
+from signaling_server.signaling.hub import Member, MemoryHub
 from signaling_server.signaling.outbox import Close, Outbox
+from sleap_rtc.errors import BusyError
 from sleap_rtc.protocol.sdp import MAX_SDP
+from sleap_rtc.protocol.signaling import Principal
 from tests.service.peers import Key, Peer, link, open_room, peer, worker
 from tests.service.running import RunningService, running_service
 
@@ -32,6 +35,37 @@ def test_a_window_forgets_the_quietest_key() -> None:
     assert limiter.allow("b", 198)
     assert limiter.allow("c", 198)
     assert limiter.allow("a", 198)  # forgotten when c came
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_address_counts_with_those_its_holder_can_choose(address: str, key: str) -> None:
+    assert limit_key(address) == key
+
+
+async def test_a_hub_counts_a_network_as_one_address() -> None:
+    def member(presence: str, address: str) -> Member:
+        principal = Principal(user="u_aaaaaaaa", name="gpu", role="worker", room="r_aaaaaaaa", session="p_aaaaaaaa")
+        return Member(presence, principal, "t_1", address, bytes(32), Outbox(10))
+
+    hub = MemoryHub(lambda *_: None, clients_per_user=9, sockets_per_address=1)
+    first = member("1", "2001:db8::1")
+    await hub.join(first)
+    with pytest.raises(BusyError, match="address"):
+        await hub.join(member("2", "2001:db8::2"))
+    await hub.leave(first)
+    await hub.join(member("2", "2001:db8::2"))
 
 
 async def test_an_outbox_holds_exactly_its_bound() -> None:

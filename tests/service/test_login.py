@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
+from signaling_server.auth.service import log_in
 from signaling_server.housekeeping import clean_up, recheck
 from signaling_server.models import AccessToken, User
 from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError, UsageError
@@ -14,7 +15,7 @@ from sleap_rtc.protocol.tokens import check_token, make_token
 from sleap_rtc.signaling.api import ServiceAPI
 from tests.service.peers import Key, browser, open_room, peer, worker
 from tests.service.people import DAY, Clock, dev_service, person
-from tests.service.running import RunningService
+from tests.service.running import RunningService, running_service
 
 LOGIN = "/api/v1/auth/dev"
 
@@ -61,11 +62,46 @@ async def test_no_page_and_no_proxy_logs_in(tmp_path: Path) -> None:
             {"Host": "127.0.0.1.evil.example:8000"},
             {"Origin": "https://evil.example"},
             {"X-Forwarded-For": "203.0.113.9"},
+            {"X-Forwarded-Proto": "https"},
+            {"X-Real-IP": "203.0.113.9"},
+            {"Forwarded": "for=203.0.113.9"},
+            {"Via": "1.1 proxy"},
             {"Host": "["},
         ):
             answer = await client.post(LOGIN, json={"name": "ada"}, headers=headers)
             assert answer.status_code == 403, headers
         assert (await client.post(LOGIN, json={"name": "ada"}, headers={"Host": "localhost"})).status_code == 200
+
+
+async def test_what_speaks_http_1_0_is_taken_for_a_proxy(tmp_path: Path) -> None:
+    body = b'{"name": "ada"}'
+    head = f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    async with dev_service(tmp_path) as service:
+        for version, status in (("1.0", b"403"), ("1.1", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+            text = f"POST {LOGIN} HTTP/{version}\r\n{head}Connection: close\r\n\r\n"
+            writer.write(text.encode() + body)
+            assert (await reader.readline()).split()[1] == status
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_logins_by_name_alone_end_where_nobody_may_make_them(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada = await person(service, "ada")
+        async with service.service.database.transaction() as session:
+            somebody = User(id="u_aaaaaaaa", provider="other", subject="grace", name="grace", created_at=0)
+            session.add(somebody)
+            await session.flush()
+            now = service.service.clock()
+            grant = await log_in(session, service.service.pepper, user=somebody, now=now, lifetime_ms=DAY)
+    async with running_service(tmp_path) as service:
+        with pytest.raises(AuthenticationError, match="was ended"):
+            await ServiceAPI(service.url, ada.token).me()
+        assert (await ServiceAPI(service.url, grant.token).me()).name == "grace"
+    async with dev_service(tmp_path) as service:
+        with pytest.raises(AuthenticationError, match="was ended"):
+            await ServiceAPI(service.url, ada.token).me()
 
 
 async def test_who_logged_out_is_out_at_once(tmp_path: Path) -> None:

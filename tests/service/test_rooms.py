@@ -152,7 +152,7 @@ async def test_an_expired_room_explains_itself_to_its_members(tmp_path: Path) ->
             assert (await gpu.closed(), await client.closed()) == (4403, 4403)
         clock.now += 3 * DAY
         for ask in (ada.api.workers(room.room_id), ada.worker_token(room)):
-            with pytest.raises(ConflictError, match=r"'lab' expired 3 days ago.*4 days more.*extended"):
+            with pytest.raises(ConflictError, match=r"'lab' expired 3 days ago.*4 days more it is kept. Make another"):
                 await ask
         status, sentence = await told(service, ada.token, room.room_id)
         assert (status, "expired 3 days ago" in sentence) == (409, True)

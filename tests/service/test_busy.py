@@ -1,0 +1,121 @@
+"""A database that is busy or full is said so, everywhere, and nothing stops for good."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from websockets.exceptions import InvalidStatus
+
+from signaling_server import db
+from signaling_server.signaling import routes
+from sleap_rtc.errors import StorageError
+from tests.service.peers import browser, open_room, peer
+from tests.service.people import dev_service, person
+from tests.service.running import RunningService, running_service
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 20)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Somebody else writes all the while."""
+    with closing(sqlite3.connect(folder / "service.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def refusal(service: RunningService, token: str) -> tuple[int, bytes]:
+    with pytest.raises(InvalidStatus) as caught:
+        await peer(service, token).__aenter__()
+    response = caught.value.response
+    return response.status_code, bytes(response.body or b"")
+
+
+async def test_a_busy_database_is_a_sentence_and_passes(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        ada = await person(service, "ada")
+        room = await open_room(service)
+        with held(tmp_path):
+            answer = await client.get("/api/v1/me", headers={"Authorization": f"Bearer {ada.token}"})
+            assert (answer.status_code, answer.json()["error"]) == (503, {"code": "storage", "sentence": db.UNUSABLE})
+            status, body = await refusal(service, room.session_token)
+            assert (status, db.UNUSABLE.encode() in body) == (503, True)
+        assert (await ada.api.me()).name == "ada"
+        async with peer(service, room.session_token) as again:
+            assert await again.silent()
+
+
+async def test_the_second_look_of_the_handshake_is_refused_too(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(*_: object) -> None:
+        raise StorageError(db.UNUSABLE)
+
+    room = await open_room(service)
+    monkeypatch.setattr(routes, "end_if_ended", busy)
+    status, body = await refusal(service, room.session_token)
+    assert (status, db.UNUSABLE.encode() in body) == (503, True)
+    assert not await service.service.hub.holders()
+
+
+async def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        with pytest.raises(StorageError, match="disk is full"):
+            await _fill(service.service.database)
+
+
+async def _fill(database: db.Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("PRAGMA max_page_count=1"))
+        await session.execute(text("CREATE TABLE big AS SELECT zeroblob(1000000)"))
+
+
+async def test_a_pool_with_nothing_left_is_a_sentence(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        engine = create_async_engine(service.settings.database_url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+        database = db.Database(service.settings.database_url)
+        await database.close()
+        database.engine = engine
+        database._sessions.configure(bind=engine)
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+            with pytest.raises(StorageError, match="busy"):
+                await _ask(database)
+        await database.close()
+
+
+async def _ask(database: db.Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("SELECT 1"))
+
+
+async def test_housekeeping_goes_on_after_it(tmp_path: Path) -> None:
+    async with running_service(tmp_path, recheck_seconds=0.02) as service:
+        committed = asyncio.Event()
+        event.listen(service.service.database.engine.sync_engine, "commit", lambda _: committed.set())
+        with held(tmp_path):
+            await asyncio.sleep(0.3)
+            committed.clear()
+        async with asyncio.timeout(10):
+            await committed.wait()
+
+
+async def test_a_service_that_cannot_write_at_its_start_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def done(_url: str) -> None: ...
+
+    async with running_service(tmp_path):
+        pass
+    monkeypatch.setattr("signaling_server.server.upgrade", done)
+    with held(tmp_path), pytest.raises(StorageError, match="busy"):
+        async with running_service(tmp_path):
+            pass
