@@ -86,6 +86,12 @@ class ConnectionLost(UnreachableError):  # noqa: N818 - the name the field uses
     code = "connection_lost"
 
 
+class LaneLost(UnreachableError):  # noqa: N818 - see ConnectionLost
+    """One lane of a link ended; what was under way on it comes over another one."""
+
+    code = "lane_lost"
+
+
 class BusyError(UnreachableError):
     """A limit is reached for now: try again later."""
 
@@ -137,6 +143,8 @@ def from_wire(code: str, sentence: str) -> SleapRTCError:
         code: the wire code; one we do not know becomes a plain `SleapRTCError`.
         sentence: the sentence to show, already cleaned of control characters.
     """
+    if code == ConnectionLost.code:
+        return UnreachableError(sentence)  # some connection of theirs; ours is what brought this
     return _tree(SleapRTCError).get(code, SleapRTCError)(sentence)
 
 

@@ -15,6 +15,12 @@ def format_size(size: float) -> str:
     return f"{size:.{digits}f} {unit}"
 
 
+def format_percent(part: int, whole: int) -> str:
+    """Say a share, rounded down so that only all of it is ``100 %``: ``96 %``, ``<1 %``."""
+    percent = 100 * part // whole if whole else 100
+    return "<1 %" if part and not percent else f"{percent} %"
+
+
 def format_rate(bytes_per_second: float) -> str:
     """Say a speed: ``12.3 MB/s``."""
     return f"{format_size(bytes_per_second)}/s"

@@ -40,6 +40,16 @@ class JobDisplay(ABC):
         yield
 
     @abstractmethod
+    def reading(self, package: str, done: int, total: int) -> None:
+        """Show the package being read and hashed, before anything is sent; what is quick is not worth a word.
+
+        Args:
+            package: its name.
+            done: bytes read since it began.
+            total: bytes there are.
+        """
+
+    @abstractmethod
     def connecting(self, text: str) -> None:
         """Say what is being tried: ``text`` is a clause such as ``the service at http://…``."""
 
@@ -51,11 +61,17 @@ class JobDisplay(ABC):
     def upload(self, sent: int, total: int, already: int) -> None:
         """Show the upload; call it with ``sent`` 0 first, then as often as you like.
 
+        On a new link ``sent`` and ``already`` begin anew, and what arrived over an earlier one counts as there.
+
         Args:
-            sent: bytes sent since the upload began.
+            sent: bytes that were sent and that the worker has checked and written.
             total: bytes of the whole package; the upload is complete when ``sent + already`` reaches it.
-            already: bytes that the worker had before and that are not sent.
+            already: bytes that the worker had before and that are not sent, as far as it has found them.
         """
+
+    @abstractmethod
+    def upload_paused(self, reason: str | None) -> None:
+        """Say, once, why the worker takes nothing just now, as a sentence; None when it goes on."""
 
     @abstractmethod
     def accepted(self, summary: JobSummary) -> None:

@@ -2,9 +2,13 @@
 
 Every object has ``event``:
 
+- ``{"event": "reading", "package", "done", "total"}``: bytes of the package read before it is sent; only from the
+  first second on, at most twice a second
 - ``{"event": "connecting", "text"}``, ``{"event": "connected", "worker", "gpu"}``
 - ``{"event": "upload", "sent", "total", "already"}``, ``{"event": "download", "received", "total"}``: bytes, at most
-  twice a second, the last one always
+  twice a second, the last one always; ``sent`` are those that the worker has checked and written, over all links
+- ``{"event": "upload_paused", "reason"}``, ``{"event": "upload_resumed"}``: the worker takes nothing just now, or
+  goes on
 - ``{"event": "job", "job": {"job", "name", "state", "submitted", "owner", "runs", "position", "last_seq", "error"}}``:
   the worker has the job
 - ``{"event": "progress", "seq", "t", "run", "type", …}``: an event of the job with its own number and the fields of
@@ -22,6 +26,7 @@ from typing import TextIO
 
 from sleap_rtc.cli import output
 from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.cli.progress_transfer import Transfer, Upload
 from sleap_rtc.protocol.jobs import Event, JobSummary
 
 _INTERVAL = 0.5
@@ -35,11 +40,21 @@ class JsonDisplay(JobDisplay):
         self._logs = logs
         self._clock = clock
         self._last: dict[str, float] = {}
+        self._complete: set[str] = set()
         self._log = LogLines()
+        self._reading: Transfer | None = None
+        self._upload: Upload | None = None
 
     def close(self) -> None:
         """Write what is left of the log."""
         self._log_lines(self._log.flush())
+
+    def reading(self, package: str, done: int, total: int) -> None:
+        """Write ``reading``, now and then, if it takes long."""
+        now = self._clock()
+        self._reading = self._reading or Transfer(done, total, now)
+        if self._reading.is_slow(now) and self._due("reading", complete=done >= total):
+            self._emit("reading", package=package, done=done, total=total)
 
     def connecting(self, text: str) -> None:
         """Write ``connecting``."""
@@ -51,8 +66,18 @@ class JsonDisplay(JobDisplay):
 
     def upload(self, sent: int, total: int, already: int) -> None:
         """Write ``upload``, now and then and at the end."""
-        if self._due("upload", complete=sent + already >= total):
-            self._emit("upload", sent=sent, total=total, already=already)
+        now = self._clock()
+        upload = self._upload = self._upload or Upload(total, now)
+        upload.report(sent, already, now)
+        if self._due("upload", complete=upload.complete):
+            self._emit("upload", sent=upload.moved, total=total, already=upload.already)
+
+    def upload_paused(self, reason: str | None) -> None:
+        """Write ``upload_paused`` or ``upload_resumed``."""
+        if reason is None:
+            self._emit("upload_resumed")
+        else:
+            self._emit("upload_paused", reason=reason)
 
     def accepted(self, summary: JobSummary) -> None:
         """Write ``job``."""
@@ -87,6 +112,10 @@ class JsonDisplay(JobDisplay):
         self._emit("finished", folders=[str(folder) for folder in folders])
 
     def _due(self, what: str, *, complete: bool) -> bool:
+        if what in self._complete:
+            return False
+        if complete:
+            self._complete.add(what)
         now = self._clock()
         due = complete or what not in self._last or now - self._last[what] >= _INTERVAL
         if due:

@@ -8,6 +8,7 @@ from sleap_rtc.cli import output
 from sleap_rtc.cli import progress_view as view
 from sleap_rtc.cli.formats import format_size, format_value
 from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.cli.progress_transfer import Transfer, Upload, paused_text
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
     EpochStarted,
@@ -35,14 +36,29 @@ class LinesDisplay(JobDisplay):
         self._clock = clock
         self._job = view.JobView()
         self._log = LogLines()
-        self._meters: dict[str, view.Meter] = {}
+        self._worker = "the worker"
+        self._transfers: dict[str, Transfer] = {}
+        self._upload: Upload | None = None
         self._tenths: dict[str, tuple[int, float]] = {}
         self._step_said: dict[str, int] = {}
-        self._sending = False
+        self._announced: set[str] = set()
 
     def close(self) -> None:
         """Write what is left of the log."""
         self._log_lines(self._log.flush())
+
+    def reading(self, package: str, done: int, total: int) -> None:
+        """Write that it takes a while, a line for each tenth, and its end; nothing of what is quick."""
+        transfer = self._transfer("reading", done, total)
+        due = self._due("reading", transfer)
+        if not transfer.is_slow(self._clock()):
+            return
+        if self._first_time("reading"):
+            self._line(f"Reading {package}, {format_size(total)} …")
+        elif due and not transfer.complete:
+            self._line(f"Read {transfer.text(self._clock())}")
+        if due and transfer.complete:
+            self._line(f"Read {transfer.sum_text()}.")
 
     def connecting(self, text: str) -> None:
         """Write whom we are looking for."""
@@ -50,19 +66,24 @@ class LinesDisplay(JobDisplay):
 
     def connected(self, worker_name: str, gpu_text: str) -> None:
         """Write who answered."""
+        self._worker = worker_name
         self._line(view.connected_text(worker_name, gpu_text))
 
     def upload(self, sent: int, total: int, already: int) -> None:
         """Write a line when bytes begin to flow, for each tenth, and at the end."""
-        if not self._sending and 0 < sent + already < total:
-            self._sending = True
-            there = f" ({format_size(already)} of {format_size(total)} are there already)" if already else ""
-            self._line(f"Sending {format_size(total - already)}{there}.")
-        meter, moved = self._meter("upload", sent, sent + already, total)
-        if moved and sent + already >= total:
-            self._line(view.upload_done_text(meter, total, already))
-        elif moved:
-            self._line(f"Sent {view.transfer_text(meter, sent + already, total)}")
+        upload = self._upload = self._upload or Upload(total, self._clock())
+        upload.report(sent, already, self._clock())
+        due = self._due("upload", upload)
+        if upload.moved and not upload.complete and self._first_time("upload"):
+            self._line(f"Sending {upload.already_text(self._worker)}.")
+        if due and upload.moved and not upload.complete:
+            self._line(f"Sent {upload.text(self._clock())}")
+        if due and upload.complete:
+            self._line(upload.done_text(self._worker))
+
+    def upload_paused(self, reason: str | None) -> None:
+        """Write why the worker takes nothing just now, and that it goes on."""
+        self._line(paused_text(self._worker, reason))
 
     def accepted(self, summary: JobSummary) -> None:
         """Write the job's id."""
@@ -93,11 +114,10 @@ class LinesDisplay(JobDisplay):
 
     def download(self, received: int, total: int) -> None:
         """Write a line for each tenth, and at the end."""
-        meter, moved = self._meter("download", received, received, total)
-        if moved and received >= total:
-            self._line(view.download_done_text(meter, total))
-        elif moved:
-            self._line(f"Received {view.transfer_text(meter, received, total)}")
+        transfer = self._transfer("download", received, total)
+        if self._due("download", transfer):
+            done = transfer.complete
+            self._line(f"Received {transfer.sum_text()}." if done else f"Received {transfer.text(self._clock())}")
 
     def finished(self, folders: Sequence[Path]) -> None:
         """Write where the models are."""
@@ -128,20 +148,29 @@ class LinesDisplay(JobDisplay):
         self._step_said[run.name] = event.t
         return True
 
-    def _meter(self, what: str, moved: int, done: int, total: int) -> tuple[view.Meter, bool]:
-        """Measure `moved` bytes and tell whether `done` of `total` has reached another tenth, a second later."""
+    def _transfer(self, what: str, moved: int, total: int) -> Transfer:
         now = self._clock()
-        tenth = _TENTHS if done >= total else done * _TENTHS // total
-        meter = self._meters.get(what)
-        if meter is None:
-            meter = self._meters[what] = view.Meter(moved, now)
-            self._tenths[what] = (min(tenth, _TENTHS - 1), now)
-        meter.update(moved, now)
-        said, when = self._tenths[what]
+        transfer = self._transfers.get(what)
+        if transfer is None:
+            transfer = self._transfers[what] = Transfer(moved, total, now)
+        transfer.update(moved, now)
+        return transfer
+
+    def _due(self, what: str, transfer: Transfer) -> bool:
+        """Tell whether another tenth of what has to move is through, and a second since the last; the end always is."""
+        now = self._clock()
+        to_move = transfer.total - transfer.already
+        tenth = _TENTHS if transfer.complete else transfer.moved * _TENTHS // to_move
+        said, when = self._tenths.setdefault(what, (min(tenth, _TENTHS - 1), now))
         due = tenth > said and (tenth == _TENTHS or now - when >= _INTERVAL)
         if due:
             self._tenths[what] = (tenth, now)
-        return meter, due
+        return due
+
+    def _first_time(self, what: str) -> bool:
+        first = what not in self._announced
+        self._announced.add(what)
+        return first
 
     def _log_lines(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -16,11 +16,14 @@ from sleap_rtc.cli import output
 from sleap_rtc.cli import progress_view as view
 from sleap_rtc.cli.formats import format_value
 from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.cli.progress_transfer import Transfer, Upload, paused_text
 from sleap_rtc.protocol.jobs import Event, JobSummary, Notice, RunEnded, StateChanged
 from sleap_rtc.protocol.text import printable
 
 _BAR = 20
 _FRAMES_PER_SECOND = 8
+_READING = "Reading"
+_SENDING = "Sending"
 
 
 class RichDisplay(JobDisplay):
@@ -34,7 +37,10 @@ class RichDisplay(JobDisplay):
         self._log = LogLines()
         self._doing: str | None = None
         self._spinner = Spinner("line")
-        self._transfer: tuple[str, view.Meter, int, int] | None = None
+        self._worker = "the worker"
+        self._title = ""
+        self._over: set[str] = set()
+        self._transfer: Transfer | None = None
         self._live = self._new_live()
 
     def __enter__(self) -> Self:
@@ -56,20 +62,39 @@ class RichDisplay(JobDisplay):
             self._live = self._new_live()
             self._live.start()
 
+    def reading(self, package: str, done: int, total: int) -> None:
+        """Move the reading's bar; keep its sum at the end, unless it was quick."""
+        transfer = self._move(f"{_READING} {package}", done, total)
+        if transfer is not None and transfer.complete and transfer.is_slow(self._clock()):
+            self._keep(f"Read {transfer.sum_text()}.")
+
     def connecting(self, text: str) -> None:
         """Show whom we are looking for."""
         self._doing = f"Connecting to {text}"
 
     def connected(self, worker_name: str, gpu_text: str) -> None:
         """Keep who answered."""
+        self._worker = worker_name
         self._doing = None
         self._keep(view.connected_text(worker_name, gpu_text))
 
     def upload(self, sent: int, total: int, already: int) -> None:
         """Move the upload's bar, keep its sum at the end."""
-        meter = self._move("Sending", sent, sent + already, total)
-        if meter is not None and sent + already >= total:
-            self._keep(view.upload_done_text(meter, total, already))
+        if _SENDING in self._over:
+            return
+        now = self._clock()
+        if not isinstance(self._transfer, Upload):
+            self._title, self._transfer = _SENDING, Upload(total, now)
+        upload = self._transfer
+        upload.report(sent, already, now)
+        if upload.complete:
+            self._end_transfer()
+            self._doing = "Waiting for the worker to accept the job"
+            self._keep(upload.done_text(self._worker))
+
+    def upload_paused(self, reason: str | None) -> None:
+        """Keep why the worker takes nothing just now, and that it goes on."""
+        self._keep(paused_text(self._worker, reason))
 
     def accepted(self, summary: JobSummary) -> None:
         """Keep the job's id."""
@@ -104,9 +129,10 @@ class RichDisplay(JobDisplay):
 
     def download(self, received: int, total: int) -> None:
         """Move the download's bar, keep its sum at the end."""
-        meter = self._move("Receiving", received, received, total)
-        if meter is not None and received >= total:
-            self._keep(view.download_done_text(meter, total))
+        transfer = self._move("Receiving", received, total)
+        if transfer is not None and transfer.complete:
+            self._doing = "Putting the models in place"
+            self._keep(f"Received {transfer.sum_text()}.")
 
     def finished(self, folders: Sequence[Path]) -> None:
         """Keep where the models are."""
@@ -118,8 +144,7 @@ class RichDisplay(JobDisplay):
         """Draw what goes on now."""
         parts: list[RenderableType] = []
         if self._transfer is not None:
-            title, meter, done, total = self._transfer
-            parts.append(_row(title, _bar(done, total), view.transfer_text(meter, done, total)))
+            parts += self._transfer_rows(self._transfer)
         elif (run := self._job.current) is not None and not (self._job.state and self._job.state.ended):
             parts += self._run_rows(run)
         elif self._doing is not None:
@@ -139,20 +164,31 @@ class RichDisplay(JobDisplay):
         self._spinner.update(text=Text(run.phase.value + (f", {rest}" if rest else "")))
         yield self._spinner
 
-    def _move(self, title: str, moved: int, done: int, total: int) -> view.Meter | None:
-        """Move a transfer's bar; return its meter, or None for one that was complete before."""
-        if self._doing == title:
+    def _transfer_rows(self, transfer: Transfer) -> Iterable[RenderableType]:
+        now = self._clock()
+        if self._title.startswith(_READING) and not transfer.is_slow(now):
+            return
+        yield _row(self._title, _bar(transfer.done, transfer.total), transfer.text(now))
+        if isinstance(transfer, Upload) and transfer.already:
+            text = printable(transfer.already_text(self._worker))
+            yield Text(f"  {text}", overflow="ellipsis", no_wrap=True)
+
+    def _move(self, title: str, moved: int, total: int) -> Transfer | None:
+        """Move a transfer's bar; return it, or None for one that was complete before."""
+        if title in self._over:
             return None
         now = self._clock()
-        if self._transfer is None or self._transfer[0] != title:
-            meter = view.Meter(moved, now)
-        else:
-            meter = self._transfer[1]
-            meter.update(moved, now)
-        self._transfer = (title, meter, done, total) if done < total else None
-        if done >= total:
-            self._doing = title
-        return meter
+        if self._transfer is None or self._title != title:
+            self._title, self._transfer = title, Transfer(moved, total, now)
+        transfer = self._transfer
+        transfer.update(moved, now)
+        if transfer.complete:
+            self._end_transfer()
+        return transfer
+
+    def _end_transfer(self) -> None:
+        self._over.add(self._title)
+        self._transfer = None
 
     def _log_lines(self, lines: Iterable[str]) -> None:
         for line in lines:

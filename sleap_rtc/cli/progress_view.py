@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from sleap_rtc.cli.formats import count, format_duration, format_rate, format_size, format_value
+from sleap_rtc.cli.formats import count, format_duration, format_value
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
     EpochStarted,
@@ -31,34 +31,6 @@ class Phase(Enum):
     TRAINING = "training"
     EVALUATING = "validating and evaluating"
     ENDED = "done"
-
-
-class Meter:
-    """Measures how fast bytes go since it first heard of them."""
-
-    def __init__(self, done: int, now: float) -> None:
-        self._first, self._start = done, now
-        self.done, self._now = done, now
-
-    def update(self, done: int, now: float) -> None:
-        """Note that `done` bytes are through at `now`; fewer than before means a new link, counted anew."""
-        if done < self.done:
-            self._first, self._start = done, now
-        self.done, self._now = done, now
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds measured."""
-        return self._now - self._start
-
-    @property
-    def rate(self) -> float | None:
-        """Bytes a second, or None while nothing can be said."""
-        return (self.done - self._first) / self.elapsed if self.elapsed > 0 and self.done > self._first else None
-
-    def remaining(self, left: int) -> float | None:
-        """Seconds until `left` more bytes are through."""
-        return left / self.rate if self.rate else None
 
 
 @dataclass
@@ -171,32 +143,6 @@ def time_text(run: RunView) -> str:
     text = f"{format_duration(run.seconds_per_epoch)} an epoch"
     left = run.seconds_left
     return f"{text}, about {format_duration(left)} left" if left else text
-
-
-def transfer_text(meter: Meter, done: int, total: int) -> str:
-    """Say ``12.3 MB of 40.1 MB, 4.10 MB/s, 7 s left``."""
-    text = f"{format_size(done)} of {format_size(total)}"
-    remaining = meter.remaining(total - done)
-    if meter.rate is None or remaining is None:
-        return text
-    return f"{text}, {format_rate(meter.rate)}, {format_duration(remaining)} left"
-
-
-def upload_done_text(meter: Meter, total: int, already: int) -> str:
-    """Say what was sent, and what did not have to be."""
-    if already >= total > 0:
-        return f"Nothing to send: the worker already has all {format_size(total)}."
-    text = f"Sent {format_size(meter.done)}" + _pace(meter)
-    return f"{text}; {format_size(already)} were there already." if already else f"{text}."
-
-
-def download_done_text(meter: Meter, total: int) -> str:
-    """Say what came home."""
-    return f"Received {format_size(total)}{_pace(meter)}."
-
-
-def _pace(meter: Meter) -> str:
-    return f" in {format_duration(meter.elapsed)} ({format_rate(meter.rate)})" if meter.rate else ""
 
 
 def connected_text(worker_name: str, gpu_text: str) -> str:

@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_SWITCH = 0.0005
+"""Seconds that a thread may keep the interpreter while another one waits for it."""
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end on the fastest loop this platform has."""
+    # threads that hash and the loop hand the interpreter to each other thousands of times in a transfer
+    sys.setswitchinterval(_SWITCH)
     if sys.platform == "win32":
         return asyncio.run(main)
     import uvloop

@@ -41,6 +41,7 @@ class WorkerRequest:
         room: the room to serve, or to check the key against.
         session: whether to make a session string, whatever is configured.
         jobs: the folder of its jobs, if not the usual one.
+        store: the folder of the files that clients sent, if not the usual one.
         drain: whether Ctrl-C waits for running jobs.
     """
 
@@ -49,6 +50,7 @@ class WorkerRequest:
     room: str | None
     session: bool
     jobs: Path | None
+    store: Path | None
     drain: bool
 
     @property
@@ -167,6 +169,8 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
         name=name,
         identity=machine.identity,
         jobs=request.jobs or home() / "jobs",
+        store=request.store or home() / "store",
+        limits=request.settings.limits,
         gpus=machine.gpus,
         executor=LocalExecutor(),
         engine=engine,

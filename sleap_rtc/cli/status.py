@@ -8,7 +8,7 @@ import click
 from sleap_rtc.cli.options import json_option, server_option, settings_for
 
 if TYPE_CHECKING:
-    from sleap_rtc.cli.survey import LocalJob, Survey
+    from sleap_rtc.cli.survey import LocalJob, StoreUse, Survey
     from sleap_rtc.config.settings import Settings
     from sleap_rtc.signaling.api import Room
 
@@ -55,6 +55,16 @@ def _show(settings: "Settings", survey: "Survey") -> None:
     elif survey.default_room:
         say(f"\nNo worker of your default room '{survey.default_room.name}' is online.")
     _show_jobs(survey)
+    if survey.store:
+        _show_store(survey.store)
+
+
+def _show_store(store: "StoreUse") -> None:
+    from sleap_rtc.cli.formats import format_size
+    from sleap_rtc.cli.output import say
+
+    say(f"\nKept of transfers, so that they need not come again: {format_size(store.size)} of at most "
+        f"{format_size(store.max_bytes)}, in {store.folder}.")  # fmt: skip
 
 
 def _show_jobs(survey: "Survey") -> None:
@@ -100,5 +110,11 @@ def _record(settings: "Settings", survey: "Survey") -> dict[str, object]:
         "default_room": survey.default_room and survey.default_room.room_id,
         "workers": [worker.model_dump(mode="json") for worker in survey.workers],
         "pending": [job.model_dump(mode="json", exclude={"content"}) for job in survey.pending],
+        "store": survey.store
+        and {
+            "folder": str(survey.store.folder),
+            "size": survey.store.size,
+            "max_bytes": survey.store.max_bytes,
+        },
         "local": {"size": sum(job.size for job in survey.local), "jobs": [asdict(job) for job in survey.local]},
     }

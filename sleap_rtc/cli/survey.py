@@ -11,11 +11,12 @@ from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.paths import home
 from sleap_rtc.config.settings import Settings
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import SleapRTCError
+from sleap_rtc.errors import SleapRTCError, StorageError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
+from sleap_rtc.transfer.store import Store
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,21 @@ class LocalJob:
 
 
 @dataclass(frozen=True)
+class StoreUse:
+    """What this machine's store takes.
+
+    Attributes:
+        folder: where it is.
+        size: bytes of whole files and of parts.
+        max_bytes: what it may take before the oldest files go.
+    """
+
+    folder: Path
+    size: int
+    max_bytes: int
+
+
+@dataclass(frozen=True)
 class Survey:
     """Everything there is to report.
 
@@ -48,6 +64,7 @@ class Survey:
         workers: those of the default room that are online.
         pending: jobs sent from here whose models have not come home.
         local: jobs of this machine's worker.
+        store: the files kept of transfers; None if there never was one.
     """
 
     login: Login | None
@@ -58,6 +75,7 @@ class Survey:
     workers: tuple[WorkerPresence, ...]
     pending: tuple[PendingJob, ...]
     local: tuple[LocalJob, ...]
+    store: StoreUse | None
 
 
 async def look_around(settings: Settings, timeouts: Timeouts) -> Survey:
@@ -75,7 +93,11 @@ async def look_around(settings: Settings, timeouts: Timeouts) -> Survey:
         remote = tasks.create_task(_ask_service(settings, login, timeouts))
         local = tasks.create_task(asyncio.to_thread(local_jobs, home() / "jobs"))
         pending = tasks.create_task(asyncio.to_thread(PendingJobs().all))
+        store = tasks.create_task(_look_at_store(home() / "store", settings.limits.max_store))
     version, problems, rooms, default, workers = remote.result()
+    use, problem = store.result()
+    if problem:
+        problems.append(problem)
     return Survey(
         login=login,
         version=version,
@@ -85,7 +107,31 @@ async def look_around(settings: Settings, timeouts: Timeouts) -> Survey:
         workers=tuple(workers),
         pending=tuple(pending.result()),
         local=tuple(local.result()),
+        store=use,
     )
+
+
+async def _look_at_store(folder: Path, max_bytes: int | None) -> tuple[StoreUse | None, str | None]:
+    """What the store takes, or why that cannot be said."""
+    try:
+        return await asyncio.to_thread(store_use, folder, max_bytes), None
+    except StorageError as error:
+        return None, error.sentence
+
+
+def store_use(folder: Path, max_bytes: int | None) -> StoreUse | None:
+    """What a store takes; None where there is none. It is left as it is. Blocks.
+
+    Args:
+        folder: where it is.
+        max_bytes: its cap where one is set.
+
+    Raises:
+        StorageError: if it cannot be read.
+    """
+    if not folder.is_dir():
+        return None
+    return StoreUse(folder, *Store.look(folder, max_bytes=max_bytes))
 
 
 _Answers = tuple[str | None, list[str], Sequence[Room], Room | None, Sequence[WorkerPresence]]

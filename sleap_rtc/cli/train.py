@@ -88,7 +88,7 @@ def _run(**options: Any) -> int:
     where = find_where(typed, settings)
     # the token of a session string belongs to its own server: a project's file must not send it elsewhere
     server = settings.own_server if isinstance(where, str) else settings.server
-    request = TrainRequest(where=where, server=server, transport=settings.transport, **options)
+    request = TrainRequest(where=where, server=server, transport=settings.transport, limits=settings.limits, **options)
     return run_async(train_remotely(request))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,8 +16,9 @@ from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
 from sleap_rtc.client.link import LinkState
-from sleap_rtc.client.package import Package, open_package
+from sleap_rtc.client.package import Package, look_into
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
+from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import JobFailedError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.jobs import Event, JobState, RunEnded, StateChanged
@@ -53,6 +54,7 @@ class TrainRequest:
     give_up: float
     server: str
     transport: str
+    limits: TransferLimits
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error: the user pressed Ctrl-C
@@ -94,19 +96,30 @@ async def train_remotely(request: TrainRequest) -> int:
 
 
 async def _train(request: TrainRequest, display: JobDisplay, asks: _Asks) -> int:
-    package = await open_package(request.pkg_path)
-    async with _reach(request, package, display) as (worker, presence):
-        display.connected(presence.name, gpu_text(presence))
-        display.upload(0, package.manifest.total_size, 0)
-        job = await worker.submit(package, new=request.new, on_bytes=display.upload)
-        asks.has_job = True
-        display.accepted(job.summary)
-        return await _Following(request, job, display, asks.queue).run()
+    name = request.pkg_path.absolute().name
+
+    def say_reading(done: int, total: int) -> None:
+        display.reading(name, done, total)
+
+    with closing(await look_into(request.pkg_path)) as unread:
+        # reading takes as long as its disk needs: meanwhile the worker is reached
+        async with (
+            beside(unread.read(say_reading)) as reading,
+            _reach(request, reading, display) as (worker, presence),
+        ):
+            display.connected(presence.name, gpu_text(presence))
+            package = await reading
+            display.upload(0, package.manifest.total_size, 0)
+            job = await worker.submit(package, new=request.new, on_bytes=display.upload, on_pause=display.upload_paused)
+            package.close()
+            asks.has_job = True
+            display.accepted(job.summary)
+            return await _Following(request, job, display, asks.queue).run()
 
 
 @asynccontextmanager
 async def _reach(
-    request: TrainRequest, package: Package, display: JobDisplay
+    request: TrainRequest, reading: Awaitable[Package], display: JobDisplay
 ) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
     engine, timeouts = cast(Engine, request.transport), Timeouts(give_up=request.give_up)
 
@@ -121,18 +134,26 @@ async def _reach(
             default_server=request.server,
             engine=engine,
             timeouts=timeouts,
+            limits=request.limits,
             on_service=_say_service,
             on_state=say_link,
         ) as found:
             yield found
         return
     display.connecting(f"the room {request.where.room}")
-    chosen = await choose_worker(request.server, request.where, package, display, new=request.new)
+    # a package that was sent before goes to the same worker
+    chosen = await choose_worker(request.server, request.where, await reading, display, new=request.new)
     display.connecting(chosen.presence.name)
     await asyncio.to_thread(preload, engine)
     async with (
         Client.join(
-            request.server, chosen.token, room=chosen.room, engine=engine, timeouts=timeouts, on_service=_say_service
+            request.server,
+            chosen.token,
+            room=chosen.room,
+            engine=engine,
+            timeouts=timeouts,
+            limits=request.limits,
+            on_service=_say_service,
         ) as client,
         client.dial(chosen.presence.worker_id, name=chosen.presence.name, on_state=say_link) as worker,
     ):

@@ -40,6 +40,11 @@ what is typed can be read in the list of processes.
     type=click.Path(file_okay=False, path_type=Path),
     help="Where jobs are kept; ~/.sleap-rtc/jobs by default.",
 )
+@click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where files that clients sent are kept; ~/.sleap-rtc/store by default.",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those it has.")
 @transport_option
 @click.pass_context
@@ -51,6 +56,7 @@ def worker(
     session: bool,
     name: str | None,
     jobs: Path | None,
+    store: Path | None,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -67,4 +73,5 @@ def worker(
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
     settings = settings_for(server=server, transport=transport, api_key=api_key)
-    return run_async(serve(WorkerRequest(settings, name or settings.worker.name, room, session, jobs, drain)))
+    request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain)
+    return run_async(serve(request))

@@ -9,6 +9,7 @@ from sleap_rtc.client.link import OnState, WorkerLink
 from sleap_rtc.client.pending import PendingJobs
 from sleap_rtc.client.remote import Place, RemoteWorker
 from sleap_rtc.config.known_workers import KnownWorkers
+from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, SleapRTCError, UnreachableError
@@ -33,6 +34,7 @@ class Client:
         tasks: owns what runs as long as the client.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
+        limits: what transfers may use.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Client:
         *,
         engine: Engine,
         timeouts: Timeouts,
+        limits: TransferLimits,
     ) -> None:
         self._server = server
         self._signaling = signaling
@@ -51,6 +54,7 @@ class Client:
         self._tasks = tasks
         self._engine = engine
         self._timeouts = timeouts
+        self._limits = limits
 
     @classmethod
     @asynccontextmanager
@@ -62,6 +66,7 @@ class Client:
         room: str | None = None,
         engine: Engine = "auto",
         timeouts: Timeouts | None = None,
+        limits: TransferLimits | None = None,
         on_service: Callable[[ServiceState], None] | None = None,
     ) -> AsyncIterator["Client"]:
         """Join a room.
@@ -72,6 +77,7 @@ class Client:
             room: the id of the room; a login needs it, as its user may belong to several.
             engine: which WebRTC engine to use.
             timeouts: how long to wait for what.
+            limits: what transfers may use.
             on_service: told when the service is lost and found again; links stay up meanwhile.
 
         Raises:
@@ -80,6 +86,7 @@ class Client:
             UnreachableError: if the service cannot be reached.
         """
         timeouts = timeouts or Timeouts()
+        limits = limits or TransferLimits()
         failure: BaseException | None = None
         async with (
             SignalingClient(server, token, timeouts=timeouts, room=room, on_state=on_service) as signaling,
@@ -90,7 +97,9 @@ class Client:
                 await signaling.welcome()
                 board = Switchboard(signaling)
                 running.append(tasks.create_task(_read(board)))
-                yield cls(normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts)
+                yield cls(
+                    normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts, limits=limits
+                )
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the groups
                 failure = error
             for task in running:
@@ -118,9 +127,14 @@ class Client:
             AuthenticationError: if it does not prove itself.
         """
         place = Place(self._server, self._signaling.principal.room, name)
-        worker = RemoteWorker(PendingJobs(), place)
+        worker = RemoteWorker(PendingJobs(), place, max_store=self._limits.max_store)
         settings = LinkSettings(
-            new_peer=self._new_peer, timeouts=self._timeouts, handlers=worker.handlers, abilities=ABILITIES
+            new_peer=self._new_peer,
+            timeouts=self._timeouts,
+            handlers=worker.handlers,
+            producers=worker.producers,
+            max_lanes=self._limits.max_lanes,
+            abilities=ABILITIES,
         )
         worker.link = WorkerLink(
             self._board,
@@ -158,6 +172,7 @@ async def join_session(
     default_server: str,
     engine: Engine = "auto",
     timeouts: Timeouts | None = None,
+    limits: TransferLimits | None = None,
     on_service: Callable[[ServiceState], None] | None = None,
     on_state: OnState = lambda state, reason: None,
 ) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
@@ -168,6 +183,7 @@ async def join_session(
         default_server: the service to use where the string names none.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
+        limits: what transfers may use.
         on_service: see `Client.join`.
         on_state: see `Client.dial`.
 
@@ -178,7 +194,9 @@ async def join_session(
     """
     session = SessionString.decode(text)
     server = session.server or default_server
-    async with Client.join(server, session.token, engine=engine, timeouts=timeouts, on_service=on_service) as client:
+    async with Client.join(
+        server, session.token, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service
+    ) as client:
         online = {presence.worker_id: presence for presence in await client.workers()}
         presence = online.get(session.worker_id)
         if presence is None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from sleap_rtc.errors import PackageError
 from sleap_rtc.protocol.files import Manifest
 from sleap_rtc.protocol.text import printable
-from sleap_rtc.transfer.source import Source, ZipSource, folder_source, make_manifest
+from sleap_rtc.transfer.offering import Offering, make_offering
+from sleap_rtc.transfer.source import Source, folder_source
+from sleap_rtc.transfer.zip_source import ZipSource
 
 
 @dataclass(frozen=True)
@@ -18,38 +20,86 @@ class Package:
 
     Attributes:
         name: the folder's or file's name.
-        source: its files.
-        manifest: what they hold.
+        offering: its files, ready to be sent.
     """
 
     name: str
-    source: Source
-    manifest: Manifest
+    offering: Offering
+
+    def close(self) -> None:
+        """Give the files back, when nothing of the package will be sent any more. Idempotent."""
+        self.offering.source.close()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the files hold."""
+        return self.offering.manifest
 
 
-async def open_package(path: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:
-    """Open and hash a training package.
+class UnreadPackage:
+    """A package that was looked at: it can be trained as far as its files' names tell. Made by `look_into`.
+
+    Args:
+        name: the folder's or file's name.
+        source: its files.
+    """
+
+    def __init__(self, name: str, source: Source) -> None:
+        self.name = name
+        self._source = source
+
+    async def read(self, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:
+        """Hash the files.
+
+        Args:
+            on_bytes: told the bytes hashed so far and those there are.
+
+        Raises:
+            PackageError: if a file cannot be read, or changes meanwhile.
+        """
+        total = sum(size for _, size in await asyncio.to_thread(self._source.files))
+        done = 0
+
+        def count(size: int) -> None:
+            nonlocal done
+            done += size
+            on_bytes(done, total)
+
+        return Package(self.name, await make_offering(self._source, count))
+
+    def close(self) -> None:
+        """Give the files back. Idempotent."""
+        self._source.close()
+
+
+async def look_into(path: Path) -> UnreadPackage:
+    """Open a training package without reading it: what cannot be trained is told at once.
 
     Args:
         path: a folder, or a zip as SLEAP exports it.
-        on_bytes: told the bytes hashed so far and those there are.
 
     Raises:
         PackageError: if it is missing, empty, neither folder nor zip, hostile, or without labels or config.
     """
     name = printable(await asyncio.to_thread(lambda: path.resolve().name), limit=256) or "package"
     source = await asyncio.to_thread(_source, path)
-    files = await asyncio.to_thread(source.files)
-    _check_contents(path, [name for name, _ in files])
-    total = sum(size for _, size in files)
-    done = 0
+    try:
+        files = await asyncio.to_thread(source.files)
+        _check_contents(path, [name for name, _ in files])
+    except BaseException:
+        source.close()
+        raise
+    return UnreadPackage(name, source)
 
-    def count(size: int) -> None:
-        nonlocal done
-        done += size
-        on_bytes(done, total)
 
-    return Package(name, source, await make_manifest(source, count))
+async def open_package(path: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:
+    """Open and hash a training package; see `look_into` and `UnreadPackage.read`."""
+    unread = await look_into(path)
+    try:
+        return await unread.read(on_bytes)
+    except BaseException:
+        unread.close()
+        raise
 
 
 def _source(path: Path) -> Source:

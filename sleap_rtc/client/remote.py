@@ -1,5 +1,6 @@
 """A worker and a job as a client sees them."""
 
+import asyncio
 import itertools
 import secrets
 import time
@@ -13,9 +14,10 @@ from sleap_rtc.client.package import Package
 from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
 from sleap_rtc.client.results import fetch_results
 from sleap_rtc.client.watch import Watch, WatchMessage
-from sleap_rtc.errors import NotFoundError
+from sleap_rtc.config.paths import home
+from sleap_rtc.errors import ConfigError, NotFoundError, PackageError
 from sleap_rtc.protocol.codec import Message
-from sleap_rtc.protocol.files import ManifestRef
+from sleap_rtc.protocol.files import ManifestRef, TransferProgress
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.jobs import (
     Event,
@@ -31,8 +33,12 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
-from sleap_rtc.session.session import Handlers, Session
-from sleap_rtc.transfer.provider import Offering, Provider
+from sleap_rtc.protocol.text import printable
+from sleap_rtc.session.requests import Handlers
+from sleap_rtc.session.session import Producers, Session
+from sleap_rtc.transfer.offering import Offering
+from sleap_rtc.transfer.provider import Provider
+from sleap_rtc.transfer.store import Store
 
 
 @dataclass(frozen=True)
@@ -50,20 +56,50 @@ class Place:
     worker_name: str = ""
 
 
+class _Upload:
+    """Files on their way to a worker, and who is told how far they are."""
+
+    def __init__(
+        self, offering: Offering, on_bytes: Callable[[int, int, int], None], on_pause: Callable[[str | None], None]
+    ) -> None:
+        self.offering = offering
+        self._on_bytes = on_bytes
+        self._on_pause = on_pause
+        self._paused: str | None = None
+        self._session: Session | None = None
+        self._before = self._sent = self._already = 0
+
+    def count(self, session: Session, progress: TransferProgress) -> None:
+        """Take a report of the worker's; its figures are shown and trusted with nothing."""
+        if session is not self._session:
+            # what an earlier link brought over counts as there already on this one, but it was sent
+            self._session, self._before = session, self._sent
+        total = self.offering.manifest.total_size
+        self._sent = min(self._before + progress.arrived, total)
+        self._already = min(max(self._already, progress.here - self._before), total - self._sent)
+        self._on_bytes(self._sent, total, self._already)
+        paused = printable(progress.paused) if progress.paused else None
+        if paused != self._paused:
+            self._paused = paused
+            self._on_pause(paused)
+
+
 class RemoteWorker:
     """A worker, over a link that is kept up.
 
     Args:
         pending: the journal of submitted jobs.
         place: where the worker was found.
+        max_store: most bytes that this machine's store keeps; a tenth of its disk by default.
     """
 
     link: WorkerLink
 
-    def __init__(self, pending: PendingJobs, place: Place) -> None:
+    def __init__(self, pending: PendingJobs, place: Place, *, max_store: int | None = None) -> None:
         self._pending = pending
         self._place = place
-        self._offerings: dict[str, Offering] = {}
+        self._max_store = max_store
+        self._uploads: dict[str, _Upload] = {}
         self._watches: dict[int, Watch] = {}
         self._numbers = itertools.count(1)
 
@@ -71,11 +107,24 @@ class RemoteWorker:
     def handlers(self) -> Handlers:
         """What answers the worker's requests."""
         return {
-            **Provider(self._offering).handlers,
+            TransferProgress: self._count,
             JobEvents: self._deliver,
             JobLog: self._deliver,
             JobWatchEnded: self._deliver,
         }
+
+    @property
+    def producers(self) -> Producers:
+        """What answers the worker's stream requests."""
+        return Provider(self._offering).producers
+
+    def open_store(self) -> Store:
+        """Open this machine's store. Blocks.
+
+        Raises:
+            StorageError: if it cannot be.
+        """
+        return Store(home() / "store", max_bytes=self._max_store)
 
     @contextmanager
     def watching(
@@ -96,6 +145,7 @@ class RemoteWorker:
         options: JobOptions | None = None,
         new: bool = False,
         on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,
+        on_pause: Callable[[str | None], None] = lambda sentence: None,
     ) -> "RemoteJob":
         """Submit a package, or find the job that the same package made before.
 
@@ -103,7 +153,8 @@ class RemoteWorker:
             package: what to train.
             options: what else to say about it.
             new: make a new job even if one is under way.
-            on_bytes: told the bytes sent, those there are, and those the worker had already.
+            on_bytes: told the bytes that the worker acknowledged, those there are, and those it had already.
+            on_pause: told why the worker takes nothing just now, and None when it goes on.
 
         Raises:
             SleapRTCError: why the worker refuses it.
@@ -118,7 +169,7 @@ class RemoteWorker:
         job_id = there.job if there else new_id("job", secrets.token_bytes(15))
         self._write_down(job_id, package.name, content)
         message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
-        return await self._send(message, package, on_bytes)
+        return await self._send(message, _Upload(package.offering, on_bytes, on_pause))
 
     def _write_down(self, job: str, name: str, content: str) -> None:
         self._pending.write(
@@ -140,43 +191,29 @@ class RemoteWorker:
         except NotFoundError:
             return None
 
-    async def _send(
-        self, message: JobSubmit, package: Package, on_bytes: Callable[[int, int, int], None]
-    ) -> "RemoteJob":
-        total = package.manifest.total_size
-        sent = 0
-
-        async def submit(session: Session) -> JobAccepted:
-            # counted anew on every link: what an earlier one brought over is what the worker has already
-            nonlocal sent
-            sent = already = 0
-
-            def count_sent(size: int) -> None:
-                nonlocal sent
-                sent += size
-                on_bytes(sent, total, already)
-
-            def count_skipped(size: int) -> None:
-                nonlocal already
-                already += size
-                on_bytes(sent, total, already)
-
-            self._offerings[message.job] = Offering(package.manifest, package.source, count_sent, count_skipped)
-            return await session.request(message, JobAccepted, timeout=float("inf"))
-
+    async def _send(self, message: JobSubmit, upload: "_Upload") -> "RemoteJob":
+        self._uploads[message.job] = upload
         try:
-            reply = await self.link.call(submit)
+            reply = await self.link.call(lambda session: session.request(message, JobAccepted, timeout=float("inf")))
+        except (PackageError, ConfigError):
+            self._pending.forget(message.job)  # refused for good: there is nothing to come back to
+            raise
         finally:
-            self._offerings.pop(message.job, None)
-        # files that the worker held whole were never asked for, so nobody counted them
-        on_bytes(sent, total, total - sent)
+            del self._uploads[message.job]
         return RemoteJob(self, reply.job, self._pending)
 
     async def _offering(self, transfer: str) -> Offering:
-        offering = self._offerings.get(transfer)
-        if offering is None:
+        return self._upload(transfer).offering
+
+    def _upload(self, transfer: str) -> "_Upload":
+        upload = self._uploads.get(transfer)
+        if upload is None:
             raise NotFoundError("Nothing is on offer under that name.")
-        return offering
+        return upload
+
+    async def _count(self, session: Session, message: TransferProgress) -> Message:
+        self._upload(message.transfer).count(session, message)
+        return Done()
 
     async def _deliver(self, _: Session, message: WatchMessage) -> Message:
         watch = self._watches.get(message.watch)
@@ -244,7 +281,11 @@ class RemoteJob:
 
     async def fetch(self, output: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
         """Bring the run folders home; see `fetch_results`."""
-        folders = await fetch_results(self._worker.link, self.id, output, on_bytes)
+        store = await asyncio.to_thread(self._worker.open_store)
+        try:
+            folders = await fetch_results(self._worker.link, self.id, output, store, on_bytes)
+        finally:
+            await asyncio.to_thread(store.close)
         self.forget()
         return folders
 

@@ -11,17 +11,23 @@ from pathlib import Path
 import psutil
 
 from sleap_rtc.client.link import WorkerLink
-from sleap_rtc.errors import ConflictError, JobFailedError, ProtocolError, StorageError
+from sleap_rtc.errors import ConflictError, JobFailedError, ProtocolError
 from sleap_rtc.protocol.files import Manifest
 from sleap_rtc.session.session import Session
-from sleap_rtc.transfer.fetch import fetch_files, fetch_manifest
-from sleap_rtc.transfer.landing import Landing, storage_error
+from sleap_rtc.transfer.disk import make_folder, storage_error
+from sleap_rtc.transfer.fetch import Fetch, Target
+from sleap_rtc.transfer.progress import Progress
+from sleap_rtc.transfer.store import Store
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 async def fetch_results(
-    link: WorkerLink, job: str, output: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None
+    link: WorkerLink,
+    job: str,
+    output: Path,
+    store: Store,
+    on_bytes: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Download a job's run folders into `output`.
 
@@ -29,6 +35,7 @@ async def fetch_results(
         link: the worker that has them.
         job: the job's id.
         output: the folder they go to, chosen here and never by the peer; made where missing.
+        store: keeps what arrived, whole and in parts.
         on_bytes: told the bytes received so far and those there are.
 
     Returns:
@@ -38,29 +45,24 @@ async def fetch_results(
         JobFailedError: if the job left no model.
         StorageError: if `output` cannot be written.
     """
-    manifest = await link.call(lambda session: fetch_manifest(session, job))
+    staging = output / f".{job}.part"
+    # a worker's files are its own: what another worker left in the store is not there for this one to find out
+    target = Target(store, link.worker_id, staging / "files")
+    manifest = await link.call(lambda session: Fetch(session, job, target).manifest())
     if not manifest.files:
         raise JobFailedError(f"The job {job} left no model. Train again with --logs to see what sleap-nn says.")
     _check_names(manifest)
-    staging = output / f".{job}.part"
-    landing = await asyncio.to_thread(Landing, staging / "files", staging / "parts")
+    await asyncio.to_thread(make_folder, target.folder)
     async with _alone(staging):
         if (staging / "ready").exists():  # an earlier attempt died between the first and the last rename
             return await asyncio.to_thread(_publish, staging, output)
-        await asyncio.to_thread(_check_space, output, manifest, landing)
 
         async def fetch_all(session: Session) -> None:
-            done = 0
-
-            def count(size: int) -> None:
-                nonlocal done
-                done += size
-                on_bytes(done, manifest.total_size)
-
-            await fetch_files(session, job, manifest, landing, count)
+            progress = Progress(lambda here, arrived: on_bytes(here + arrived, manifest.total_size))
+            await Fetch(session, job, target, progress).files(manifest)
 
         await link.call(fetch_all)
-        await asyncio.to_thread((staging / "files").rename, staging / "ready")
+        await asyncio.to_thread(target.folder.rename, staging / "ready")
         return await asyncio.to_thread(_publish, staging, output)
 
 
@@ -70,15 +72,6 @@ def _check_names(manifest: Manifest) -> None:
         run, slash, _ = entry.path.partition("/")
         if not slash or not RUN_NAME.fullmatch(run):
             raise ProtocolError("The worker offers a file that belongs to no run. Nothing was written.")
-
-
-def _check_space(output: Path, manifest: Manifest, landing: Landing) -> None:
-    free = shutil.disk_usage(output).free
-    if manifest.total_size - landing.size() > free:
-        raise StorageError(
-            f"The models take {manifest.total_size / 1e9:.1f} GB and {output} has {free / 1e9:.1f} GB left. "
-            "Free some space or give another --output, then run the same command again."
-        )
 
 
 @asynccontextmanager

@@ -36,6 +36,15 @@ TEMPLATE = """\
 #label = "lab"
 #path = "/data/lab"
 
+# How much is kept of files that were sent or received, so that they need not travel again;
+# a tenth of the disk if it is not set.
+#[store]
+#max_bytes = "50 GB"
+
+# How many connections what is received may come over, 1 to 16.
+#[transfer]
+#max_lanes = 16
+
 # Room secrets, by the id of their room.
 #[secrets]
 #"r_…" = "slrs_…"

@@ -1,18 +1,23 @@
 """Every key a configuration file may have, and the check of its value. No file is read here."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sleap_rtc.config.limits import MOST_LANES
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import ConfigError
 
 TRANSPORTS = ("auto", "libwebrtc", "aiortc")
 SECRETS = "secrets"
 API_KEY = "worker.api_key"
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?B)?", re.IGNORECASE)
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MOUNTS = "worker.mounts"
+STORE_SIZE = "store.max_bytes"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,22 @@ def _flag(value: Any, where: str) -> bool:
     return value
 
 
+def _bytes(value: Any, where: str) -> int:
+    match = (
+        _SIZE.fullmatch(str(value).strip()) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    )
+    if match is None:
+        raise ConfigError(f'{where} must be a number of bytes, or text such as "50 GB" or "1.5 TB".')
+    return int(float(match[1]) * _UNITS[(match[2] or "B").upper()])
+
+
+def _lanes(value: Any, where: str) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST_LANES:
+        raise ConfigError(f"{where} must be a whole number from 1 to {MOST_LANES}.")
+    return int(text)
+
+
 def _mounts(value: Any, where: str) -> tuple[Mount, ...]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ConfigError(f"{where} must be written as [[worker.mounts]] with label and path below it.")
@@ -103,6 +124,8 @@ KEYS: dict[str, Key] = {
     API_KEY: Key(_text, "SLEAP_RTC_API_KEY", "the worker token a worker starts with"),
     "worker.name": Key(_text, "SLEAP_RTC_WORKER_NAME", "what a worker is called"),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
+    STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
+    "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),
     "client.auto_select": Key(_flag, "SLEAP_RTC_AUTO_SELECT", "take the best worker without asking"),
 }
 """Every key with a name of its own; the keys below ``secrets`` are ids of rooms."""

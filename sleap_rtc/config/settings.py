@@ -18,11 +18,14 @@ from typing import Any
 
 from sleap_rtc.config import schema
 from sleap_rtc.config.files import find_files, read_file
-from sleap_rtc.config.schema import API_KEY, KEYS, MOUNTS, SECRETS, Mount, is_credential
+from sleap_rtc.config.limits import MOST_LANES, TransferLimits
+from sleap_rtc.config.schema import API_KEY, KEYS, MOUNTS, SECRETS, STORE_SIZE, Mount, is_credential
 from sleap_rtc.config.servers import DEFAULT_SERVER
 
 DEFAULT = "default"
 FLAGS = "the command line"
+_OF_THIS_MACHINE = {MOUNTS, STORE_SIZE}
+"""What no file found in a project may set: the folders that jobs see, and how much of the store is kept."""
 
 
 class Kind(Enum):
@@ -82,6 +85,7 @@ class Settings:
         transport: the WebRTC engine.
         worker: what workers use.
         client: what clients use.
+        limits: what transfers may use: the tables ``[store]`` and ``[transfer]``.
         secrets: room secrets by room id, as they were written; only those that belong to `server`.
         origins: where the value of each dotted key came from.
         withheld: credentials that are not used, because they were made for another service: a sentence for each key.
@@ -95,6 +99,7 @@ class Settings:
     transport: str = "auto"
     worker: WorkerSection = WorkerSection()
     client: ClientSection = ClientSection()
+    limits: TransferLimits = field(default_factory=TransferLimits)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict)
     withheld: Mapping[str, str] = field(default_factory=dict)
@@ -171,6 +176,7 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         transport=values.get("transport", "auto"),
         worker=WorkerSection(values.get(API_KEY), values.get("worker.name"), values.get(MOUNTS, ())),
         client=ClientSection(values.get("client.auto_select")),
+        limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),
         secrets={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},
         origins=origins,
         withheld={key: why for key, why in withheld.items() if key not in values},
@@ -180,13 +186,15 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
 
 
 def _without_what_it_may_not_say(layer: Layer, warnings: list[str]) -> Layer:
-    if layer.kind is Kind.USER or MOUNTS not in layer.values:
+    if layer.kind is Kind.USER:
         return layer
-    warnings.append(
-        f"{layer.where}: {MOUNTS} is ignored, because this file was found in a project folder. Mounts are set in "
-        "~/sleap-rtc.toml or in your config.toml alone."
-    )
-    return Layer(layer.where, {key: value for key, value in layer.values.items() if key != MOUNTS}, layer.kind)
+    warnings += [
+        f"{layer.where}: {key} is ignored, because this file was found in a project folder. What concerns this machine "
+        "is set in ~/sleap-rtc.toml or in your config.toml alone."
+        for key in sorted(_OF_THIS_MACHINE & set(layer.values))
+    ]
+    allowed = {key: value for key, value in layer.values.items() if key not in _OF_THIS_MACHINE}
+    return Layer(layer.where, allowed, layer.kind)
 
 
 def _first_server(layers: Sequence[Layer]) -> str:

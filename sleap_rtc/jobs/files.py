@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
+from sleap_rtc.config.durable import sync_folder
 from sleap_rtc.errors import StorageError
 
 
@@ -41,17 +42,6 @@ def create_exclusively(path: Path, data: bytes) -> bool:
         fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
     return True
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

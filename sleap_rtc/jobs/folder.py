@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sleap_rtc.config.durable import sync_folder
 from sleap_rtc.errors import NotFoundError, PackageError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.files import MAX_ENTRIES, check_path
 from sleap_rtc.protocol.jobs import JobSpec, JobState, RunEnded, StateChanged
 
 from .events import Journal, read_events
-from .files import create_exclusively, storage_error, sync_folder, write_atomically
+from .files import create_exclusively, storage_error, write_atomically
 from .processes import ProcessRecord
 
 Command = Literal["stop", "cancel"]

@@ -21,6 +21,10 @@ MAX_DEPTH = 16
 """Deepest nesting of arrays and objects accepted."""
 
 
+MAX_CONTAINERS = 50_000
+"""Most arrays and objects in one text: each takes memory, however short it is written."""
+
+
 class ErrorInfo(BaseModel):
     """An error on the wire."""
 
@@ -130,9 +134,13 @@ def parse_json(text: str, *, limit: int = MAX_MESSAGE) -> Any:
 
 def _check_depth(text: str) -> None:
     # counted before parsing: the parser itself recurses, and 100,000 brackets must cost nothing
-    depth = 0
+    depth = opened = 0
     for bracket in _BRACKETS.finditer(_STRINGS.sub("", text)):
-        depth += 1 if bracket.group() in "[{" else -1
+        opens = bracket.group() in "[{"
+        depth += 1 if opens else -1
+        opened += opens
+        if opened > MAX_CONTAINERS:
+            raise ProtocolError(f"A message with more than {MAX_CONTAINERS} lists and objects arrived.")
         if depth > MAX_DEPTH:
             raise ProtocolError(f"A message nested deeper than {MAX_DEPTH} arrived.")
 

@@ -1,7 +1,8 @@
-"""Files between peers: path rules, manifests, and the messages that fetch a file.
+"""Files between peers: path rules, manifests, and the messages that fetch what a receiver lacks.
 
-The receiver drives: it holds a manifest, asks for each file it lacks from the byte where its copy ends, and checks
-size and SHA-256 before the file gets its name. The same exchange serves both directions.
+The receiver drives: it asks for the manifest, for the chunk lists of files it does not have, and for the chunks it
+lacks, over the lanes it chooses; it checks each chunk, and each file before the file gets its name. The same exchange
+serves both directions.
 """
 
 import hashlib
@@ -9,24 +10,25 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sleap_rtc.errors import PackageError, ProtocolError
+from sleap_rtc.protocol.chunks import LARGEST_AVERAGE, MAX_CHUNKS, SINGLE
 from sleap_rtc.protocol.codec import Message, parse_json
+from sleap_rtc.protocol.streams import LINK_WINDOW, StreamRequest
 from sleap_rtc.protocol.text import printable
 
 MAX_ENTRIES = 20_000
 MAX_MANIFEST = 16 * 1024 * 1024
-MAX_FILE_SIZE = 2**50
+MAX_FILE_SIZE = MAX_CHUNKS * LARGEST_AVERAGE
 _MAX_PATH = 1024
 _MAX_NAME = 255
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _DEVICE = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-StreamId = Annotated[int, Field(ge=1, lt=2**32)]
 
 
 def check_path(path: str) -> str:
@@ -96,12 +98,26 @@ def check_tree(paths: Iterable[str]) -> None:
 
 
 class FileEntry(BaseModel):
-    """One file of a manifest: where it goes, how many bytes it has, and their SHA-256 in hex."""
+    """One file of a manifest.
+
+    Attributes:
+        path: where it goes.
+        size: how many bytes it has.
+        sha256: their SHA-256 in hex.
+        chunks: SHA-256 in hex of its chunk list; None for a file of at most `SINGLE` bytes, which is one chunk.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     path: str
     size: int = Field(ge=0, le=MAX_FILE_SIZE)
     sha256: Sha256
+    chunks: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _has_chunks(self) -> Self:
+        if self.chunks is None and self.size > SINGLE:
+            raise ValueError("a file of this size has a chunk list")
+        return self
 
 
 class Manifest(BaseModel):
@@ -120,7 +136,9 @@ class Manifest(BaseModel):
 
     def to_bytes(self) -> bytes:
         """The manifest as JSON, for a byte stream."""
-        return json.dumps({"files": [entry.model_dump() for entry in self.files]}, separators=(",", ":")).encode()
+        return json.dumps(
+            {"files": [entry.model_dump(exclude_none=True) for entry in self.files]}, separators=(",", ":")
+        ).encode()
 
     @property
     def digest(self) -> str:
@@ -168,36 +186,40 @@ TransferId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 """Names a set of files; today always the id of the job they belong to."""
 
 
-class ManifestGet(Message):
-    """Receiver → sender: send the manifest of this transfer over the stream that I opened for it."""
+class ManifestGet(StreamRequest):
+    """Receiver → sender: send the manifest of this transfer, as JSON."""
 
     TYPE = "manifest.get"
     transfer: TransferId
-    stream: StreamId
 
 
-class ManifestSending(Message):
-    """Sender → receiver: the manifest is on its way."""
+class ChunksGet(StreamRequest):
+    """Receiver → sender: send the chunk list of the manifest's file number `file`, in its binary form."""
 
-    TYPE = "manifest.sending"
-    manifest: ManifestRef
+    TYPE = "chunks.get"
+    transfer: TransferId
+    file: int = Field(ge=0, lt=MAX_ENTRIES)
 
 
-class FileGet(Message):
-    """Receiver → sender: send this file from `offset` on, over the stream that I opened for it.
-
-    `transfer` names the set of files (the job it belongs to) and `file` is the index in its manifest. Offsets inside
-    the stream begin at 0, whatever `offset` in the file was asked for.
-    """
+class FileGet(StreamRequest):
+    """Receiver → sender: send `size` bytes of a file from byte `offset` on: chunks that the receiver lacks."""
 
     TYPE = "file.get"
     transfer: TransferId
     file: int = Field(ge=0, lt=MAX_ENTRIES)
-    offset: int = Field(ge=0, le=MAX_FILE_SIZE)
-    stream: StreamId
+    offset: int = Field(ge=0, lt=MAX_FILE_SIZE)
+    size: int = Field(ge=1, le=LINK_WINDOW)
 
 
-class FileSending(Message):
-    """Sender → receiver: the bytes are on their way."""
+class TransferProgress(Message):
+    """Receiver → sender: how far the transfer is, now and then; answered, so that a slow link is told less often.
 
-    TYPE = "file.sending"
+    `here` counts bytes that did not have to be sent, `arrived` those that were sent, checked and written. `paused`
+    says why nothing is asked for just now.
+    """
+
+    TYPE = "transfer.progress"
+    transfer: TransferId
+    here: int = Field(ge=0, lt=2**62)
+    arrived: int = Field(ge=0, lt=2**62)
+    paused: str | None = Field(default=None, max_length=500)

@@ -4,8 +4,8 @@ from pydantic import Field
 
 from sleap_rtc.protocol import files, jobs
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
-from sleap_rtc.protocol.files import StreamId
 from sleap_rtc.protocol.sdp import Candidate
+from sleap_rtc.protocol.streams import MAX_LANES, LaneId, StreamId
 
 
 class Done(Message):
@@ -31,7 +31,7 @@ class LaneOpen(Message):
     """Client → worker: open lane `lane` with this offer. Inherits the link's proof."""
 
     TYPE = "lane.open"
-    lane: int = Field(ge=0, lt=16)
+    lane: LaneId
     sdp: str = Field(max_length=16 * 1024)
 
 
@@ -46,8 +46,22 @@ class LaneCandidate(Message):
     """Either side: a trickled ICE candidate of a lane (RFC 8838)."""
 
     TYPE = "lane.candidate"
-    lane: int = Field(ge=0, lt=16)
+    lane: LaneId
     candidate: Candidate
+
+
+class LaneWanted(Message):
+    """Worker → client: open lanes until there are this many; what I receive comes faster over them."""
+
+    TYPE = "lane.wanted"
+    lanes: int = Field(ge=1, le=MAX_LANES)
+
+
+class LaneClosed(Message):
+    """Either side: this lane ended here, on purpose or not; what is under way on it is asked for again."""
+
+    TYPE = "lane.closed"
+    lane: LaneId
 
 
 class StreamCredit(Message):
@@ -75,12 +89,14 @@ LINK = Registry(
     LaneOpen,
     LaneAnswer,
     LaneCandidate,
+    LaneWanted,
+    LaneClosed,
     StreamCredit,
     StreamReset,
     files.ManifestGet,
-    files.ManifestSending,
+    files.ChunksGet,
     files.FileGet,
-    files.FileSending,
+    files.TransferProgress,
     jobs.JobSubmit,
     jobs.JobAccepted,
     jobs.JobShow,

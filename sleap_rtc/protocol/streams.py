@@ -1,24 +1,50 @@
-"""Credit for byte streams: who may send how much, so that memory is bounded by a window and not by a file.
+"""Byte streams: how they are asked for, and the credit that bounds memory by a window and not by a file.
 
-Every stream is opened by its receiver, who starts it with `FIRST_WINDOW` bytes of credit and tells the sender a new
-absolute limit as it consumes. Nothing here does I/O.
+Every stream is opened by its receiver, who says how many bytes may come at first and tells the sender a new absolute
+limit as it consumes. Nothing here does I/O.
 """
 
+from typing import Annotated
+
+from pydantic import Field
+
 from sleap_rtc.errors import ProtocolError
+from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.frames import Frame, FrameFlag
 
 FIRST_WINDOW = 256 * 1024
-"""Bytes a sender may send before the receiver has said anything."""
+"""Bytes a sender may send at first on a stream whose length is not known."""
 FULL_WINDOW = 4 * 1024 * 1024
-"""Bytes in flight once the receiver has consumed something; four such streams are a link's 16 MiB."""
+"""Bytes in flight on such a stream once the receiver has consumed something."""
+LINK_WINDOW = 16 * 1024 * 1024
+"""Most bytes that one side of a link asks for before the earlier ones have arrived."""
+MAX_LANES = 16
+
+StreamId = Annotated[int, Field(ge=1, lt=2**32)]
+LaneId = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class StreamRequest(Message):
+    """Receiver → sender: what is answered with bytes, or with a ``stream.reset``.
+
+    The receiver opens the stream, chooses the lane it comes over, and says how many bytes may be sent at once.
+    """
+
+    stream: StreamId
+    lane: LaneId
+    window: int = Field(ge=0, le=LINK_WINDOW)
 
 
 class SendCredit:
-    """The sender's side of one stream."""
+    """The sender's side of one stream.
 
-    def __init__(self) -> None:
+    Args:
+        limit: bytes that may be sent before the receiver has said more.
+    """
+
+    def __init__(self, limit: int = FIRST_WINDOW) -> None:
         self.sent = 0
-        self.limit = FIRST_WINDOW
+        self.limit = limit
 
     @property
     def available(self) -> int:
@@ -39,12 +65,16 @@ class SendCredit:
 
 
 class ReceiveCredit:
-    """The receiver's side of one stream."""
+    """The receiver's side of one stream.
 
-    def __init__(self) -> None:
+    Args:
+        limit: bytes that the sender may send before it is told more.
+    """
+
+    def __init__(self, limit: int = FIRST_WINDOW) -> None:
         self.received = 0
         self.consumed = 0
-        self.limit = FIRST_WINDOW
+        self.limit = limit
         self.ended = False
 
     def receive_frame(self, frame: Frame) -> None:

@@ -12,8 +12,10 @@ from sleap_rtc.errors import ProtocolError, UnreachableError, ungrouped
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.proof import ClientExchange, LinkContext, Proven, WorkerExchange
 from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Principal, Reject
+from sleap_rtc.protocol.streams import MAX_LANES
 from sleap_rtc.session.handshake import prove
-from sleap_rtc.session.session import Handlers, Session
+from sleap_rtc.session.requests import Handlers
+from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.session.switchboard import LinkMessage, Switchboard
 from sleap_rtc.transport.channel import Channel, Peer
 
@@ -26,12 +28,16 @@ class LinkSettings:
         new_peer: makes a connection of the chosen engine.
         timeouts: how long to wait for what.
         handlers: what answers the other side's requests.
+        producers: what answers its stream requests.
+        max_lanes: how many lanes this side may want for what it receives.
         abilities: what this end can do, by name.
     """
 
     new_peer: Callable[[], Peer]
     timeouts: Timeouts = field(default_factory=Timeouts)
     handlers: Handlers = field(default_factory=dict)
+    producers: Producers = field(default_factory=dict)
+    max_lanes: int = MAX_LANES
     abilities: tuple[str, ...] = ()
 
 
@@ -137,6 +143,8 @@ def _session(channel: Channel, settings: LinkSettings, proven: Proven, *, dialle
         dialled=dialled,
         new_peer=settings.new_peer,
         handlers=settings.handlers,
+        producers=settings.producers,
+        max_lanes=settings.max_lanes,
         timeouts=settings.timeouts,
         abilities=proven.abilities,
         remote=remote,

@@ -1,29 +1,39 @@
 """One authenticated link between two peers: requests, notifications, byte streams, lanes, one close reason."""
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import BusyError, ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
-from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
-from sleap_rtc.protocol.link import LINK, Bye, Done, LaneCandidate, LaneOpen, Ping, StreamCredit, StreamReset
+from sleap_rtc.errors import ConnectionLost, LaneLost, ProtocolError, SleapRTCError
+from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.link import (
+    LINK,
+    Bye,
+    Done,
+    LaneCandidate,
+    LaneClosed,
+    LaneOpen,
+    LaneWanted,
+    Ping,
+    StreamCredit,
+    StreamReset,
+)
+from sleap_rtc.protocol.streams import MAX_LANES, StreamRequest
 from sleap_rtc.session.lanes import Lanes
+from sleap_rtc.session.requests import Handlers, Requests
 from sleap_rtc.session.streams import ReceiveStream, SendStream, Streams
+from sleap_rtc.session.window import Slot, Window
 from sleap_rtc.transport.channel import Channel, Peer
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[["Session", Any], Awaitable[Message]]
-Handlers = Mapping[type[Message], Handler]
+Producer = Callable[["Session", Any, SendStream], Awaitable[None]]
+Producers = Mapping[type[StreamRequest], Producer]
 A = TypeVar("A", bound=Message)
 T = TypeVar("T")
-
-MAX_REQUESTS = 64
-"""Requests of the peer being answered at once; one more is told to come back later."""
 
 
 class Session:
@@ -34,6 +44,8 @@ class Session:
         dialled: whether this end dialled; it then opens the lanes and gives out odd stream ids.
         new_peer: makes a connection for a lane.
         handlers: what answers each kind of request the peer may send.
+        producers: what writes the bytes that answer each kind of stream request.
+        max_lanes: how many lanes this side may want for what it receives.
         timeouts: how long to wait for what.
         abilities: what the peer said it can do.
         remote: who the peer is, as proven or stamped: a worker's id or a client's user id.
@@ -47,6 +59,8 @@ class Session:
         new_peer: Callable[[], Peer],
         handlers: Handlers,
         timeouts: Timeouts,
+        producers: Producers | None = None,
+        max_lanes: int = MAX_LANES,
         abilities: frozenset[str] = frozenset(),
         remote: str = "",
     ) -> None:
@@ -54,14 +68,28 @@ class Session:
         self.remote = remote
         self.timeouts = timeouts
         self._channel = channel
-        self._dialled = dialled
-        self._handlers = handlers
-        self._numbers = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[Message]] = {}
-        self._answering: set[asyncio.Task[None]] = set()
+        self.dialled = dialled
+        self._producers = producers or {}
+        self._started: set[asyncio.Task[None]] = set()
         self._closed: asyncio.Future[SleapRTCError] = asyncio.get_running_loop().create_future()
-        self._lanes = Lanes(self, new_peer)
+        self._lanes = Lanes(
+            self,
+            new_peer,
+            on_change=self._serve_window,
+            on_lost=self._lose_lane,
+            is_sending=self._is_sending,
+        )
         self._streams = Streams(1 if dialled else 2, self.notify, self._lanes.send)
+        self._window = Window(self, self._lanes, most_lanes=max_lanes)
+        self._requests = Requests(self, {**handlers, Bye: _acknowledge, LaneOpen: self._accept_lane}, self._send)
+        self._takers: dict[type[Message], Callable[[Any], None]] = {
+            Ping: lambda message: None,
+            StreamCredit: self._streams.take_credit,
+            StreamReset: self._take_reset,
+            LaneCandidate: self._lanes.take_candidate,
+            LaneWanted: self._lanes.take_wish,
+            LaneClosed: self._lanes.take_closed,
+        }
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Session"]:
@@ -70,8 +98,8 @@ class Session:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             serving = [tasks.create_task(self._read()), tasks.create_task(self._keep_alive())]
-            if self._dialled:
-                serving.append(tasks.create_task(self._open_first_lane()))
+            if self.dialled:
+                serving.append(tasks.create_task(self._lanes.keep_open()))
             try:
                 yield self
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the group
@@ -102,22 +130,8 @@ class Session:
             ConnectionLost: if the link ended first.
             UnreachableError: if no answer came in time.
         """
-        number = next(self._numbers)
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._raise_if_closed()
-        self._pending[number] = future
-        limit = self.timeouts.request if timeout is None else timeout
-        try:
-            async with asyncio.timeout(None if limit == float("inf") else limit):
-                await self._send(message.model_copy(update={"id": number}))
-                reply = await future
-        except TimeoutError:
-            raise UnreachableError(f"The peer did not answer {message.TYPE} within {limit:g} s.") from None
-        finally:
-            self._pending.pop(number, None)
-        if not isinstance(reply, answer):
-            raise ProtocolError(f"The peer answered {message.TYPE} with {reply.TYPE}.")
-        return reply
+        return await self._requests.ask(message, answer, self.timeouts.request if timeout is None else timeout)
 
     async def notify(self, message: Message) -> None:
         """Tell the peer something that needs no answer.
@@ -128,21 +142,34 @@ class Session:
         self._raise_if_closed()
         await self._send(message)
 
-    def open_stream(self) -> ReceiveStream:
-        """Open a byte stream to receive on; send its `number` to the peer in a request."""
-        return self._streams.open()
+    @property
+    def span(self) -> int:
+        """Bytes that are best asked for at once, as things stand."""
+        return self._window.span
 
-    def send_stream(self, number: int, produce: Callable[[SendStream], Awaitable[None]]) -> None:
-        """Send on a byte stream that the peer opened, in the background.
+    async def slot(self, size: int, *, due: bool = True) -> Slot:
+        """Wait until `size` more bytes may be asked for: what is under way on a link is bounded; see `Window.slot`."""
+        return await self._window.slot(size, due=due)
+
+    @asynccontextmanager
+    async def ask(self, slot: Slot, kind: type[StreamRequest], **fields: object) -> AsyncIterator[ReceiveStream]:
+        """Ask the peer for bytes.
 
         Args:
-            number: the stream's number, from the peer's request.
-            produce: writes the bytes; an error it raises reaches the reader and ends the stream, not the link.
+            slot: from `slot`, held until the bytes have been dealt with; its size is the stream's window.
+            kind: the request's class.
+            fields: what it says, beside the stream.
 
         Raises:
-            ProtocolError: if the number cannot be used.
+            ConnectionLost: if the link ended.
+            LaneLost: if the lane did, before or while it is read.
         """
-        self.start(self._streams.send_on(number).send, produce)
+        async with self._streams.open(slot.lane.number, slot.size, slot.arrived) as stream:
+            if not slot.lane.is_open:
+                raise LaneLost("The lane ended.")
+            request = {"stream": stream.number, "lane": stream.lane, "window": stream.window} | fields
+            await self.notify(kind.model_validate(request))
+            yield stream
 
     async def until(self, awaited: asyncio.Future[T]) -> T:
         """Wait for something that the peer brings about.
@@ -170,12 +197,10 @@ class Session:
         if self._closed.done():
             return
         self._closed.set_result(reason)
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(reason)
+        self._requests.end(reason)
         self._streams.end(reason)
-        self._lanes.end(reason)
-        for task in self._answering:
+        self._window.end(reason)
+        for task in self._started:
             task.cancel()
 
     # serving the channel
@@ -195,15 +220,31 @@ class Session:
                 self.end(SleapRTCError("This side of the link failed inside; its log says more."))
 
         task = self._tasks.create_task(guarded())
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        if self._closed.done():
+            task.cancel()  # whoever started it has not heard yet
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
         return task
 
-    def take_frame(self, data: str | bytes) -> None:
+    def take_frame(self, lane: int, data: str | bytes) -> None:
         """Hand a lane's message to its stream."""
         if isinstance(data, str):
             raise ProtocolError("Text arrived on a lane, which carries binary frames.")
-        self._streams.take_frame(data)
+        self._streams.take_frame(lane, data)
+
+    def _serve_window(self) -> None:
+        self._window.serve()
+
+    def _take_reset(self, message: StreamReset) -> None:
+        if message.reason.code == LaneLost.code and (lane := self._streams.lane_of(message.stream)) is not None:
+            self._lanes.drop_number(lane)  # the other side has it no more: nothing else must be asked for over it
+        self._streams.take_reset(message)
+
+    def _is_sending(self, lane: int) -> bool:
+        return self._streams.is_sending(lane)
+
+    def _lose_lane(self, number: int) -> None:
+        self._streams.lane_lost(number)
 
     async def _read(self) -> None:
         try:
@@ -221,69 +262,43 @@ class Session:
             self.end(error)
 
     def _dispatch(self, message: Message) -> None:
-        if message.re is not None:
-            future = self._pending.get(message.re)
-            if future and not future.done():
-                if message.error:
-                    future.set_exception(message.error.as_exception())
-                else:
-                    future.set_result(message)
+        if self._closed.done():
             return
-        match message:
-            case Ping():
-                pass
-            case StreamCredit():
-                self._streams.take_credit(message)
-            case StreamReset():
-                self._streams.take_reset(message)
-            case LaneCandidate():
-                self._lanes.take_candidate(message)
-            case _ if message.id is not None:
-                self._begin_to_answer(message)
+        if message.re is not None:
+            self._requests.take_answer(message, message.re)
+        elif isinstance(message, StreamRequest):
+            self.start(self._produce, message, self._streams.send_on(message))
+        elif taker := self._takers.get(type(message)):
+            taker(message)
+        elif message.id is not None:
+            self._requests.take_request(message)
 
-    def _begin_to_answer(self, message: Message) -> None:
-        if len(self._answering) >= 2 * MAX_REQUESTS:
-            # each of them waits to be sent: whoever asks without reading would fill our memory
-            raise ProtocolError("The other side keeps asking without reading the answers.")
-        self.start(self._answer, message)
-
-    async def _answer(self, message: Message) -> None:
-        try:
-            if len(self._answering) > MAX_REQUESTS:
-                raise BusyError("Too many requests are waiting on this link; ask again in a moment.")
-            reply = await self._reply_to(message)
-        except SleapRTCError as error:
-            reply = Failure(error=ErrorInfo.of(error))
-        except Exception:
-            # a bug of ours must cost the peer an answer, not everybody else the link
-            logger.exception("The handler of %s failed.", message.TYPE)
-            reply = Failure(error=ErrorInfo.of(SleapRTCError("The peer failed inside; its log says more.")))
-        if not self._closed.done():
-            await self._send(reply.model_copy(update={"re": message.id}))
+    def answered(self, message: Message) -> None:
+        """Note that a request of the peer's has its answer."""
         if isinstance(message, Bye):
             self.end(ConnectionLost(f"The other side closed the link: {message.reason}"))
 
-    async def _reply_to(self, message: Message) -> Message:
-        if isinstance(message, Bye):
-            return Done()
-        if isinstance(message, LaneOpen) and not self._dialled:
-            return await self._lanes.accept(message)
-        handler = self._handlers.get(type(message))
-        if handler is None:
-            raise ProtocolError(f"This side does not answer {message.TYPE}.")
-        return await handler(self, message)
+    async def _accept_lane(self, _: "Session", message: LaneOpen) -> Message:
+        if self.dialled:
+            raise ProtocolError("Lanes are opened by the side that dialled.")
+        return await self._lanes.accept(message)
+
+    async def _produce(self, request: StreamRequest, stream: SendStream) -> None:
+        await stream.send(lambda stream: self._write(request, stream))
+        self._lanes.noticed()
+
+    async def _write(self, request: StreamRequest, stream: SendStream) -> None:
+        producer = self._producers.get(type(request))
+        if producer is None:
+            raise ProtocolError(f"This side does not answer {request.TYPE}.")
+        async with self._lanes.find(request.lane).producers:
+            await producer(self, request, stream)
 
     async def _keep_alive(self) -> None:
         try:
             while True:
                 await asyncio.sleep(self.timeouts.keepalive)
                 await self.notify(Ping())
-        except SleapRTCError as error:
-            self.end(error)
-
-    async def _open_first_lane(self) -> None:
-        try:
-            await self._lanes.open(0)
         except SleapRTCError as error:
             self.end(error)
 
@@ -308,3 +323,7 @@ class Session:
     def _raise_if_closed(self) -> None:
         if self._closed.done():
             raise self._closed.result()
+
+
+async def _acknowledge(_: Session, message: Bye) -> Message:
+    return Done()

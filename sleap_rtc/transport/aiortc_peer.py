@@ -91,6 +91,7 @@ class AiortcPeer(BasePeer):
         # the tasks this peer starts; `_close_engine` owns them: it cancels those that resolve, and awaits the end
         self._resolving: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
+        self._describing: asyncio.Future[None] | None = None
         channel = AiortcChannel(self.close, self._hang_up)
         channel.attach(self._pc.createDataChannel("sleap-rtc", negotiated=True, id=0))
         self.channel = channel
@@ -108,7 +109,9 @@ class AiortcPeer(BasePeer):
             self.channel.lost(ENDED_THERE)
 
     async def _describe(self, kind: str) -> str:
-        await self._pc.setLocalDescription()
+        # to its end even if the caller is cancelled: aiortc closes only the sockets of a gathering that was finished
+        self._describing = asyncio.ensure_future(self._pc.setLocalDescription())
+        await asyncio.shield(self._describing)
         return self._pc.localDescription.sdp
 
     async def _take_description(self, kind: str, sdp: str) -> None:
@@ -136,7 +139,7 @@ class AiortcPeer(BasePeer):
     async def _close_engine(self) -> None:
         for task in self._resolving:
             task.cancel()
-        await asyncio.gather(*self._resolving, return_exceptions=True)
+        await asyncio.gather(*self._resolving, *filter(None, (self._describing,)), return_exceptions=True)
         await (self._ending or self._pc.close())
 
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from sleap_rtc.errors import ConnectionLost, ProtocolError
 from sleap_rtc.transport.channel import Channel
 
-HIGH_WATER = 1024 * 1024
-"""Most bytes queued in an engine; more gains no throughput, and libwebrtc fails a send past 16 MiB."""
-LOW_WATER = 256 * 1024
-"""Bytes queued at which a waiting `send` goes on."""
+HIGH_WATER = 4 * 1024 * 1024
+"""Most bytes queued in an engine; libwebrtc fails a send past 16 MiB."""
+LOW_WATER = 2 * 1024 * 1024
+"""Bytes queued at which a waiting `send` goes on: enough for the time that a busy machine takes to refill."""
 INBOX_LIMIT = 24 * 1024 * 1024
 """Most memory for messages that arrived and were not read; the layer above never grants more than 16 MiB."""
 

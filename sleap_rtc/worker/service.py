@@ -3,18 +3,16 @@
 import asyncio
 import json
 import logging
-import shutil
 from collections import OrderedDict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from sleap_rtc.errors import ConflictError, NotFoundError, SleapRTCError, StorageError, ungrouped
+from sleap_rtc.errors import ConflictError, NotFoundError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.events import last_seq, read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.codec import ErrorInfo, Message
-from sleap_rtc.protocol.files import Manifest
 from sleap_rtc.protocol.jobs import (
     Event,
     JobAccepted,
@@ -31,11 +29,13 @@ from sleap_rtc.protocol.jobs import (
     StateChanged,
 )
 from sleap_rtc.protocol.link import Done
-from sleap_rtc.session.session import Handlers, Session
-from sleap_rtc.transfer.fetch import fetch_files, fetch_manifest
-from sleap_rtc.transfer.landing import Landing
-from sleap_rtc.transfer.provider import Offering, Provider
-from sleap_rtc.transfer.source import FilesSource, make_manifest
+from sleap_rtc.session.requests import Handlers
+from sleap_rtc.session.session import Producers, Session
+from sleap_rtc.transfer.fetch import Fetch, Target
+from sleap_rtc.transfer.offering import Offering, make_offering
+from sleap_rtc.transfer.provider import Provider
+from sleap_rtc.transfer.source import FilesSource
+from sleap_rtc.transfer.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -50,31 +50,83 @@ class Desk:
 
     Args:
         board: the worker's jobs.
+        store: the files that clients sent.
     """
 
     RESULTS_KEPT = 16
     """Jobs whose results stay listed and hashed; others are hashed again when somebody asks."""
 
-    def __init__(self, board: JobBoard) -> None:
+    def __init__(self, board: JobBoard, store: Store) -> None:
         self.board = board
+        self.store = store
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._results: OrderedDict[str, Offering] = OrderedDict()
+        self._receiving: dict[str, asyncio.Task[None]] = {}
+        self._results: OrderedDict[str, tuple[Owner, Offering]] = OrderedDict()
+        self._hashing: dict[str, asyncio.Task[Offering]] = {}
 
     def lock(self, job: str) -> asyncio.Lock:
-        """One receiver and one hasher a job: a client that redials may be back before its old link is known dead."""
+        """One receiver a job."""
         return self._locks.setdefault(job, asyncio.Lock())
 
-    async def results(self, folder: JobFolder) -> Offering:
+    @asynccontextmanager
+    async def receiving(self, job: str) -> AsyncIterator[None]:
+        """Hold a job while its files arrive; a client that redials is back before its old link is known dead."""
+        if task := self._receiving.get(job):
+            task.cancel()
+        async with self.lock(job):
+            yield
+
+    async def receive(self, job: str, task: "asyncio.Task[None]") -> None:
+        """Wait for the task that receives a job's files.
+
+        Raises:
+            ConflictError: if the same client sends them over another link now.
+        """
+        self._receiving[job] = task
+        try:
+            await task
+        except asyncio.CancelledError:
+            if task.cancelled() and not _is_cancelled():
+                raise ConflictError("The files of this job are being sent over another link now.") from None
+            raise
+        finally:
+            del self._receiving[job]
+
+    def hashed_results(self, job: str, owner: Owner) -> Offering | None:
+        """The results of a job of this owner, if somebody has asked for them of late."""
+        known, offering = self._results.get(job, (None, None))
+        return offering if known == owner else None
+
+    async def results(self, folder: JobFolder, owner: Owner) -> Offering:
         """The results of a job that has ended, hashed once for all who ask."""
-        async with self.lock(folder.job):
-            if folder.job not in self._results:
-                files = await asyncio.to_thread(folder.results)
-                source = FilesSource({file.path: file.source for file in files})
-                self._results[folder.job] = Offering(await make_manifest(source), source)
+        if (known := self.hashed_results(folder.job, owner)) is not None:
             self._results.move_to_end(folder.job)
-            while len(self._results) > self.RESULTS_KEPT:
-                self._results.popitem(last=False)
-            return self._results[folder.job]
+            return known
+        hashing = self._hashing.get(folder.job)
+        if hashing is None:
+            # not a task of the link that asks: hashing may outlast it, and whoever asks again finds it done
+            hashing = self._hashing[folder.job] = asyncio.create_task(self._hash(folder, owner))
+            hashing.add_done_callback(lambda _: self._hashing.pop(folder.job, None))
+        return await asyncio.shield(hashing)
+
+    async def _hash(self, folder: JobFolder, owner: Owner) -> Offering:
+        files = await asyncio.to_thread(folder.results)
+        offering = await make_offering(FilesSource({file.path: file.source for file in files}))
+        self._results[folder.job] = (owner, offering)
+        if len(self._results) > self.RESULTS_KEPT:
+            _, (_, oldest) = self._results.popitem(last=False)
+            # whoever is fetching them still goes on: what is read again is opened again
+            oldest.source.close()
+        return offering
+
+    async def close(self) -> None:
+        """End what is being hashed, and give the files of all results back."""
+        for task in self._hashing.values():
+            task.cancel()
+        await asyncio.gather(*self._hashing.values(), return_exceptions=True)
+        for _, offering in self._results.values():
+            offering.source.close()
+        self._results.clear()
 
 
 class JobService:
@@ -94,22 +146,21 @@ class JobService:
     def handlers(self) -> Handlers:
         """What answers the client's requests."""
         return {
-            **Provider(self._offering).handlers,
             JobSubmit: self._submit,
             JobShow: self._show,
             JobWatch: self._watch,
             JobCommand: self._command,
         }
 
+    @property
+    def producers(self) -> Producers:
+        """What answers the client's stream requests."""
+        return Provider(self._offering).producers
+
     async def _submit(self, session: Session, message: JobSubmit) -> Message:
-        async with self._desk.lock(message.job):
-            folder = await self._board.receive(
-                message.job,
-                owner=self._owner,
-                name=message.name,
-                manifest_digest=message.manifest.digest,
-                options=message.options,
-            )
+        await self._folder_for(message)  # refused here, if the job is somebody else's: only its owner may take it over
+        async with self._desk.receiving(message.job):
+            folder = await self._folder_for(message)
             state = (await asyncio.to_thread(folder.state)).state
             if state is JobState.RECEIVED:
                 await self._receive_files(session, message, folder)
@@ -117,13 +168,24 @@ class JobService:
                 return JobAccepted(job=await self._board.accept(folder))
         return JobAccepted(job=await self._summary(folder))
 
+    async def _folder_for(self, message: JobSubmit) -> JobFolder:
+        return await self._board.receive(
+            message.job,
+            owner=self._owner,
+            name=message.name,
+            manifest_digest=message.manifest.digest,
+            options=message.options,
+        )
+
     async def _receive_files(self, session: Session, message: JobSubmit, folder: JobFolder) -> None:
-        manifest = await fetch_manifest(session, message.job, message.manifest)
-        parts = folder.path / "parts"
-        landing = await asyncio.to_thread(Landing, folder.inputs, parts)
-        await asyncio.to_thread(_check_space, folder.path, manifest, landing)
-        await fetch_files(session, message.job, manifest, landing)
-        await asyncio.to_thread(shutil.rmtree, parts)
+        target = Target(self._desk.store, f"{self._owner.room}/{self._owner.user}", folder.inputs)
+        fetch = Fetch(session, message.job, target)
+
+        async def receive() -> None:
+            async with fetch.progress.told(session, message.job):
+                await fetch.files(await fetch.manifest(message.manifest))
+
+        await self._desk.receive(message.job, asyncio.create_task(receive()))
 
     async def _show(self, _: Session, message: JobShow) -> Message:
         return JobAccepted(job=await self._summary(await self._find(message.job)))
@@ -169,10 +231,13 @@ class JobService:
             await session.request(part, Done, timeout=FOR_EVER)
 
     async def _offering(self, transfer: str) -> Offering:
+        # asked for every few hundred kilobytes of a download: what was checked once need not be read again
+        if (known := self._desk.hashed_results(transfer, self._owner)) is not None:
+            return known
         folder = await self._find(transfer)
         if not await asyncio.to_thread(_has_ended, folder):
             raise ConflictError("The job is still running; its models can be fetched when it has ended.")
-        return await self._desk.results(folder)
+        return await self._desk.results(folder, self._owner)
 
     async def _find(self, job: str) -> JobFolder:
         return await asyncio.to_thread(self._board.find, job, self._owner)
@@ -189,15 +254,9 @@ def _has_ended(folder: JobFolder) -> bool:
     return bool(last) and isinstance(last[-1].body, StateChanged) and last[-1].body.state.ended
 
 
-def _check_space(folder: Path, manifest: Manifest, landing: Landing) -> None:
-    # what is trained from the package needs room as well, at least as much again
-    free = shutil.disk_usage(folder).free
-    missing = manifest.total_size - landing.size()
-    if missing + manifest.total_size > free:
-        raise StorageError(
-            f"The worker has {free / 1e9:.1f} GB of disk left, too little for a package of "
-            f"{manifest.total_size / 1e9:.1f} GB. Ask its owner to free some."
-        )
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _batches(events: Sequence[Event]) -> list[tuple[Event, ...]]:

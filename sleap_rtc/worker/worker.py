@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sleap_rtc.config.identity import Identity
+from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import BusyError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.board import JobBoard
@@ -17,6 +18,7 @@ from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
+from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.capabilities import describe
@@ -41,8 +43,10 @@ class WorkerSettings:
         name: what the worker is called.
         identity: its key.
         jobs: the folder of its jobs.
+        store: the folder of the files that clients sent.
         gpus: the GPUs it may use.
         executor: what starts supervisors.
+        limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
     """
@@ -52,8 +56,10 @@ class WorkerSettings:
     name: str
     identity: Identity
     jobs: Path
+    store: Path
     gpus: Sequence[Gpu]
     executor: Executor
+    limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
 
@@ -79,7 +85,6 @@ class Worker:
         self._on_client = on_client
         self._slots = slots_for(settings.gpus)
         self.board = JobBoard(settings.jobs, slots=self._slots, executor=settings.executor)
-        self._desk = Desk(self.board)
         self._unproven = 0
 
     async def run(self) -> None:
@@ -89,6 +94,16 @@ class Worker:
             AuthenticationError: if the service refuses the token.
             ConflictError: if a newer worker with the same key took over.
         """
+        settings = self._settings
+        store = await asyncio.to_thread(Store, settings.store, max_bytes=settings.limits.max_store)
+        desk = Desk(self.board, store)
+        try:
+            await self._serve_room(desk)
+        finally:
+            await desk.close()
+            await asyncio.to_thread(store.close)
+
+    async def _serve_room(self, desk: Desk) -> None:
         settings = self._settings
         registration = Registration(
             settings.identity.public_key, settings.identity.sign, settings.name, self._describe()
@@ -107,10 +122,10 @@ class Worker:
                     tasks.create_task(self.board.run())
                     tasks.create_task(switchboard.run())
                     tasks.create_task(self._announce(signaling))
-                    await self._accept_links(tasks, signaling, switchboard)
+                    await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
-        self, tasks: asyncio.TaskGroup, signaling: SignalingClient, switchboard: Switchboard
+        self, tasks: asyncio.TaskGroup, signaling: SignalingClient, switchboard: Switchboard, desk: Desk
     ) -> None:
         while True:
             offer = await switchboard.offers.get()
@@ -119,20 +134,22 @@ class Worker:
                 await switchboard.reject(offer.link, error)
             else:
                 self._unproven += 1
-                tasks.create_task(self._serve(signaling, switchboard, offer))
+                tasks.create_task(self._serve(signaling, switchboard, desk, offer))
 
-    async def _serve(self, signaling: SignalingClient, switchboard: Switchboard, offer: Offer) -> None:
+    async def _serve(self, signaling: SignalingClient, switchboard: Switchboard, desk: Desk, offer: Offer) -> None:
         sender = offer.sender
         proven = False
         try:
             if sender is None:
                 return
             owner = Owner(user=sender.user, name=sender.name, room=sender.room)
-            service = JobService(self._desk, owner)
+            service = JobService(desk, owner)
             settings = LinkSettings(
                 new_peer=lambda: self._new_peer(signaling),
                 timeouts=self._settings.timeouts,
                 handlers=service.handlers,
+                producers=service.producers,
+                max_lanes=self._settings.limits.max_lanes,
                 abilities=ABILITIES,
             )
             async with accept(switchboard, offer, self._settings.identity, settings) as session:

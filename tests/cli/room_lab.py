@@ -79,6 +79,7 @@ class RoomLab:
             name=name,
             identity=load_identity(self.folder / name / "identity"),
             jobs=jobs,
+            store=jobs.with_name("store"),
             gpus=[Gpu(f"Test GPU {size}", size * 1024, f"GPU-{name}-{at}") for at, size in enumerate(gigabytes)],
             executor=LocalExecutor(replace(QUICK, runner=runner)),
             timeouts=TIMEOUTS,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sleap_rtc.config.limits import TransferLimits
+from sleap_rtc.config.settings import load_settings
 from sleap_rtc.protocol.tokens import make_token
 from tests.cli.shell import Shell, make_shell
 
@@ -31,6 +33,8 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["worker.api_key", "(not set)"],
         ["worker.name", f"lab-gpu-1              {path}"],
         ["worker.mounts", "(not set)"],
+        ["store.max_bytes", "(not set)"],
+        ["transfer.max_lanes", "16                     default"],
         ["client.auto_select", f"true                   {path}"],
     ]
     assert typed.err == ""
@@ -95,6 +99,20 @@ def test_set_of_an_unknown_key_names_the_known_ones(shell: Shell) -> None:
     assert typed.code == 2
     assert "Did you mean client.auto_select?" in typed.err
     assert "default_room" in typed.err
+
+
+def test_what_transfers_may_use_is_set_and_read_back(shell: Shell) -> None:
+    assert shell.now("config", "set", "store.max_bytes", "50 GB").code == 0
+    assert shell.now("config", "set", "transfer.max_lanes", "4").code == 0
+    assert load_settings().limits == TransferLimits(max_lanes=4, max_store=50 * 10**9)
+    for key, value in (("store.max_bytes", "plenty"), ("transfer.max_lanes", "17")):
+        typed = shell.now("config", "set", key, value)
+        assert typed.code == 2
+        assert typed.err.startswith(f"error: {key} must be")
+    shell.export("SLEAP_RTC_MAX_LANES", "2")
+    typed = shell.now("config", "set", "transfer.max_lanes", "8")
+    assert "is set nearer by, too, and that wins: SLEAP_RTC_MAX_LANES" in typed.err
+    assert load_settings().limits.max_lanes == 2
 
 
 def test_init_writes_once(shell: Shell) -> None:

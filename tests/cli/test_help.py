@@ -1,5 +1,6 @@
 """The help of every command, down to the last one."""
 
+import re
 from collections.abc import Iterator
 
 import click
@@ -35,3 +36,10 @@ def test_a_group_says_of_each_command_what_the_command_says(group: str) -> None:
     listing = found.get_help(click.Context(found, info_name=group, parent=ROOT))
     for name in found.list_commands(ROOT):
         assert f"  {name} " in listing
+
+
+def test_a_worker_says_where_it_keeps_files() -> None:
+    worker = cli.get_command(ROOT, "worker")
+    assert worker
+    text = worker.get_help(click.Context(worker, info_name="worker", parent=ROOT))
+    assert re.search(r"--store DIRECTORY\s+Where files that clients sent are kept", text)

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from sleap_rtc.cli.progress import JobDisplay, LogLines, make_display
 from sleap_rtc.cli.progress_rich import RichDisplay
-from sleap_rtc.cli.progress_view import JobView, Meter, Phase
+from sleap_rtc.cli.progress_transfer import WINDOW, Meter, Upload
+from sleap_rtc.cli.progress_view import JobView, Phase
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
     EpochStarted,
@@ -109,9 +110,9 @@ def test_a_pipe_reads_like_a_report(clock: Clock) -> None:
     assert stream.getvalue().splitlines() == [
         "Connecting to lab-gpu-1 …",
         "Connected to lab-gpu-1 (NVIDIA H200, 150 GB).",
-        "Sending 30.0 MB (10.0 MB of 40.0 MB are there already).",
-        "Sent 30.0 MB of 40.0 MB, 10.0 MB/s, 1.0 s left",
-        "Sent 30.0 MB in 3.0 s (10.0 MB/s); 10.0 MB were there already.",
+        "Sending 40.0 MB, 25 % already on lab-gpu-1.",
+        "Sent 20.0 MB of 30.0 MB, 10.0 MB/s, 1.0 s left",
+        "Sent 30.0 MB in 3.0 s (10.0 MB/s); 25 % of 40.0 MB was already on lab-gpu-1.",
         f"Job {JOB}: labels.slp.training_job.zip, 1 model to train (centroid); next in line.",
         "Starting the trainer.",
         "Note: save_ckpt was set to true",
@@ -163,9 +164,10 @@ def test_a_long_epoch_says_that_it_is_alive(clock: Clock) -> None:
 def test_nothing_to_send_is_said_once(clock: Clock) -> None:
     stream = io.StringIO()
     with make_display(stream=stream, clock=clock) as display:
+        display.upload(0, 40_000_000, 0)
         display.upload(0, 40_000_000, 40_000_000)
         display.upload(0, 40_000_000, 40_000_000)
-    assert stream.getvalue() == "Nothing to send: the worker already has all 40.0 MB.\n"
+    assert stream.getvalue() == "Nothing to send: all 40.0 MB are already on the worker.\n"
 
 
 def test_a_long_upload_is_ten_lines_at_most(clock: Clock) -> None:
@@ -175,8 +177,97 @@ def test_a_long_upload_is_ten_lines_at_most(clock: Clock) -> None:
             clock.now += 0.01
             display.upload(sent * 1000, 1_000_000, 0)
     lines = stream.getvalue().splitlines()
+    assert lines[0] == "Sending 1.00 MB to the worker."
     assert len(lines) == 11
     assert lines[-1] == "Sent 1.00 MB in 10 s (100 kB/s)."
+
+
+def test_what_the_worker_finds_while_it_looks_is_not_waited_for(clock: Clock) -> None:
+    stream = io.StringIO()
+    with make_display(stream=stream, clock=clock) as display:
+        display.connected("lab-gpu-1", "")
+        display.upload(0, 1_200_000_000, 0)
+        for sent, already in ((0, 600_000_000), (0, 900_000_000), (6_000_000, 900_000_000), (12_000_000, 1_152_000_000),
+                              (48_000_000, 1_152_000_000)):  # fmt: skip
+            clock.now += 2
+            display.upload(sent, 1_200_000_000, already)
+    assert stream.getvalue().splitlines()[1:] == [
+        "Sending 1.20 GB, 75 % already on lab-gpu-1.",
+        "Sent 12.0 MB of 48.0 MB, 3.00 MB/s, 12 s left",
+        "Sent 48.0 MB in 6.0 s (8.00 MB/s); 96 % of 1.20 GB was already on lab-gpu-1.",
+    ]
+
+
+def test_what_was_sent_is_told_apart_from_what_was_there(clock: Clock) -> None:
+    text, objects = io.StringIO(), io.StringIO()
+    displays = [make_display(stream=text, clock=clock), make_display(json=True, stream=objects, clock=clock)]
+    reports = [(0, 0), (0, 10), (15, 10), (15, 10), (15, 10), (20, 10), (30, 10)]
+    for sent, already in reports:
+        clock.now += 1
+        for display in displays:
+            display.upload(sent * 1_000_000, 40_000_000, already * 1_000_000)
+    assert text.getvalue().splitlines()[-1] == (
+        "Sent 30.0 MB in 5.0 s (6.00 MB/s); 25 % of 40.0 MB was already on the worker."
+    )
+    told = [json.loads(line) for line in objects.getvalue().splitlines()]
+    assert [shown["sent"] // 1_000_000 for shown in told] == [0, 0, 15, 15, 15, 20, 30]  # said once when complete
+    assert [shown["already"] // 1_000_000 for shown in told] == [0, 10, 10, 10, 10, 10, 10]
+
+
+def test_a_pause_is_said_and_so_is_its_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for stream in (io.StringIO(), Terminal()):
+        with make_display(stream=stream, clock=clock) as display:
+            pause(display)
+        assert "lab-gpu-1: The disk of /store is nearly full." in stream.getvalue()
+        assert "lab-gpu-1 takes files again." in stream.getvalue()
+    stream = io.StringIO()
+    with make_display(json=True, stream=stream, clock=clock) as display:
+        pause(display)
+    assert [json.loads(line) for line in stream.getvalue().splitlines()][-2:] == [
+        {"event": "upload_paused", "reason": "The disk of /store is nearly full."},
+        {"event": "upload_resumed"},
+    ]
+
+
+def pause(display: JobDisplay) -> None:
+    display.connected("lab-gpu-1", "")
+    display.upload(0, 40_000_000, 0)
+    display.upload_paused("The disk of /store is nearly full.")
+    display.upload_paused(None)
+
+
+def test_reading_a_large_package_is_shown(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    text, objects = io.StringIO(), io.StringIO()
+    live = RichDisplay(Terminal(), logs=False, clock=clock)
+    displays = [make_display(stream=text, clock=clock), make_display(json=True, stream=objects, clock=clock), live]
+    pictures = []
+    for tenth in range(11):
+        for display in displays:
+            display.reading("flies.zip", tenth * 1_000_000_000, 10_000_000_000)
+        pictures.append(drawn(live))
+        clock.now += 0.5
+    lines = text.getvalue().splitlines()
+    assert lines[0] == "Reading flies.zip, 10.0 GB …"
+    assert lines[1] == "Read 4.00 GB of 10.0 GB, 2.00 GB/s, 3.0 s left"
+    assert lines[-1] == "Read 10.0 GB in 5.0 s (2.00 GB/s)."
+    told = [json.loads(line) for line in objects.getvalue().splitlines()]
+    assert told[0] == {"event": "reading", "package": "flies.zip", "done": 2_000_000_000, "total": 10_000_000_000}
+    assert told[-1]["done"] == told[-1]["total"]
+    assert "Reading" not in pictures[1]
+    assert "Reading flies.zip" in pictures[2]
+    assert "2.00 GB of 10.0 GB, 2.00 GB/s, 4.0 s left" in pictures[2]
+
+
+def test_reading_a_small_package_is_not_worth_a_word(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for as_json, stream in ((False, io.StringIO()), (False, Terminal()), (True, io.StringIO())):
+        with make_display(json=as_json, stream=stream, clock=clock) as display:
+            display.reading("flies.zip", 1_000_000, 2_000_000)
+            clock.now += 0.9
+            display.reading("flies.zip", 2_000_000, 2_000_000)
+        assert "flies.zip" not in stream.getvalue()
 
 
 def test_a_job_found_again_shows_no_upload(clock: Clock) -> None:
@@ -245,7 +336,7 @@ def test_a_terminal_keeps_what_is_over(clock: Clock, monkeypatch: pytest.MonkeyP
     whole_job(display, clock)
     for kept in (
         "Connected to lab-gpu-1 (NVIDIA H200, 150 GB).",
-        "Sent 30.0 MB in 3.0 s (10.0 MB/s); 10.0 MB were there already.",
+        "Sent 30.0 MB in 3.0 s (10.0 MB/s); 25 % of 40.0 MB was already on lab-gpu-1.",
         "centroid: done, 2 epochs, last val loss 0.00713928",
         "Received 1.00 MB in 0.5 s (2.00 MB/s).",
         "Model in models/centroid",
@@ -257,10 +348,14 @@ def test_a_terminal_keeps_what_is_over(clock: Clock, monkeypatch: pytest.MonkeyP
 def test_the_live_picture_fits_80_columns(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     display = RichDisplay(Terminal(), logs=False, clock=clock)
+    display.connected("a-name-as-long-as-anybody-could-think-of-for-a-machine", "")
     display.upload(0, 40_000_000, 10_000_000)
     clock.now += 2
     display.upload(20_000_000, 40_000_000, 10_000_000)
-    assert "30.0 MB of 40.0 MB, 10.0 MB/s, 1.0 s left" in drawn(display)
+    shown = drawn(display)
+    assert "20.0 MB of 30.0 MB, 10.0 MB/s, 1.0 s left" in shown
+    assert "40.0 MB, 25 % already on a-name-as-long-as-anybody" in shown
+    assert max(map(len, shown.splitlines())) <= 80
     display.upload(30_000_000, 40_000_000, 10_000_000)
     pictures = []
     for event in events():
@@ -314,14 +409,35 @@ def test_a_resumed_run_starts_over() -> None:
 
 def test_a_meter_says_nothing_before_it_knows() -> None:
     meter = Meter(0, 5.0)
-    assert meter.rate is None
-    assert meter.remaining(10) is None
-    meter.update(10, 7.0)
-    assert meter.rate == 5.0
-    assert meter.remaining(10) == 2.0
+    assert (meter.rate(6.0), meter.average) == (None, None)
+    meter.update(0, 6.0)
+    meter.update(10, 8.0)
+    assert (meter.rate(8.0), meter.average) == (5.0, 5.0)
     meter.update(4, 9.0)
-    meter.update(8, 10.0)
-    assert meter.rate == 4.0
+    assert meter.rate(10.0) == 2.5
+
+
+def test_a_rate_waits_until_it_means_something() -> None:
+    meter = Meter(0, 0.0)
+    meter.update(10, 0.2)
+    assert (meter.rate(0.2), meter.rate(0.5)) == (None, 20.0)
+
+
+def test_a_rate_is_that_of_late() -> None:
+    meter = Meter(0, 0.0)
+    for second in range(1, 31):
+        meter.update(min(second, 20) * 10 + max(second - 20, 0) * 100, float(second))
+    assert meter.rate(30.0) == 100
+    assert meter.average == 40
+    assert meter.rate(30.0 + WINDOW) == 50
+
+
+def test_an_upload_never_counts_more_than_there_is() -> None:
+    upload = Upload(100, 0.0)
+    for sent, already in ((60, 30), (0, 0), (60, 90), (0, 100)):
+        upload.report(sent, already, 1.0)
+        assert upload.done <= 100
+    assert upload.complete
 
 
 def test_log_lines_are_whole() -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from sleap_rtc.cli.doctor.link import check_ice, check_link
 from sleap_rtc.cli.doctor.machine import check_disk, check_engines, check_gpu, check_python, check_trainer
 from sleap_rtc.cli.doctor.run import CHECKS, examine, failed
 from sleap_rtc.cli.doctor.service import check_login, check_service
-from sleap_rtc.cli.survey import local_jobs, look_around
+from sleap_rtc.cli.survey import StoreUse, local_jobs, look_around, store_use
 from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
 from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.paths import home
@@ -26,9 +28,12 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConfigError, UnreachableError
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
 from sleap_rtc.jobs.gpus import Gpu
+from sleap_rtc.protocol.files import FileEntry
 from sleap_rtc.protocol.jobs import JobOptions, JobSpec, JobState, Owner
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.tokens import make_token
+from sleap_rtc.transfer.chunker import Chunker
+from sleap_rtc.transfer.store import Store
 from tests.cli.room_lab import RoomLab, room_lab
 
 NOWHERE = "http://127.0.0.1:9"
@@ -72,12 +77,13 @@ async def test_status_shows_the_whole_picture(lab: RoomLab) -> None:
                    worker_id="w_x", worker_name="large", since=1)
     )  # fmt: skip
     (lab.home / "config.toml").write_text('default_room = "lab"\n')
+    fill_store(lab.home / "store", bytes(30_000))
     async with lab.worker("large", 80):
         shown = await lab.run("status")
         told = json.loads((await lab.run("status", "--json")).out)
     assert shown.code == 0, shown.err
     for words in ("Logged in as ada", lab.service.url, "lab (default)", lab.room.room_id, "owner", "large", "80 GiB",
-                  "j_bbbbbbbb", "mice.zip", "1 running", "j_aaaaaaaa", "Alice"):  # fmt: skip
+                  "j_bbbbbbbb", "mice.zip", "1 running", "j_aaaaaaaa", "Alice", "30.0 kB of at most"):  # fmt: skip
         assert words in shown.out
     assert told["login"]["name"] == "ada"
     assert told["service"]["reachable"]
@@ -86,6 +92,8 @@ async def test_status_shows_the_whole_picture(lab: RoomLab) -> None:
     assert [job["job"] for job in told["pending"]] == ["j_bbbbbbbb"]
     assert told["local"]["jobs"][0]["state"] == "running"
     assert told["local"]["size"] > 1000
+    assert told["store"]["size"] == 30_000
+    assert told["store"]["folder"] == str(lab.home / "store")
     assert "slpu_" not in shown.out + json.dumps(told)
 
 
@@ -97,6 +105,42 @@ async def test_status_works_with_the_service_down() -> None:
     assert survey.login
     assert ["cannot be reached" in problem for problem in survey.problems] == [True]
     assert [job.state for job in survey.local] == ["done"]
+
+
+def fill_store(folder: Path, content: bytes) -> None:
+    chunker = Chunker(len(content))
+    chunker.feed(content)
+    sha256, chunks = chunker.finish()
+    entry = FileEntry(path="labels.pkg.slp", size=len(content), sha256=sha256, chunks=chunks.digest)
+    with closing(Store(folder)) as store, closing(store.begin("lab/ada", entry, chunks)) as part:
+        part.write(0, content)
+        part.publish()
+
+
+def test_the_size_of_the_store_is_told_and_looking_makes_none(tmp_path: Path) -> None:
+    assert store_use(tmp_path / "store", None) is None
+    assert not (tmp_path / "store").exists()
+    fill_store(tmp_path / "store", bytes(30_000))
+    assert store_use(tmp_path / "store", 10**9) == StoreUse(tmp_path / "store", 30_000, 10**9)
+    use = store_use(tmp_path / "store", None)
+    assert use
+    assert use.max_bytes == shutil.disk_usage(tmp_path).total // 10
+
+
+def test_looking_at_a_store_leaves_it_as_it_is(tmp_path: Path) -> None:
+    fill_store(tmp_path / "store", bytes(30_000))
+    (tmp_path / "store" / "index.db").write_bytes(b"damaged")
+    before = sorted((tmp_path / "store").rglob("*"))
+    assert store_use(tmp_path / "store", 10) == StoreUse(tmp_path / "store", 30_000, 10)
+    assert sorted((tmp_path / "store").rglob("*")) == before
+
+
+async def test_a_store_that_cannot_be_read_is_a_problem_and_no_failure() -> None:
+    (home() / "store").mkdir()
+    (home() / "store" / "files").write_text("in the way")
+    survey = await look_around(Settings(server=NOWHERE), Timeouts(request=2))
+    assert survey.store is None
+    assert str(home() / "store") in survey.problems[-1]
 
 
 def test_local_jobs_are_listed_in_order_and_a_damaged_one_is_said(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ async def test_auto_select_trains_on_the_largest_free_worker(lab: RoomLab) -> No
         assert [lab.starts(name) for name in ("small", "large", "many")] == [0, 1, 0]
         events = [json.loads(line) for line in result.out.splitlines()]
         assert [event["worker"] for event in events if event["event"] == "connected"] == ["large"]
+        uploads = [event for event in events if event["event"] == "upload"]
+        assert (uploads[0]["sent"], uploads[0]["already"]) == (0, 0)
+        assert (uploads[-1]["sent"], uploads[-1]["already"]) == (uploads[-1]["total"], 0)
         assert (lab.folder / "models" / "single_instance" / "best.ckpt").is_file()
 
 

@@ -40,7 +40,14 @@ class Lab:
 
     def start(self, **options: Any) -> "asyncio.Task[int]":
         """Start what `sleap-rtc worker` starts, with the settings as they are now."""
-        asked: dict[str, Any] = {"name": None, "room": None, "session": False, "jobs": None, "drain": False} | options
+        asked: dict[str, Any] = {
+            "name": None,
+            "room": None,
+            "session": False,
+            "jobs": None,
+            "store": None,
+            "drain": False,
+        } | options
         settings = settings_for(api_key=asked.pop("api_key", None), server=asked.pop("server", None))
         return asyncio.create_task(serve(WorkerRequest(settings, **asked)))
 

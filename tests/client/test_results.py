@@ -13,8 +13,10 @@ from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.results import fetch_results
 from sleap_rtc.config.known_workers import KnownWorkers
 from sleap_rtc.errors import ConflictError, JobFailedError, ProtocolError
-from sleap_rtc.transfer.provider import Offering, Provider
-from sleap_rtc.transfer.source import FilesSource, make_manifest
+from sleap_rtc.transfer.offering import Offering, make_offering
+from sleap_rtc.transfer.provider import Provider
+from sleap_rtc.transfer.source import FilesSource
+from sleap_rtc.transfer.store import Store
 from tests.session.linked import CLIENT, accepting, meeting
 
 JOB = "j_12345678"
@@ -29,12 +31,12 @@ async def link_to(tmp_path: Path, files: Mapping[str, bytes]) -> AsyncIterator[W
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     source = FilesSource({name: tmp_path / "worker" / name for name in files})
-    offering = Offering(await make_manifest(source), source)
+    offering = await make_offering(source)
 
     async def find(transfer: str) -> Offering:
         return offering
 
-    async with meeting(worker_handlers=Provider(find).handlers) as found, accepting(found):
+    async with meeting(worker_producers=Provider(find).producers) as found, accepting(found):
         link = WorkerLink(
             found.client, lambda: CLIENT, found.identity.worker_id, found.client_settings, known=KnownWorkers()
         )
@@ -42,13 +44,18 @@ async def link_to(tmp_path: Path, files: Mapping[str, bytes]) -> AsyncIterator[W
         yield link
         running.cancel()
         await asyncio.wait({running})
+        source.close()
+
+
+async def fetch(link: WorkerLink, folder: Path) -> list[Path]:
+    return await fetch_results(link, JOB, folder / "models", Store(folder / "store"))
 
 
 async def test_run_folders_arrive_whole_with_a_users_modes_and_nothing_beside_them(tmp_path: Path) -> None:
     mask = os.umask(0o022)
     os.umask(mask)
     async with link_to(tmp_path, RUN) as link:
-        folders = await fetch_results(link, JOB, tmp_path / "models")
+        folders = await fetch(link, tmp_path)
     assert [folder.name for folder in folders] == ["centered", "centroid"]
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["centered", "centroid"]
     assert (tmp_path / "models/centroid/logs/a.csv").read_bytes() == b"1,2\n"
@@ -58,7 +65,7 @@ async def test_run_folders_arrive_whole_with_a_users_modes_and_nothing_beside_th
 async def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "models" / "centroid").mkdir(parents=True)
     async with link_to(tmp_path, {"centroid/best.ckpt": b"new"}) as link:
-        (folder,) = await fetch_results(link, JOB, tmp_path / "models")
+        (folder,) = await fetch(link, tmp_path)
     assert folder.name == "centroid-2"
     assert list((tmp_path / "models" / "centroid").iterdir()) == []
 
@@ -67,14 +74,14 @@ async def test_nothing_is_overwritten(tmp_path: Path) -> None:
 async def test_a_worker_cannot_place_files_of_its_choice(tmp_path: Path, name: str) -> None:
     async with link_to(tmp_path, {name: b"x"}) as link:
         with pytest.raises(ProtocolError, match="belongs to no run"):
-            await fetch_results(link, JOB, tmp_path / "models")
+            await fetch(link, tmp_path)
     assert not (tmp_path / "models").exists()
 
 
 async def test_a_job_without_models_says_so(tmp_path: Path) -> None:
     async with link_to(tmp_path, {}) as link:
         with pytest.raises(JobFailedError, match="left no model"):
-            await fetch_results(link, JOB, tmp_path / "models")
+            await fetch(link, tmp_path)
 
 
 async def test_two_terminals_do_not_fetch_one_job_at_once(tmp_path: Path) -> None:
@@ -83,9 +90,9 @@ async def test_two_terminals_do_not_fetch_one_job_at_once(tmp_path: Path) -> Non
     (staging / "lock").write_text(str(os.getpid()))
     async with link_to(tmp_path, RUN) as link:
         with pytest.raises(ConflictError, match="Another sleap-rtc"):
-            await fetch_results(link, JOB, tmp_path / "models")
+            await fetch(link, tmp_path)
         (staging / "lock").write_text("4194999")  # a process that is no more
-        assert len(await fetch_results(link, JOB, tmp_path / "models")) == 2
+        assert len(await fetch(link, tmp_path)) == 2
 
 
 async def test_a_crash_between_two_renames_brings_each_run_home_once(tmp_path: Path) -> None:
@@ -94,5 +101,5 @@ async def test_a_crash_between_two_renames_brings_each_run_home_once(tmp_path: P
     (ready / "centroid" / "best.ckpt").write_bytes(b"weights")
     (tmp_path / "models" / "centered").mkdir()
     async with link_to(tmp_path, RUN) as link:
-        await fetch_results(link, JOB, tmp_path / "models")
+        await fetch(link, tmp_path)
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["centered", "centroid"]

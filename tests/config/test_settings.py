@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.schema import read_values
 from sleap_rtc.config.servers import DEFAULT_SERVER, normal_server
-from sleap_rtc.config.settings import Kind, Layer, Settings, merge
+from sleap_rtc.config.settings import Kind, Layer, Settings, load_settings, merge
 from sleap_rtc.errors import ConfigError
 
 LAB = "https://rtc.lab.example"
@@ -48,6 +49,38 @@ def test_nothing_set_is_the_defaults() -> None:
     assert settings.worker.api_key is None
     assert settings.client.auto_select is None
     assert settings.origin("server") == "default"
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        (50_000_000_000, 50 * 10**9),
+        ("50 GB", 50 * 10**9),
+        ("1.5TB", 15 * 10**11),
+        ("800 mb", 8 * 10**8),
+        ("12 kB", 12_000),
+        ("7 B", 7),
+        ("7", 7),
+        (0, 0),
+    ],
+)
+def test_a_size_is_a_number_or_has_a_unit(written: int | str, size: int) -> None:
+    assert merged(own={"store": {"max_bytes": written}}).limits.max_store == size
+
+
+@pytest.mark.parametrize("lanes", [1, 16])
+def test_what_transfers_may_use_can_be_set(lanes: int) -> None:
+    assert merged().limits == TransferLimits(max_lanes=16, max_store=None)
+    limits = merged(project={"transfer": {"max_lanes": lanes}}, own={"store": {"max_bytes": "1 GB"}}).limits
+    assert limits == TransferLimits(max_lanes=lanes, max_store=10**9)
+
+
+def test_what_transfers_may_use_can_be_exported() -> None:
+    settings = load_settings(environ={"SLEAP_RTC_STORE_MAX_BYTES": "50 GB", "SLEAP_RTC_MAX_LANES": "4"})
+    assert settings.limits == TransferLimits(max_lanes=4, max_store=50 * 10**9)
+    assert settings.origin("transfer.max_lanes") == "SLEAP_RTC_MAX_LANES"
+    with pytest.raises(ConfigError, match="SLEAP_RTC_MAX_LANES must be a whole number from 1 to 16"):
+        load_settings(environ={"SLEAP_RTC_MAX_LANES": "64"})
 
 
 def test_the_nearer_place_wins_key_by_key() -> None:
@@ -157,6 +190,16 @@ def test_a_key_is_not_in_what_python_prints() -> None:
         ({"worker": {"mounts": [{"label": "lab", "path": "/d"}] * 2}}, "the same label"),
         ({"secrets": {"r_one": 1}}, "f: secrets.r_one must be text"),
         ({"secrets": "s"}, "f: secrets must be a table"),
+        ({"store": {"max_bytes": "fifty"}}, 'f: store.max_bytes must be a number of bytes, or text such as "50 GB"'),
+        ({"store": {"max_bytes": "50 GiB"}}, "f: store.max_bytes must be"),
+        ({"store": {"max_bytes": -1}}, "f: store.max_bytes must be"),
+        ({"store": {"max_bytes": 1.5}}, "f: store.max_bytes must be"),
+        ({"store": {"max_bytes": True}}, "f: store.max_bytes must be"),
+        ({"store": "50 GB"}, "f: store must be a table"),
+        ({"transfer": {"max_lanes": 0}}, "f: transfer.max_lanes must be a whole number from 1 to 16"),
+        ({"transfer": {"max_lanes": 17}}, "f: transfer.max_lanes must be"),
+        ({"transfer": {"max_lanes": True}}, "f: transfer.max_lanes must be"),
+        ({"transfer": {"max_lanes": "many"}}, "f: transfer.max_lanes must be"),
         ({"client": {"auto_select": "true"}}, "f: client.auto_select must be true or false, without quotes"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -176,6 +219,8 @@ def test_a_wrong_value_names_file_and_key(data: dict[str, Any], words: str) -> N
         ({"auto_select": True}, " Did you mean client.auto_select?"),
         ({"worker": {"sandbox": "none"}}, ""),
         ({"colour": "red"}, ""),
+        ({"store": {"max_size": 1}}, " Did you mean store.max_bytes?"),
+        ({"max_lanes": 4}, " Did you mean transfer.max_lanes?"),
     ],
 )
 def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(data: dict[str, Any], meant: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import annotated_types as at
 from pydantic import BaseModel, StringConstraints
 
-from sleap_rtc.protocol import files, ids, jobs, signaling
+from sleap_rtc.protocol import files, ids, jobs, signaling, streams
 
 NAMES: list[tuple[Any, str]] = [
     (ids.RoomId, "room id"),
@@ -17,7 +17,8 @@ NAMES: list[tuple[Any, str]] = [
     (ids.PresenceId, "presence id"),
     (ids.LinkId, "link id"),
     (ids.JobId, "job id"),
-    (files.StreamId, "stream id"),
+    (streams.StreamId, "stream id"),
+    (streams.LaneId, "lane number"),
     (files.TransferId, "transfer id"),
     (jobs.RunName, "run name"),
     (jobs.Metrics, "metrics"),

@@ -31,8 +31,8 @@ class OutOfMemoryError(RuntimeError):
 
 
 class FakeTrainer:
-    def __init__(self, behaviour: str, ledger: Path, pace: float) -> None:
-        self._behaviour, self._ledger, self._pace = behaviour, ledger, pace
+    def __init__(self, behaviour: str, ledger: Path, pace: float, model_size: int) -> None:
+        self._behaviour, self._ledger, self._pace, self._model_size = behaviour, ledger, pace, model_size
         self._stopped = False
 
     def prepare(self) -> None:
@@ -53,6 +53,8 @@ class FakeTrainer:
         make_heard(lambda: self._send("connecting"), heard)
         self._misbehave_first()
         self._fit(int(trainer.get("max_epochs") or 2), int(trainer.get("train_steps_per_epoch") or 5))
+        if self._model_size:
+            (self._folder / "best.ckpt").write_bytes(os.urandom(self._model_size))
         return 0
 
     def _connect(self, ports: dict[str, int]) -> None:
@@ -160,8 +162,9 @@ def main() -> int:
     parser.add_argument("--behaviour", choices=BEHAVIOURS, default="good")
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--pace", type=float, default=0.002)
+    parser.add_argument("--model-size", type=int, default=0, help="bytes of the best model in the end")
     options = parser.parse_args()
-    return serve(FakeTrainer(options.behaviour, options.ledger, options.pace))
+    return serve(FakeTrainer(options.behaviour, options.ledger, options.pace, options.model_size))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -16,11 +16,12 @@ from sleap_rtc.client.client import join_session
 from sleap_rtc.client.link import LinkState
 from sleap_rtc.client.package import Package, open_package
 from sleap_rtc.client.remote import RemoteWorker
-from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.jobs.processes import kill_job
 from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.transport.engines import Engine
 from tests.jobs.conftest import LABELS, training_config
-from tests.roles.worker_process import TIMEOUTS
+from tests.roles.times import TIMEOUTS
 from tests.service.running import RunningService, running_service
 
 
@@ -33,6 +34,9 @@ class Lab:
     stop_service: Callable[[], Awaitable[None]]
     process: asyncio.subprocess.Process | None = None
     session_string: str = ""
+    packages: list[Package] = field(default_factory=list)
+    disk: Path | None = None
+    """Where the worker keeps its jobs and its store; the lab's folder by default."""
 
     @property
     def ledger(self) -> Path:
@@ -40,14 +44,14 @@ class Lab:
 
     @property
     def jobs(self) -> Path:
-        return self.folder / "jobs"
+        return (self.disk or self.folder) / "jobs"
 
-    async def start_worker(self, behaviour: str = "good") -> None:
-        """Start the worker and wait until the service knows it."""
+    async def start_worker(self, behaviour: str = "good", *, environment: Mapping[str, str] | None = None) -> None:
+        """Start the worker, with something added to its environment, and wait until the service knows it."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.roles.worker_process", self.service.url, str(self.jobs), behaviour,
             str(self.ledger), stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"SLEAP_RTC_HOME": str(self.folder / "worker-home")},
+            env=os.environ | {"SLEAP_RTC_HOME": str(self.folder / "worker-home")} | dict(environment or {}),
         )  # fmt: skip
         assert self.process.stdout
         async with asyncio.timeout(60):
@@ -64,10 +68,15 @@ class Lab:
 
     @asynccontextmanager
     async def join(
-        self, on_state: Callable[[LinkState, str], None] = lambda state, reason: None
+        self,
+        on_state: Callable[[LinkState, str], None] = lambda state, reason: None,
+        *,
+        engine: Engine = "auto",
+        timeouts: Timeouts = TIMEOUTS,
     ) -> AsyncIterator[RemoteWorker]:
+        server = "http://127.0.0.1:1"
         async with join_session(
-            self.session_string, default_server="http://127.0.0.1:1", timeouts=TIMEOUTS, on_state=on_state
+            self.session_string, default_server=server, engine=engine, timeouts=timeouts, on_state=on_state
         ) as (worker, _):
             yield worker
 
@@ -77,7 +86,8 @@ class Lab:
         (folder / "labels.pkg.slp").write_bytes(LABELS + os.urandom(size))
         for head in heads or ("single_instance",):
             (folder / f"{head}.yaml").write_text(write_yaml(training_config(head, **trainer)))
-        return await open_package(folder)
+        self.packages.append(await open_package(folder))
+        return self.packages[-1]
 
     def starts(self) -> list[str]:
         """The runs that a trainer was started for."""
@@ -94,9 +104,12 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
             yield found
         finally:
             await found.kill_worker()
-            for folder in found.jobs.glob("j_*"):
-                record = JobFolder(folder).supervisor()
-                if record is not None:
+            for package in found.packages:
+                package.close()
+            # known by their command lines: a supervisor that is only starting has written nothing down yet
+            for process in psutil.process_iter(["cmdline"]):
+                if any(word.startswith(f"{found.jobs}/") for word in process.info["cmdline"] or ()):
                     with suppress(psutil.NoSuchProcess):
-                        psutil.Process(record.pid).kill()
+                        process.kill()
+            for folder in found.jobs.glob("j_*"):
                 kill_job(folder)

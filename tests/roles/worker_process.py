@@ -1,37 +1,47 @@
 """A worker in a process of its own whose trainer only pretends; killed and started again by tests.
 
-Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string.
+Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
+environment may name an engine, the size of the models that its trainer leaves, the silence after which a link is dead,
+and the faults of `faults`.
 """
 
 import asyncio
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from sleap_rtc.config.identity import load_identity
-from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
 from sleap_rtc.signaling.client import ServiceState
+from sleap_rtc.transport.engines import Engine
 from sleap_rtc.worker.enrolment import find_or_make_session, session_string
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 from tests.jobs.conftest import FAKE, QUICK
+from tests.roles import faults
+from tests.roles.times import TIMEOUTS as TIMEOUTS
 
-TIMEOUTS = Timeouts(keepalive=0.2, dead=1.5, reconnect_first=0.05, reconnect_most=0.5, bye=0.5)
+ENGINE, MODEL_SIZE, DEAD = "SLEAP_RTC_TEST_ENGINE", "SLEAP_RTC_TEST_MODEL_SIZE", "SLEAP_RTC_TEST_DEAD"
 
 
 async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
     identity = load_identity()
     session = await find_or_make_session(server, "test-gpu")
-    runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", ledger)
+    size = os.environ.get(MODEL_SIZE, "0")
+    runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", ledger, "--model-size", size)
     settings = WorkerSettings(
         server=server,
         token=session.worker_token,
         name="test-gpu",
         identity=identity,
         jobs=Path(jobs),
+        store=Path(jobs).with_name("store"),
         gpus=[Gpu("Test GPU", 4096, "GPU-0")],
-        executor=LocalExecutor(QUICK.__class__(**(QUICK.__dict__ | {"runner": runner}))),
-        timeouts=TIMEOUTS,
+        executor=LocalExecutor(replace(QUICK, runner=runner)),
+        engine=cast(Engine, os.environ.get(ENGINE, "auto")),
+        timeouts=replace(TIMEOUTS, dead=float(os.environ.get(DEAD, TIMEOUTS.dead))),
     )
 
     def say(state: ServiceState) -> None:
@@ -43,4 +53,5 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
 
 
 if __name__ == "__main__":
+    faults.install()
     asyncio.run(main(*sys.argv[1:]))

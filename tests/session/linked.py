@@ -12,14 +12,26 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import Offer, Principal
 from sleap_rtc.session.link import LinkSettings, accept, dial
-from sleap_rtc.session.session import Handlers, Session
+from sleap_rtc.session.requests import Handlers
+from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.memory import MemoryPeer
 
 SHORT = Timeouts(
-    gathering=0.5, connect=5, proof=1, keepalive=0.05, dead=0.4, bye=0.3, close=0.5, request=5, reconnect_first=0.01
+    gathering=0.5,
+    connect=5,
+    proof=1,
+    keepalive=0.05,
+    dead=0.4,
+    bye=0.3,
+    close=0.5,
+    request=5,
+    reconnect_first=0.01,
+    disk=0.1,
 )
+STEADY = replace(SHORT, keepalive=1.0, dead=20.0)
+"""For tests that move many bytes: a machine that is busy with them must not be taken for a dead peer."""
 CLIENT = Principal(user="u_client00", name="ada", role="client", room="r_room0000", session="p_client00")
 
 
@@ -61,6 +73,8 @@ async def meeting(
     timeouts: Timeouts = SHORT,
     client_handlers: Handlers | None = None,
     worker_handlers: Handlers | None = None,
+    client_producers: Producers | None = None,
+    worker_producers: Producers | None = None,
     new_peer: Callable[[], Peer] | None = None,
     rewrite: Callable[[Message], Message | None] = lambda message: message,
 ) -> AsyncIterator[Meeting]:
@@ -79,8 +93,8 @@ async def meeting(
         Switchboard(two),
         Identity(Ed25519PrivateKey.generate()),
         peers,
-        replace(settings, handlers=client_handlers or {}),
-        replace(settings, handlers=worker_handlers or {}),
+        replace(settings, handlers=client_handlers or {}, producers=client_producers or {}),
+        replace(settings, handlers=worker_handlers or {}, producers=worker_producers or {}),
     )
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(found.client.run()), tasks.create_task(found.worker.run())]

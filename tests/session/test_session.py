@@ -1,7 +1,8 @@
 """What a link promises, over peers in memory."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -20,9 +21,10 @@ from sleap_rtc.protocol.frames import MAX_PAYLOAD, Frame
 from sleap_rtc.protocol.jobs import JobCommand, JobShow
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.signaling import Answer, Offer, Reject
-from sleap_rtc.protocol.streams import FULL_WINDOW
-from sleap_rtc.session.session import MAX_REQUESTS, Handlers, Session
-from sleap_rtc.session.streams import SendStream
+from sleap_rtc.protocol.streams import FIRST_WINDOW, FULL_WINDOW
+from sleap_rtc.session.requests import MAX_REQUESTS
+from sleap_rtc.session.session import Session
+from sleap_rtc.session.streams import ReceiveStream, SendStream
 from sleap_rtc.transport.memory import MemoryPeer
 from tests.session.linked import SHORT, linked, meeting
 
@@ -105,7 +107,8 @@ async def test_a_lost_link_fails_what_waits_on_it() -> None:
 
     async with meeting(worker_handlers={JobCommand: never}) as found, linked(found) as (client, _):
         request = asyncio.ensure_future(client.request(STOP, Done))
-        reading = asyncio.ensure_future(client.open_stream().read())
+        await client.slot(2**30)  # the first one is served whatever its size, and the next has to wait
+        reading = asyncio.ensure_future(client.slot(1))
         await asked.wait()
         peer = found.peers[0]
         assert isinstance(peer, MemoryPeer)
@@ -118,40 +121,40 @@ async def test_a_lost_link_fails_what_waits_on_it() -> None:
             await client.request(STOP, Done)
 
 
-async def send_bytes(session: Session, message: Message) -> Message:
-    """Answer a request by streaming a megabyte number of bytes, its size taken from the transfer's name."""
-    assert isinstance(message, ManifestGet)
-    data = bytes(range(256)) * 4096 * int(message.transfer)
-    session.send_stream(message.stream, lambda stream: stream.write(data))
-    return Done()
+async def send_bytes(_: Session, message: ManifestGet, stream: SendStream) -> None:
+    """Stream a number of megabytes, taken from the transfer's name."""
+    await stream.write(bytes(range(256)) * 4096 * int(message.transfer))
+
+
+@asynccontextmanager
+async def asked(session: Session, transfer: str, window: int = FIRST_WINDOW) -> AsyncIterator[ReceiveStream]:
+    """Ask for a stream of megabytes."""
+    with await session.slot(window) as slot:
+        async with session.ask(slot, ManifestGet, transfer=transfer) as stream:
+            yield stream
 
 
 async def test_a_stream_arrives_whole_and_in_order_whatever_its_size() -> None:
-    async with meeting(worker_handlers={ManifestGet: send_bytes}) as found, linked(found) as (client, _):
+    async with meeting(worker_producers={ManifestGet: send_bytes}) as found, linked(found) as (client, _):
         for size in (0, 1, 20):
-            async with client.open_stream() as stream:
-                await client.request(ManifestGet(transfer=str(size), stream=stream.number), Done)
+            async with asked(client, str(size)) as stream:
                 assert await stream.read_all(2**30) == bytes(range(256)) * 4096 * size
 
 
 async def test_a_reader_that_stops_reading_holds_the_sender_at_its_window() -> None:
     sent = 0
 
-    async def send_for_ever(session: Session, message: Message) -> Message:
-        assert isinstance(message, ManifestGet)
+    async def send_for_ever(session: Session, message: Message, stream: SendStream) -> None:
+        nonlocal sent
+        while True:
+            await stream.write(bytes(MAX_PAYLOAD))
+            sent += MAX_PAYLOAD
 
-        async def send(stream: SendStream) -> None:
-            nonlocal sent
-            while True:
-                await stream.write(bytes(MAX_PAYLOAD))
-                sent += MAX_PAYLOAD
-
-        session.send_stream(message.stream, send)
-        return Done()
-
-    handlers: Handlers = {ManifestGet: send_for_ever, JobShow: ok}
-    async with meeting(worker_handlers=handlers) as found, linked(found) as (client, _), client.open_stream() as stream:
-        await client.request(ManifestGet(transfer="x", stream=stream.number), Done)
+    async with (
+        meeting(worker_handlers={JobShow: ok}, worker_producers={ManifestGet: send_for_ever}) as found,
+        linked(found) as (client, _),
+        asked(client, "x") as stream,
+    ):
         assert await stream.read()
         for _ in range(50):  # control goes on while the stream stands still
             await client.request(JobShow(job="j_12345678"), Done)
@@ -159,12 +162,32 @@ async def test_a_reader_that_stops_reading_holds_the_sender_at_its_window() -> N
 
 
 async def test_a_receiver_that_stops_early_ends_only_its_stream() -> None:
-    handlers: Handlers = {ManifestGet: send_bytes, JobShow: ok}
-    async with meeting(worker_handlers=handlers) as found, linked(found) as (client, _):
-        async with client.open_stream() as stream:
-            await client.request(ManifestGet(transfer="20", stream=stream.number), Done)
+    async with (
+        meeting(worker_handlers={JobShow: ok}, worker_producers={ManifestGet: send_bytes}) as found,
+        linked(found) as (client, _),
+    ):
+        async with asked(client, "20") as stream:
             assert await stream.read()
         assert await client.request(JobShow(job="j_12345678"), Done)
+
+
+async def test_an_error_of_a_producer_reaches_the_reader_as_itself() -> None:
+    async def refuse(session: Session, message: Message, stream: SendStream) -> None:
+        raise PackageError("It has no labels. Add some.")
+
+    async with meeting(worker_producers={ManifestGet: refuse}) as found, linked(found) as (client, _):
+        async with asked(client, "1") as stream:
+            with pytest.raises(PackageError, match="no labels"):
+                await stream.read()
+        async with asked(client, "1") as stream:
+            with pytest.raises(PackageError):
+                await stream.parts()
+
+
+async def test_a_stream_that_nobody_produces_is_refused() -> None:
+    async with meeting() as found, linked(found) as (client, _), asked(client, "1") as stream:
+        with pytest.raises(ProtocolError, match=r"does not answer manifest\.get"):
+            await stream.read()
 
 
 @pytest.mark.parametrize(
@@ -175,19 +198,30 @@ async def test_a_receiver_that_stops_early_ends_only_its_stream() -> None:
         b"short",
         b"\x07" + bytes(20),
     ],
+    ids=["unknown stream", "out of order", "short", "unknown kind"],
 )
 async def test_a_wrong_frame_costs_the_link(frame: bytes) -> None:
-    async with meeting() as found, linked(found) as (client, worker):
-        client.open_stream()
-        await worker._lanes.send(frame)
+    async def wrong(session: Session, message: ManifestGet, stream: SendStream) -> None:
+        await session._lanes.send(message.lane, [frame])
+
+    async with (
+        meeting(worker_producers={ManifestGet: wrong}) as found,
+        linked(found) as (client, _),
+        asked(client, "1"),
+    ):
         assert isinstance(await client.wait_closed(), ProtocolError)
 
 
 async def test_more_than_the_credit_allows_costs_the_link() -> None:
-    async with meeting() as found, linked(found) as (client, worker):
-        stream = client.open_stream()
-        for position in range(5):
-            await worker._lanes.send(Frame(stream.number, position * MAX_PAYLOAD, bytes(MAX_PAYLOAD)).pack())
+    async def too_much(session: Session, message: ManifestGet, stream: SendStream) -> None:
+        frames = [Frame(message.stream, at * MAX_PAYLOAD, bytes(MAX_PAYLOAD)).pack() for at in range(5)]
+        await session._lanes.send(message.lane, frames)
+
+    async with (
+        meeting(worker_producers={ManifestGet: too_much}) as found,
+        linked(found) as (client, _),
+        asked(client, "1"),
+    ):
         assert "credit" in str(await client.wait_closed())
 
 
@@ -245,7 +279,7 @@ async def test_a_peer_that_asks_without_reading_the_answers_costs_its_link(monke
             with suppress(ConnectionLost):
                 await client.notify(STOP.model_copy(update={"id": number}))
         assert "keeps asking" in str(await worker.wait_closed())
-        assert len(worker._answering) <= 2 * MAX_REQUESTS
+        assert len(worker._started) <= 2 * MAX_REQUESTS
 
 
 async def test_a_bug_in_background_work_costs_one_link_only(caplog: pytest.LogCaptureFixture) -> None:

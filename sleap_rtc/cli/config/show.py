@@ -58,6 +58,8 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]
         or None,
+        "store.max_bytes": settings.limits.max_store,
+        "transfer.max_lanes": settings.limits.max_lanes,
         "client.auto_select": settings.client.auto_select,
     }
     values |= {f"secrets.{room}": HIDDEN for room in settings.secrets}

@@ -1,0 +1,58 @@
+"""Blocking work of transfers, in threads of its own, and done to its end whatever is cancelled meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# not the event loop's own: a gigabyte that is hashed must not keep a job's state from being read
+_pool = ThreadPoolExecutor(8, "sleap-rtc-transfer")
+
+
+async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Run blocking work in one of the transfers' threads; whoever is cancelled does not wait for it."""
+    return await asyncio.get_running_loop().run_in_executor(_pool, partial(work, *arguments, **named))
+
+
+@asynccontextmanager
+async def held(make: Callable[[], T], release: Callable[[T], object]) -> AsyncIterator[T]:
+    """Make something in a thread, and release it when the body has ended.
+
+    A cancelled caller waits for both: what a thread made for somebody who is gone would be held for ever.
+
+    Args:
+        make: makes it.
+        release: gives it back.
+    """
+    making = asyncio.ensure_future(in_thread(make))
+    try:
+        thing = await to_the_end(making)
+    except asyncio.CancelledError:
+        if not making.cancelled() and making.exception() is None:
+            await to_the_end(in_thread(release, making.result()))
+        raise
+    try:
+        yield thing
+    finally:
+        await to_the_end(in_thread(release, thing))
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """Wait for `work` even if the caller is cancelled, and only then be cancelled."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # nobody is left who could be told
+        raise cancelled
+    return task.result()
