@@ -1,7 +1,8 @@
 """Binary frames of a lane: a 16-byte header in network order, then payload.
 
-``u8 kind, u8 flags, u16 zero, u32 stream, u64 offset``; at most 64 KiB whole, so that every engine and browser takes
-a frame as one message (RFC 8831 §6.6 leaves larger messages to negotiation).
+``u8 kind, u8 flags, u16 zero, u32 stream, u64 offset``. `USUAL_FRAME` bytes whole are a message that every engine and
+browser takes; larger ones, up to `MAX_FRAME`, are sent to whoever asks for them (RFC 8831 §6.6 leaves them to
+negotiation): each costs a program as much as a small one.
 """
 
 import struct
@@ -10,9 +11,11 @@ from enum import IntEnum, IntFlag
 
 from sleap_rtc.errors import ProtocolError
 
-MAX_FRAME = 64 * 1024
+USUAL_FRAME = 64 * 1024
+MAX_FRAME = 256 * 1024
 _HEADER = struct.Struct("!BBHIQ")
-MAX_PAYLOAD = MAX_FRAME - _HEADER.size
+HEADER_SIZE = _HEADER.size
+MAX_PAYLOAD = MAX_FRAME - HEADER_SIZE
 
 
 class FrameKind(IntEnum):

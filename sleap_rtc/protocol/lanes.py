@@ -9,9 +9,9 @@ from enum import Enum, auto
 
 from sleap_rtc.protocol.streams import MAX_LANES
 
-SETTLE = 0.2
+SETTLE = 0.15
 """Seconds after a change that say nothing about it: connections start slowly (RFC 5681 §3.1)."""
-MEASURE = 0.4
+MEASURE = 0.3
 """Seconds that are measured before a decision."""
 STEP = 4
 """How many times as many lanes are tried next."""
@@ -23,6 +23,9 @@ TELLING = 256 * 1024
 """Bytes that a measurement needs, unless it takes too long."""
 LONGEST = 3.0
 """Seconds after which a measurement ends with whatever came."""
+FAR = 0.010
+"""Seconds that an answer takes on a path where one lane is rarely enough: it needs that long for each step up, and
+longer for each loss."""
 PATIENCE = 10.0
 """Seconds before a number that was not worth it is tried again; doubled each time."""
 
@@ -53,7 +56,9 @@ class LaneCount:
         self.wanted = 1
         self.rate = 0.0
 
-    def measure(self, now: float, received: int, *, lanes: int, hungry: bool, busy: bool = False) -> int:
+    def measure(
+        self, now: float, received: int, *, lanes: int, hungry: bool, busy: bool = False, delay: float | None = None
+    ) -> int:
         """Note how much has arrived, and say how many lanes there should be.
 
         Args:
@@ -62,13 +67,16 @@ class LaneCount:
             lanes: how many are open.
             hungry: whether more was wanted than came, all the time since the last call.
             busy: whether this machine is the limit, and not the path.
+            delay: seconds that an answer takes at least, as far as known.
         """
         self._busy = busy
         if not hungry:
             # the disk or the sender was the limit: what was measured says nothing about the path
             self._mark = None
             return self.wanted
-        if self._phase is _Phase.OPENING and (lanes >= self.wanted or now - self._since > 5 * MEASURE):
+        if self._phase is _Phase.MEASURING and not self._rate and delay is not None and delay > FAR:
+            self._step_up(now)
+        elif self._phase is _Phase.OPENING and (lanes >= self.wanted or now - self._since > 5 * MEASURE):
             self._enter(_Phase.TRYING, now)
         elif self._phase is not _Phase.OPENING and self._measured(now, received):
             self._decide(now)
@@ -109,6 +117,9 @@ class LaneCount:
         if self._busy or self.wanted >= self._most:
             self._enter(_Phase.RESTING, now)
             return
+        self._step_up(now)
+
+    def _step_up(self, now: float) -> None:
         self.wanted = min(STEP * self.wanted, self._most)
         self._enter(_Phase.OPENING, now)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sleap_rtc.errors import ProtocolError
 from sleap_rtc.protocol.codec import Message
-from sleap_rtc.protocol.frames import Frame, FrameFlag
+from sleap_rtc.protocol.frames import MAX_FRAME, USUAL_FRAME, Frame, FrameFlag
 
 FIRST_WINDOW = 256 * 1024
 """Bytes a sender may send at first on a stream whose length is not known."""
@@ -27,12 +27,14 @@ LaneId = Annotated[int, Field(ge=0, lt=2**31)]
 class StreamRequest(Message):
     """Receiver → sender: what is answered with bytes, or with a ``stream.reset``.
 
-    The receiver opens the stream, chooses the lane it comes over, and says how many bytes may be sent at once.
+    The receiver opens the stream, chooses the lane it comes over, and says how many bytes may be sent at once and in
+    frames of how many bytes.
     """
 
     stream: StreamId
     lane: LaneId
     window: int = Field(ge=0, le=LINK_WINDOW)
+    frame: int = Field(default=USUAL_FRAME, ge=USUAL_FRAME, le=MAX_FRAME)
 
 
 class SendCredit:

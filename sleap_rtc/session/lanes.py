@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sleap_rtc.errors import ConnectionLost, LaneLost, ProtocolError, SleapRTCError
+from sleap_rtc.protocol.frames import MAX_FRAME
 from sleap_rtc.protocol.link import LaneAnswer, LaneCandidate, LaneClosed, LaneOpen, LaneWanted
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES, Candidate
 from sleap_rtc.protocol.streams import MAX_LANES
@@ -40,6 +41,7 @@ class Lane:
         asked: bytes asked for over it that have not come.
         slots: how many answers are awaited over it.
         due: how many of those must be on their way, because nothing has to be computed first.
+        stalled: whether it has been silent for so long that its connection must be waiting for a lost packet.
         heard: when something last came over it, or became due while nothing was; in seconds of the loop's clock.
     """
 
@@ -53,7 +55,13 @@ class Lane:
         self.asked = 0
         self.slots = 0
         self.due = 0
+        self.stalled = False
         self.heard = 0.0
+
+    @property
+    def largest_frame(self) -> int:
+        """Bytes of the largest message that its engine takes."""
+        return min(self.peer.channel.max_message_size, MAX_FRAME)
 
 
 class Lanes:
@@ -258,6 +266,10 @@ class Lanes:
                     await lane.peer.channel.send(frame)
         except ConnectionLost as error:
             raise LaneLost(error.sentence) from error
+
+    def get(self, number: int) -> Lane | None:
+        """The lane of that number, if there is one."""
+        return self._lanes.get(number)
 
     def find(self, number: int) -> Lane:
         """The lane of that number.

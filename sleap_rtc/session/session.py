@@ -167,8 +167,9 @@ class Session:
         async with self._streams.open(slot.lane.number, slot.size, slot.arrived) as stream:
             if not slot.lane.is_open:
                 raise LaneLost("The lane ended.")
-            request = {"stream": stream.number, "lane": stream.lane, "window": stream.window} | fields
-            await self.notify(kind.model_validate(request))
+            frame = min(self._window.frame, slot.lane.largest_frame)
+            request = {"stream": stream.number, "lane": stream.lane, "window": stream.window, "frame": frame}
+            await self.notify(kind.model_validate(request | fields))
             yield stream
 
     async def until(self, awaited: asyncio.Future[T]) -> T:
@@ -267,11 +268,15 @@ class Session:
         if message.re is not None:
             self._requests.take_answer(message, message.re)
         elif isinstance(message, StreamRequest):
-            self.start(self._produce, message, self._streams.send_on(message))
+            self.start(self._produce, message, self._streams.send_on(message, self._largest_frame(message)))
         elif taker := self._takers.get(type(message)):
             taker(message)
         elif message.id is not None:
             self._requests.take_request(message)
+
+    def _largest_frame(self, request: StreamRequest) -> int:
+        lane = self._lanes.get(request.lane)
+        return min(request.frame, lane.largest_frame) if lane else request.frame
 
     def answered(self, message: Message) -> None:
         """Note that a request of the peer's has its answer."""

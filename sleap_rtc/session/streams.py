@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from sleap_rtc.errors import ConnectionLost, LaneLost, ProtocolError, SleapRTCError, TransferError
 from sleap_rtc.protocol.codec import ErrorInfo, Message
-from sleap_rtc.protocol.frames import MAX_PAYLOAD, Frame, FrameFlag
+from sleap_rtc.protocol.frames import HEADER_SIZE, Frame, FrameFlag
 from sleap_rtc.protocol.link import StreamCredit, StreamReset
 from sleap_rtc.protocol.streams import ReceiveCredit, SendCredit, StreamRequest
 
@@ -23,9 +23,10 @@ LEAST_PAYLOAD = 1024
 class SendStream:
     """The sending end of a byte stream."""
 
-    def __init__(self, streams: "Streams", request: StreamRequest) -> None:
+    def __init__(self, streams: "Streams", request: StreamRequest, frame: int) -> None:
         self._streams = streams
         self._credit = SendCredit(request.window)
+        self._payload = frame - HEADER_SIZE
         self._more = asyncio.Event()
         self._error: SleapRTCError | None = None
         self._finished = False
@@ -52,8 +53,8 @@ class SendStream:
 
     def _frames(self, view: memoryview, *, last: bool) -> list[bytes]:
         frames = []
-        for start in range(0, len(view), MAX_PAYLOAD):
-            payload = view[start : start + MAX_PAYLOAD]
+        for start in range(0, len(view), self._payload):
+            payload = view[start : start + self._payload]
             self._finished = last and start + len(payload) == len(view)
             flags = FrameFlag.LAST if self._finished else FrameFlag.NONE
             frames.append(Frame(self.number, self._credit.spend(len(payload)), payload, flags).pack())
@@ -250,8 +251,12 @@ class Streams:
         self._next += 2
         return stream
 
-    def send_on(self, request: StreamRequest) -> SendStream:
+    def send_on(self, request: StreamRequest, frame: int) -> SendStream:
         """Return the sending end of a stream that the other side opened.
+
+        Args:
+            request: what it asked.
+            frame: bytes of the largest frame to send it in.
 
         Raises:
             ProtocolError: if the number is not the other side's to give, or in use.
@@ -261,7 +266,7 @@ class Streams:
         number = request.stream
         if number % 2 == self._first % 2 or number in self._sending or len(self._sending) >= self.MAX_AT_ONCE:
             raise ProtocolError("A stream was asked for under a number that cannot be used.")
-        stream = self._sending[number] = SendStream(self, request)
+        stream = self._sending[number] = SendStream(self, request, frame)
         return stream
 
     async def send_frames(self, lane: int, frames: Iterable[bytes]) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sleap_rtc.errors import ConnectionLost, SleapRTCError
-from sleap_rtc.protocol.frames import MAX_FRAME
+from sleap_rtc.protocol.frames import MAX_FRAME, USUAL_FRAME
 from sleap_rtc.protocol.lanes import LaneCount
 from sleap_rtc.protocol.pace import USUAL_WINDOW, Pace
 from sleap_rtc.protocol.streams import MAX_LANES
@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 
 MOST_STREAMS = 192
 """Streams under way at once, however small."""
-SPANS = 4
+SPANS = 2
 """Parts that a lane's share of the window is asked for in: while one is written others come."""
+FRAMES = 4
+"""Frames of a span, at least: the delay of the first one tells how long the queues on the way are."""
 LEAST_SPAN = 64 * 1024
 LEAST_TELLING = 32 * 1024
 """Bytes of the smallest answer whose delay is compared with others: a short one is always quick."""
-MOST_SPAN = 512 * 1024
+MOST_SPAN = 1024 * 1024
 MOST_SILENT = 3
 """Times in a row that lanes were silent and nothing came meanwhile: then it is not the lanes that are at fault."""
+STALL = 0.3
+"""Seconds of silence after which what was asked for over a lane no longer counts as under way on the path."""
 TICK = 0.1
 BUSY = 0.6
 """Processor seconds a second beyond which this machine is the limit, and not the path."""
@@ -86,10 +90,10 @@ class Window:
         self._most_lanes = most_lanes
         self._waiting: deque[tuple[int, bool, asyncio.Future[Slot]]] = deque()
         self._pace = Pace()
-        self._asked = 0  # and not arrived: what the path holds
         self._held = 0  # asked for and not written: what memory holds
         self._streams = 0
         self._watching = False
+        self._hungry = False  # since the last tick
         self._silent = 0
         self._heard = 0
         self._ended: SleapRTCError | None = None
@@ -100,8 +104,17 @@ class Window:
         return max(LEAST_SPAN, min(self._share // SPANS, MOST_SPAN))
 
     @property
+    def frame(self) -> int:
+        """Bytes of the frames that are best asked for: few where much comes, small where each takes its time."""
+        return max(USUAL_FRAME, min(self.span // FRAMES, MAX_FRAME))
+
+    @property
     def _share(self) -> int:
-        return self._pace.limit // max(1, len(self._lanes.usable))
+        return self._pace.limit // max(1, len(self._flowing))
+
+    @property
+    def _flowing(self) -> list[Lane]:
+        return [lane for lane in self._lanes.usable if not lane.stalled]
 
     async def slot(self, size: int, *, due: bool = True) -> Slot:
         """Wait for a place for `size` bytes, in the order of the calls.
@@ -137,12 +150,12 @@ class Window:
                 continue
             lane = self._lane_for(size)
             if lane is None:
+                self._hungry = True
                 return
             self._waiting.popleft()
             slot = Slot(self, lane, size, due=due, since=asyncio.get_running_loop().time())
             lane.asked += size
             lane.slots += 1
-            self._asked += size
             self._held += size
             self._streams += 1
             if due:
@@ -156,11 +169,13 @@ class Window:
 
     def _lane_for(self, size: int) -> Lane | None:
         limit = self._pace.limit
-        if self._asked and self._asked + size > limit:
+        # what a connection that waits for a lost packet has under way holds up no other
+        asked = sum(lane.asked for lane in self._lanes.all_open if not lane.stalled)
+        if asked and asked + size > limit:
             return None
         if self._held and (self._held + size > max(limit, USUAL_WINDOW) or self._streams >= MOST_STREAMS):
             return None
-        lane = min(self._lanes.usable, key=lambda lane: lane.asked, default=None)
+        lane = min(self._flowing, key=lambda lane: lane.asked, default=None)
         # the fastest lane is the one with the least under way: none is given more than its share
         if lane is None or (lane.asked and lane.asked + size > self._share):
             return None
@@ -177,7 +192,7 @@ class Window:
     def freed(self, lane: Lane, size: int) -> None:
         """Bytes are not under way any more: they arrived, or never will."""
         lane.asked -= size
-        self._asked -= size
+        lane.stalled = False
         if self._waiting:
             self.serve()
 
@@ -208,25 +223,33 @@ class Window:
             idle = 0 if self._held or self._waiting else idle + 1
             now = asyncio.get_running_loop().time()
             self._end_silent(now, count.rate)
+            self._note_stalls(now, count.rate)
             before = count.wanted
             lanes = len(self._lanes.usable)
             before_tick, spent = spent, time.process_time()
             busy = spent - before_tick > BUSY * (now - last)
             last = now
-            hungry = bool(self._waiting)
-            wanted = count.measure(now, self._lanes.received, lanes=lanes, hungry=hungry, busy=busy)
+            hungry, self._hungry = self._hungry, bool(self._waiting)
+            received = self._lanes.received
+            self._pace.measure(now, received, lanes=lanes, hungry=hungry, busy=busy)
+            wanted = count.measure(now, received, lanes=lanes, hungry=hungry, busy=busy, delay=self._pace.base)
             if wanted != before:
                 self._lanes.want(wanted)
-            self._pace.measure(now, self._lanes.received, lanes=lanes, hungry=hungry, busy=busy)
             self.serve()
         self._lanes.want(1)
         self._watching = False
+
+    def _note_stalls(self, now: float, rate: float) -> None:
+        lanes = self._lanes.all_open
+        patience = max(STALL, 2 * len(lanes) * self.frame / rate if rate else 0.0)
+        for lane in lanes:
+            lane.stalled = bool(lane.due) and now - lane.heard > patience
 
     def _end_silent(self, now: float, rate: float) -> None:
         # an engine may take half a minute to notice that a path is dead, and the other lanes need not wait for it; a
         # frame of every lane must have had the time to pass, for it is only heard whole
         lanes = self._lanes.all_open
-        patience = max(self._session.timeouts.dead, 4 * len(lanes) * MAX_FRAME / rate if rate else 0.0)
+        patience = max(self._session.timeouts.dead, 4 * len(lanes) * self.frame / rate if rate else 0.0)
         silent = [lane for lane in lanes if lane.due and now - lane.heard > patience]
         if silent:
             self._silent = self._silent + 1 if self._lanes.received == self._heard else 1

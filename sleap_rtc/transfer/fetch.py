@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sleap_rtc.errors import ConflictError, LaneLost, ProtocolError, ungrouped
@@ -16,7 +17,7 @@ from sleap_rtc.session.session import Session
 from sleap_rtc.session.window import Slot
 from sleap_rtc.transfer.disk import storage_error
 from sleap_rtc.transfer.part import Part
-from sleap_rtc.transfer.placing import remove_drafts
+from sleap_rtc.transfer.placing import Placing, remove_drafts
 from sleap_rtc.transfer.progress import Progress
 from sleap_rtc.transfer.space import DiskSpace
 from sleap_rtc.transfer.store import Store
@@ -26,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 FILES_AT_ONCE = 4
 """Files in work on a link; they share its window."""
-SYNC_EVERY = 64 * 1024 * 1024
-"""Bytes of a file after which the disk is told to write them: at the end it would have to write all at once."""
+SETTLE_EVERY = 64 * 1024 * 1024
+"""Bytes of a file after which they are brought to the disk and to their place: at the end that would take its time."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +113,20 @@ class Fetch:
             if await in_thread(_in_place, place, entry):
                 self.progress.add(here=entry.size)
                 continue
-            if await in_thread(self.target.store.holds, self.target.owner, entry):
-                self.progress.add(here=entry.size)
-            else:
-                await self._fetch(index, entry)
-            await in_thread(self.target.store.place, self.target.owner, entry, place)
+            async with held(partial(Placing, place), Placing.close) as placing:
+                if await in_thread(self.target.store.holds, self.target.owner, entry):
+                    self.progress.add(here=entry.size)
+                else:
+                    await self._fetch(index, entry, placing)
+                await in_thread(self.target.store.place, self.target.owner, entry, placing)
 
-    async def _fetch(self, index: int, entry: FileEntry) -> None:
+    async def _fetch(self, index: int, entry: FileEntry, placing: Placing) -> None:
         chunks = await self._chunks(index, entry)
         async with self._part(entry, chunks) as part:
             if part is not None:
-                await self._complete(index, entry, chunks, part)
+                await self._complete(index, entry, chunks, part, placing)
 
-    async def _complete(self, index: int, entry: FileEntry, chunks: ChunkList, part: Part) -> None:
+    async def _complete(self, index: int, entry: FileEntry, chunks: ChunkList, part: Part, placing: Placing) -> None:
         store = self.target.store
         self.progress.add(here=part.here)
         # its copy takes as much again, where the disk cannot share blocks
@@ -132,7 +134,7 @@ class Fetch:
         # before room is made for it: what is given up may be the version that it differs little from
         self.progress.add(here=await in_thread(part.borrow))
         await in_thread(store.make_room, entry.size - part.here)
-        await _Pull(self, index, part, FileExchange(chunks, part.missing())).run()
+        await _Pull(self, index, part, FileExchange(chunks, part.missing()), placing).run()
         await in_thread(part.publish)
 
     @asynccontextmanager
@@ -178,13 +180,14 @@ class Fetch:
 class _Pull:
     """Brings the missing chunks of one file."""
 
-    def __init__(self, fetch: Fetch, index: int, part: Part, exchange: FileExchange) -> None:
+    def __init__(self, fetch: Fetch, index: int, part: Part, exchange: FileExchange, placing: Placing) -> None:
         self._fetch = fetch
         self._session = fetch.session
         self._index = index
         self._part = part
         self._exchange = exchange
-        self._unsynced = 0
+        self._placing = placing
+        self._unsettled = 0
         self._news = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -200,7 +203,7 @@ class _Pull:
                         continue
                     await self._fetch.space.take(span.size)
                     slot = await self._session.slot(span.size)
-                    self._sync_now_and_then(tasks, span.size)
+                    self._settle_now_and_then(tasks, span.size)
                     tasks.create_task(self._bring(span, slot)).add_done_callback(slot.release)
 
     def _write(self, span: Span, parts: list[bytes | memoryview]) -> Sequence[int]:
@@ -209,11 +212,11 @@ class _Pull:
             return range(span.first, span.first + span.chunks)
         return self._part.write(span.first, data)
 
-    def _sync_now_and_then(self, tasks: asyncio.TaskGroup, size: int) -> None:
-        self._unsynced += size
-        if self._unsynced > SYNC_EVERY:
-            self._unsynced = 0
-            tasks.create_task(in_thread(self._part.sync))
+    def _settle_now_and_then(self, tasks: asyncio.TaskGroup, size: int) -> None:
+        self._unsettled += size
+        if self._unsettled > SETTLE_EVERY:
+            self._unsettled = 0
+            tasks.create_task(in_thread(self._part.settle, self._placing))
 
     async def _bring(self, span: Span, slot: Slot) -> None:
         request = {"transfer": self._fetch.transfer, "file": self._index, "offset": span.offset, "size": span.size}

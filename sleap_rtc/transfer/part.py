@@ -22,6 +22,7 @@ from sleap_rtc.transfer.disk import (
     write_at,
     written_ranges,
 )
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.shelf import Shelf
 
 P = ParamSpec("P")
@@ -226,8 +227,13 @@ class Part:
             self._digest.update(self._read(span))
             self._digested = span.stop
 
-    def sync(self) -> None:
-        """Bring what was written so far to the disk, while more arrives: then `publish` need not wait for all of it.
+    def settle(self, placing: Placing) -> None:
+        """Bring what was written so far to the disk and its beginning on its way, while more arrives.
+
+        `publish` and `Store.place` then need not wait for all of it.
+
+        Args:
+            placing: where the file goes; it is finished only when the whole was checked.
 
         Raises:
             StorageError: if the disk refuses.
@@ -236,7 +242,9 @@ class Part:
             if self._descriptor < 0:
                 return
             descriptor = os.dup(self._descriptor)
+            checked = self._chunks[self._digested - 1].end if self._digested else 0
         try:
+            placing.extend(descriptor, checked)
             os.fsync(descriptor)
             not_needed(descriptor)
         except OSError as error:

@@ -9,7 +9,7 @@ from sleap_rtc.session.streams import SendStream
 from sleap_rtc.transfer.offering import Offering
 from sleap_rtc.transfer.threads import in_thread
 
-BLOCK = 512 * 1024
+BLOCK = 1024 * 1024
 """Bytes read from the disk at once."""
 
 

@@ -15,7 +15,7 @@ from sleap_rtc.protocol.files import FileEntry
 from sleap_rtc.transfer.chunk_index import ChunkIndex
 from sleap_rtc.transfer.disk import is_locked, make_folder, remove_unlocked, storage_error
 from sleap_rtc.transfer.part import Part
-from sleap_rtc.transfer.placing import place_file
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.shelf import Shelf
 from sleap_rtc.transfer.usage import PartFile, list_parts, size_below, space_of
 
@@ -134,17 +134,17 @@ class Store:
         name = hashlib.sha256(f"{entry.sha256} {owner}".encode()).hexdigest()
         return Part(self._parts / name, owner, entry, chunks, self._shelf)
 
-    def place(self, owner: str, entry: FileEntry, target: Path) -> None:
-        """Copy a file to `target`, sharing its blocks where the disk can.
+    def place(self, owner: str, entry: FileEntry, placing: Placing) -> None:
+        """Copy a file to a place, sharing its blocks where the disk can.
 
         Args:
             owner: who wants it.
             entry: which file; its path is only for sentences.
-            target: where the copy goes; folders above are made, private. A regular file there is replaced.
+            placing: where the copy goes; what it holds already must be the file's beginning.
 
         Raises:
             NotFoundError: if the file is not here, or `owner` did not bring it.
-            StorageError: if `target` is a link or a folder, or the disk refuses.
+            StorageError: if the place is a link or a folder, or the disk refuses.
         """
         if not self.holds(owner, entry):
             raise _not_here(entry)
@@ -153,7 +153,7 @@ class Store:
         except NotFoundError as error:  # evicted meanwhile
             raise _not_here(entry) from error
         try:
-            place_file(source, entry.size, target)
+            placing.finish(source, entry.size)
         finally:
             os.close(source)
 

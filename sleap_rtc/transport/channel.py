@@ -12,6 +12,7 @@ class Channel(ABC):
     """An ordered, reliable stream of text and binary messages to one peer."""
 
     max_message_size: int = 64 * 1024
+    """Bytes of the largest message that this side takes or sends."""
 
     @abstractmethod
     async def send(self, data: str | bytes) -> None:

@@ -20,6 +20,7 @@ webrtc.allow_loopback()
 class LibwebrtcChannel(BufferedChannel):
     """The one data channel of a `LibwebrtcPeer`. Events come on the loop that registered for them."""
 
+    max_message_size = 256 * 1024
     _native: webrtc.RTCDataChannel
 
     def attach(self, native: webrtc.RTCDataChannel) -> None:

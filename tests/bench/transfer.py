@@ -5,8 +5,7 @@ the other, and compares within the run:
 
 - ``loopback_vs_aiortc``, ``_raw``, ``_scp``, ``_wormhole``: our bytes a second over theirs, one file from disk to
   disk, the sender's command typed included; ``peak_mb`` is the memory of our larger end meanwhile;
-- ``lossy_vs_single``: ours over one raw libwebrtc channel, round trip 20 ms, 0.1 % loss; the row ``lossy-long`` is ours
-  once it is under way;
+- ``lossy_vs_single``: ours over one raw libwebrtc channel, round trip 20 ms, 0.1 % loss;
 - ``narrow_link_share``: how much of 100 Mbit/s with a queue of 256 KiB and a round trip of 20 ms is used;
 - ``resend_same``, ``resend_one_label``, ``resend_more_frames``: what the worker receives over its lanes when a labelled
   package is uploaded again, lists included, as a share of the package: as it was, with one label moved, with 20 % more
@@ -52,8 +51,7 @@ class Sizes:
 
     loopback: int = 1024
     aiortc: int = 1024
-    lossy: int = 128
-    lossy_long: int = 512
+    lossy: int = 512
     narrow: int = 256
     control: int = 1024
     frames: int = 480
@@ -64,7 +62,7 @@ class Sizes:
         return Sizes(**capped | {"frames": self.frames})
 
 
-QUICK = Sizes(loopback=512, aiortc=128, lossy=64, lossy_long=0, narrow=128, control=512)
+QUICK = Sizes(loopback=512, aiortc=128, lossy=192, narrow=256, control=512)
 
 
 class Bench:
@@ -99,15 +97,12 @@ class Bench:
             "aiortc": lambda: self._other("aiortc", "aiortc", sizes.aiortc),
             "lossy": lambda: self._ours("lossy", sizes.lossy, LOSSY),
             "lossy-raw": lambda: self._other("lossy-raw", "raw", sizes.lossy, LOSSY),
-            "lossy-long": lambda: self._ours("lossy-long", sizes.lossy_long, LOSSY),
             "narrow": lambda: self._ours("narrow", sizes.narrow, NARROW),
             "resend": self._resend,
             "control": self._control,
         }
         if sizes.aiortc == sizes.loopback:
             del rows["ours-small"]
-        if sizes.lossy_long <= sizes.lossy:
-            del rows["lossy-long"]
         return {name: self._guarded(name, row) for name, row in rows.items()}
 
     def compare(self) -> None:

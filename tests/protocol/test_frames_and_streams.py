@@ -61,7 +61,7 @@ def test_a_receiver_grants_more_as_it_consumes() -> None:
         [Frame(1, 1, b"x")],  # a gap
         [Frame(1, 0, b"x"), Frame(1, 0, b"x")],  # the same again
         [Frame(1, 0, b"x", FrameFlag.LAST), Frame(1, 1, b"x")],  # after the end
-        [Frame(1, n * MAX_PAYLOAD, bytes(MAX_PAYLOAD)) for n in range(5)],  # more than its credit
+        [Frame(1, n * MAX_PAYLOAD, bytes(MAX_PAYLOAD)) for n in range(2)],  # more than its credit
     ],
 )
 def test_a_sender_that_breaks_the_rules_is_caught(frames: list[Frame]) -> None:

@@ -183,7 +183,7 @@ async def test_giving_up_while_waiting_leaves_no_place_taken() -> None:
         first.release()
         late.cancel()
         await asyncio.wait({late})
-        assert client._window._asked == 0
+        assert client._window._held == 0
         (await client.slot(LINK_WINDOW)).release()
 
 

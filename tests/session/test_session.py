@@ -17,7 +17,7 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.files import ManifestGet
-from sleap_rtc.protocol.frames import MAX_PAYLOAD, Frame
+from sleap_rtc.protocol.frames import HEADER_SIZE, MAX_PAYLOAD, USUAL_FRAME, Frame
 from sleap_rtc.protocol.jobs import JobCommand, JobShow
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.signaling import Answer, Offer, Reject
@@ -214,7 +214,8 @@ async def test_a_wrong_frame_costs_the_link(frame: bytes) -> None:
 
 async def test_more_than_the_credit_allows_costs_the_link() -> None:
     async def too_much(session: Session, message: ManifestGet, stream: SendStream) -> None:
-        frames = [Frame(message.stream, at * MAX_PAYLOAD, bytes(MAX_PAYLOAD)).pack() for at in range(5)]
+        size = USUAL_FRAME - HEADER_SIZE
+        frames = [Frame(message.stream, at * size, bytes(size)).pack() for at in range(5)]
         await session._lanes.send(message.lane, frames)
 
     async with (

@@ -12,6 +12,7 @@ import pytest
 
 from sleap_rtc.errors import ConflictError, NotFoundError, StorageError
 from sleap_rtc.protocol.chunks import ChunkList
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.store import Store
 from tests.transfer.stored import (
     CHUNK,
@@ -37,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def placed(store: Store, owner: str, file: File, target: Path) -> bytes:
-    store.place(owner, file.entry, target)
+    store.place(owner, file.entry, Placing(target))
     return target.read_bytes()
 
 
@@ -57,14 +58,14 @@ def test_a_hash_gives_nobody_the_file_of_another(store: Store, tmp_path: Path) -
     bring(store, "ann", file)
     assert not store.holds("bob", file.entry)
     with pytest.raises(NotFoundError) as theirs:
-        store.place("bob", file.entry, tmp_path / "stolen")
+        store.place("bob", file.entry, Placing(tmp_path / "stolen"))
     part = store.begin("bob", file.entry, file.chunks)
     assert part.borrow() == 0
     assert len(part.missing()) == 10
     part.close()
     unknown = file_of(10, seed=1)
     with pytest.raises(NotFoundError) as nobodys:
-        store.place("bob", unknown.entry, tmp_path / "stolen")
+        store.place("bob", unknown.entry, Placing(tmp_path / "stolen"))
     assert str(theirs.value) == str(nobodys.value)
     assert not (tmp_path / "stolen").exists()
 
@@ -130,7 +131,7 @@ def test_a_stored_file_that_vanished_or_shrank_is_not_here(store: Store, tmp_pat
     for each in (file, other):
         assert not store.holds("ann", each.entry)
         with pytest.raises(NotFoundError):
-            store.place("ann", each.entry, tmp_path / "copy")
+            store.place("ann", each.entry, Placing(tmp_path / "copy"))
         part = store.begin("ann", each.entry, each.chunks)
         part.borrow()
         bring_missing(part, each)
@@ -156,7 +157,7 @@ def test_a_file_cannot_arrive_twice_at_once(store: Store) -> None:
 def test_everything_is_private(store: Store, tmp_path: Path) -> None:
     bring(store, "ann", file_of(5))
     store.begin("ann", file_of(6).entry, file_of(6).chunks).close()
-    store.place("ann", file_of(5).entry, tmp_path / "a" / "b" / "copy")
+    store.place("ann", file_of(5).entry, Placing(tmp_path / "a" / "b" / "copy"))
     for root in (store.folder, tmp_path / "a"):
         for path in (root, *root.rglob("*")):
             if not path.name.endswith(".lock"):  # empty
@@ -166,7 +167,7 @@ def test_everything_is_private(store: Store, tmp_path: Path) -> None:
 def test_what_is_placed_is_a_copy(store: Store, tmp_path: Path) -> None:
     file = file_of(10)
     bring(store, "ann", file)
-    store.place("ann", file.entry, tmp_path / "copy")
+    store.place("ann", file.entry, Placing(tmp_path / "copy"))
     assert (tmp_path / "copy").stat().st_nlink == 1
     (tmp_path / "copy").write_bytes(b"trained on")
     assert placed(store, "ann", file, tmp_path / "second") == file.data
@@ -181,7 +182,7 @@ def test_nothing_is_placed_over_a_link_or_a_folder(store: Store, tmp_path: Path)
     (tmp_path / "folder").mkdir()
     for name in ("link", "dangling", "folder"):
         with pytest.raises(StorageError, match=name):
-            store.place("ann", file.entry, tmp_path / name)
+            store.place("ann", file.entry, Placing(tmp_path / name))
     assert (tmp_path / "outside").read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "folder", "link", "outside", "store"]
 

@@ -15,6 +15,7 @@ import pytest
 from sleap_rtc.errors import ConflictError, StorageError
 from sleap_rtc.transfer import part as part_module
 from sleap_rtc.transfer import placing, shelf
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.store import Store
 from tests.transfer.stored import (
     assert_sound,
@@ -32,6 +33,7 @@ import os, signal, sys
 from pathlib import Path
 from importlib import import_module
 from tests.transfer.stored import bring, file_of
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.store import Store
 
 folder, where, when, count = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -59,7 +61,7 @@ part = store.begin("ann", file.entry, file.chunks)
 for first in range(0, 30, 10):
     part.write(first, file.span(first, first + 10))
 part.publish()
-store.place("ann", file.entry, folder / "job" / "labels.slp")
+store.place("ann", file.entry, Placing(folder / "job" / "labels.slp"))
 store.max_bytes = 0
 store.make_room(0)
 """
@@ -105,7 +107,7 @@ def test_a_killed_process_costs_at_most_work(tmp_path: Path, where: str, when: s
             if where.endswith("fsync"):
                 assert part.missing() == []  # nothing is sent again
             bring_missing(part, file)
-        store.place("ann", file.entry, placed)
+        store.place("ann", file.entry, Placing(placed))
         assert placed.read_bytes() == file.data
         assert part_paths(store) == []
         assert store.size == file.entry.size
@@ -226,20 +228,20 @@ def test_a_refusal_while_placing_leaves_nothing_behind(
                 case _:
                     patch.setattr(Path, "replace", refuse(errno.EACCES))
             with pytest.raises(StorageError, match="labels"):
-                store.place("ann", file.entry, target)
+                store.place("ann", file.entry, Placing(target))
         assert list(target.parent.iterdir()) == []
-        store.place("ann", file.entry, target)
+        store.place("ann", file.entry, Placing(target))
         assert target.read_bytes() == file.data
 
 
 @pytest.mark.parametrize("ways", ["none", "all refuse", "stops midway", "claims the end", "finds nothing"])
 def test_a_copy_is_whole_whatever_the_system_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: str) -> None:
-    def midway(source: int, sink: int, size: int) -> None:
+    def midway(source: int, sink: int, begin: int, end: int) -> None:
         os.write(sink, b"half")
         raise OSError(errno.EXDEV, "other disk")
 
-    def ended(source: int, sink: int, size: int) -> None:
-        placing._in_steps(source, size, lambda at, left: 0 if at else os.write(sink, b"half"))
+    def ended(source: int, sink: int, begin: int, end: int) -> None:
+        placing._in_steps(source, begin, end, lambda at, left: 0 if at else os.write(sink, b"half"))
 
     chosen = {
         "none": (),
@@ -252,8 +254,57 @@ def test_a_copy_is_whole_whatever_the_system_can(tmp_path: Path, monkeypatch: py
     file = file_of(300)
     with closing(Store(tmp_path / "store", max_bytes=GB)) as store:
         bring(store, "ann", file)
-        store.place("ann", file.entry, tmp_path / "copy")
+        store.place("ann", file.entry, Placing(tmp_path / "copy"))
     assert (tmp_path / "copy").read_bytes() == file.data
+
+
+@pytest.mark.parametrize("shares", [False, True], ids=["copied", "shared"])
+def test_a_file_is_copied_while_it_arrives_where_blocks_cannot_be_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: bool
+) -> None:
+    def clone(source: int, sink: int) -> bool:
+        os.ftruncate(sink, 0)
+        os.pwrite(sink, os.pread(source, 1024 * 1024, 0), 0)
+        return shares
+
+    copied: list[tuple[int, int]] = []
+    copy_file = placing.copy_file
+
+    def copy_counted(source: int, sink: int, begin: int, end: int) -> None:
+        copied.append((begin, end))
+        os.ftruncate(sink, begin)
+        copy_file(source, sink, begin, end)
+
+    monkeypatch.setattr(placing, "shares_blocks", clone)
+    monkeypatch.setattr(placing, "copy_file", copy_counted)
+    file = file_of(30)
+    place = Placing(tmp_path / "copy")
+    with closing(Store(tmp_path / "store", max_bytes=GB)) as store:
+        part = store.begin("ann", file.entry, file.chunks)
+        for first in (0, 20, 10):
+            part.write(first, file.span(first, first + 10))
+            part.settle(place)
+        assert not (tmp_path / "copy").exists()
+        part.publish()
+        store.place("ann", file.entry, place)
+    ten = file.chunks[10].offset
+    size = file.entry.size
+    assert copied == ([] if shares else [(0, ten), (ten, size), (size, size)])
+    assert (tmp_path / "copy").read_bytes() == file.data
+    assert [path.name for path in tmp_path.iterdir() if path.name != "store"] == ["copy"]
+
+
+def test_what_was_copied_of_a_file_that_never_came_whole_is_removed(tmp_path: Path) -> None:
+    file = file_of(30)
+    place = Placing(tmp_path / "job" / "copy")
+    with closing(Store(tmp_path / "store", max_bytes=GB)) as store:
+        with closing(store.begin("ann", file.entry, file.chunks)) as part:
+            part.write(0, file.span(0, 10))
+            part.settle(place)
+            assert len(list((tmp_path / "job").iterdir())) == 1
+            place.close()
+            part.settle(place)  # by a thread that has not heard of it
+        assert list((tmp_path / "job").iterdir()) == []
 
 
 @contextmanager
@@ -298,6 +349,7 @@ _BUSY = """
 import sys
 from pathlib import Path
 from tests.transfer.stored import bring, file_of
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.store import Store
 
 store = Store(Path(sys.argv[1]), max_bytes=10**9)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sleap_rtc.transfer import store as store_module
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.store import Store
 from tests.transfer.stored import CHUNK, File, bring, file_of, part_paths
 
@@ -42,7 +43,7 @@ def test_nothing_goes_while_there_is_room(full_store: Store) -> None:
 
 def test_what_was_not_used_for_longest_goes_first(full_store: Store, tmp_path: Path) -> None:
     full_store.holds("ann", FILES[0].entry)
-    full_store.place("ann", FILES[1].entry, tmp_path / "copy")
+    full_store.place("ann", FILES[1].entry, Placing(tmp_path / "copy"))
     full_store.make_room(1)
     assert held(full_store) == [0, 1, 3]
     full_store.make_room(SIZE + 1)
@@ -93,6 +94,7 @@ _PINS = """
 import sys
 from pathlib import Path
 from tests.transfer.stored import file_of
+from sleap_rtc.transfer.placing import Placing
 from sleap_rtc.transfer.store import Store
 
 with Store(Path(sys.argv[1]), max_bytes=10**9).pinned("ann", [file_of(10, 0).entry]):

@@ -106,7 +106,8 @@ async def test_smallest_and_largest_messages(pair: Pair, timeouts: Timeouts, mes
 async def test_refuses_to_send_too_large_a_message(pair: Pair, timeouts: Timeouts) -> None:
     async with meet(pair, timeouts) as meeting:
         one, other = meeting.ends
-        for message in (bytes(LARGEST + 1), "ü" * (LARGEST // 2) + "x", "\ud800"):
+        most = one.max_message_size
+        for message in (bytes(most + 1), "ü" * (most // 2) + "x", "\ud800"):
             with pytest.raises(ProtocolError):
                 await one.send(message)
         await one.send("still open")
@@ -117,7 +118,7 @@ async def test_refuses_to_send_too_large_a_message(pair: Pair, timeouts: Timeout
 async def test_too_large_a_message_from_the_peer_ends_the_connection(pair: Pair, timeouts: Timeouts) -> None:
     async with meet(pair, timeouts) as meeting:
         one, other = meeting.ends
-        one.max_message_size = 4 * LARGEST
+        one.max_message_size, other.max_message_size = 4 * LARGEST, LARGEST
         await one.send(bytes(3 * LARGEST))
         assert "larger than" in await until_lost(other)
         await until_lost(one)
