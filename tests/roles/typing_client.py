@@ -12,6 +12,7 @@ from typing import Any
 from tests.jobs.conftest import LABELS, training_config, write_package
 from tests.roles.conftest import Lab
 from tests.roles.faults import METER, Counters
+from tests.roles.times import PATIENT
 from tests.roles.worker_process import ENGINE
 
 MB = 1024 * 1024
@@ -37,7 +38,7 @@ class Typing:
         self.meter = Counters(self.folder / "meter")
         self.worker_meter = Counters(self.folder / "worker-meter")
         # an engine in pure Python is slow enough without asyncio's own checks
-        self._slow = {"PYTHONASYNCIODEBUG": "0"} if engine == "aiortc" else {}
+        self._slow = {"PYTHONASYNCIODEBUG": "0", PATIENT: "1"} if engine == "aiortc" else {}
 
     async def start_worker(self, **environment: object) -> None:
         """Start the lab's worker on the same engine, its traffic counted in `worker_meter`."""
