@@ -29,6 +29,17 @@ def test_a_lossy_path_gets_all_lanes_within_seconds() -> None:
     assert wishes == sorted(wishes)
 
 
+def test_a_far_path_gets_four_before_anything_is_measured() -> None:
+    count = LaneCount()
+    assert count.measure(0.0, 0, lanes=1, hungry=True) == 1
+    assert count.measure(0.1, 10_000, lanes=1, hungry=True, delay=0.02) == 4
+
+
+def test_a_near_path_is_measured_first() -> None:
+    count = LaneCount()
+    assert count.measure(0.1, 10_000, lanes=1, hungry=True, delay=0.002) == 1
+
+
 def test_a_machine_at_its_limit_is_left_with_one() -> None:
     assert set(run(lambda lanes: 110 * MB * lanes, 60, busy=True)) == {1}
 

@@ -251,6 +251,25 @@ async def test_a_lane_that_falls_silent_after_it_was_retired_is_noticed_too() ->
         assert await asyncio.gather(*brought) == [MB] * 30
 
 
+async def test_a_lane_that_stalls_holds_up_no_other() -> None:
+    gate = asyncio.Event()
+
+    async def stall(session: Session, message: FileGet, stream: SendStream) -> None:
+        if message.lane == 0:
+            await gate.wait()  # as a connection does that waits for a lost packet
+        await send_zeros(session, message, stream)
+
+    async with meeting(timeouts=STEADY, worker_producers={FileGet: stall}) as found, linked(found) as (client, _):
+        client._lanes.want(2)
+        await until(lambda: len(client._lanes.usable) == 2)
+        stuck = asyncio.ensure_future(bring(client, client._window._pace.limit))
+        await until(lambda: any(lane.asked for lane in client._lanes.usable))
+        assert await asyncio.gather(*(bring(client, 1000) for _ in range(20))) == [1000] * 20
+        assert not stuck.done()
+        gate.set()
+        assert await stuck
+
+
 async def test_an_answer_that_must_be_computed_first_is_waited_for() -> None:
     gate = asyncio.Event()
 
