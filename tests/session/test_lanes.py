@@ -262,7 +262,7 @@ async def test_a_lane_that_stalls_holds_up_no_other() -> None:
     async with meeting(timeouts=STEADY, worker_producers={FileGet: stall}) as found, linked(found) as (client, _):
         client._lanes.want(2)
         await until(lambda: len(client._lanes.usable) == 2)
-        stuck = asyncio.ensure_future(bring(client, client._window._pace.limit))
+        stuck = asyncio.ensure_future(bring(client, 2 * MB))
         await until(lambda: any(lane.asked for lane in client._lanes.usable))
         assert await asyncio.gather(*(bring(client, 1000) for _ in range(20))) == [1000] * 20
         assert not stuck.done()
