@@ -15,6 +15,7 @@ from sleap_rtc.jobs.processes import kill_job
 from tests.bench.packages import random_package
 from tests.bench.processes import (
     MIB,
+    ROW_LIMIT,
     BenchError,
     Meter,
     Moved,
@@ -62,8 +63,8 @@ class Lab:
         self._server = server
 
     @contextmanager
-    def worker(self, engine: str) -> Iterator["BenchWorker"]:
-        """Run a worker that knows no file yet, while the body does."""
+    def worker(self, engine: str, limit: float = ROW_LIMIT) -> Iterator["BenchWorker"]:
+        """Run a worker that knows no file yet, while the body does, for at most `limit` seconds."""
         with TemporaryDirectory(prefix="worker-", dir=self._folder) as name, ExitStack() as stack:
             folder = Path(name)
             log = folder / "log.txt"
@@ -71,7 +72,7 @@ class Lab:
             environment = {"SLEAP_RTC_HOME": str(folder / "home")}
             # entered first, so ended last: a worker that still lives would start the next job
             stack.callback(_end_jobs, folder / JOBS)
-            process = stack.enter_context(spawned(command, cwd=folder, environment=environment, log=log))
+            process = stack.enter_context(spawned(command, cwd=folder, limit=limit, environment=environment, log=log))
             yield BenchWorker(process, word_with(process, _STRING), folder, engine)
 
 
@@ -87,7 +88,8 @@ class BenchWorker:
 
     def __init__(self, process: Process, string: str, folder: Path, engine: str) -> None:
         self._process = process
-        self._string = string
+        self.string = string
+        self.pid = process.pid
         self._folder = folder
         self._engine = engine
 
@@ -101,7 +103,7 @@ class BenchWorker:
         Raises:
             BenchError: if the worker does not get that far.
         """
-        typed = ["client", "--json", "--new", "-s", self._string, "-p", package, "--transport", self._engine]
+        typed = ["client", "--json", "--new", "-s", self.string, "-p", package, "--transport", self._engine]
         run = python("tests.bench.client_process", proxy.address) if proxy else python("sleap_rtc")
         uploaded: dict[str, Any] = {}
         before = self._received()
@@ -132,7 +134,7 @@ class BenchWorker:
             BenchError: if the upload failed.
         """
         through = [proxy.address] if proxy else []
-        command = python("tests.bench.control_process", self._string, small, big, self._engine, *through)
+        command = python("tests.bench.control_process", self.string, small, big, self._engine, *through)
         with spawned(command, cwd=self._folder, **self._client()) as client:
             try:
                 found = read_json(client)
