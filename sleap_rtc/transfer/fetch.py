@@ -129,8 +129,7 @@ class Fetch:
     async def _complete(self, index: int, entry: FileEntry, chunks: ChunkList, part: Part, placing: Placing) -> None:
         store = self.target.store
         self.progress.add(here=part.here)
-        # its copy takes as much again, where the disk cannot share blocks
-        await self.space.check(2 * entry.size - part.here)
+        await self.space.check(entry.size - part.here, entry.size, placing.target)
         # before room is made for it: what is given up may be the version that it differs little from
         self.progress.add(here=await in_thread(part.borrow))
         await in_thread(store.make_room, entry.size - part.here)

@@ -91,7 +91,8 @@ class Placing:
     """
 
     def __init__(self, target: Path) -> None:
-        self._target = target
+        self.target = target
+        """The place."""
         # hidden, no longer than any name may be, and another one at every attempt: an earlier one may still be at work
         self._draft = target.with_name(f".{secrets.token_hex(8)}{_DRAFT}")
         self._lock = threading.Lock()
@@ -137,8 +138,8 @@ class Placing:
                 copy_file(source, sink, self._copied, size)
             os.fsync(sink)
             self._close_sink()
-            self._draft.replace(self._target)
-            sync_folder(self._target.parent)
+            self._draft.replace(self.target)
+            sync_folder(self.target.parent)
 
     def close(self) -> None:
         """Remove what was not finished. Idempotent."""
@@ -151,13 +152,13 @@ class Placing:
             yield
         except OSError as error:
             self._give_up()
-            raise storage_error(error, self._target) from error
+            raise storage_error(error, self.target) from error
 
     def _open(self) -> int:
-        if self._target.is_symlink():
-            raise StorageError(f"{self._target} is a link. Remove it, or choose another place, then try again.")
+        if self.target.is_symlink():
+            raise StorageError(f"{self.target} is a link. Remove it, or choose another place, then try again.")
         if self._sink is None:
-            make_folder(self._target.parent)
+            make_folder(self.target.parent)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             self._sink = os.open(self._draft, flags, 0o600)
         return self._sink

@@ -57,6 +57,18 @@ def _unless_gone(error: OSError) -> None:
         raise error
 
 
+def disk_of(path: Path) -> int:
+    """A number that two paths on the same disk have in common.
+
+    Raises:
+        StorageError: if the disk does not say.
+    """
+    try:
+        return path.stat().st_dev
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
 def space_of(path: Path) -> tuple[int, int]:
     """Return the bytes that a disk has and those that it has left.
 
