@@ -230,7 +230,7 @@ class JobShow(Message):
 
 
 class JobList(Message):
-    """Client → worker: which jobs of this room are there? Newest first; `before` is the last one of an earlier answer."""
+    """Client → worker: which jobs of this room are there, newest first? `before` is the last of an earlier answer."""
 
     TYPE = "job.list"
     all: bool = False
