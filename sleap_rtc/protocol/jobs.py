@@ -85,9 +85,10 @@ class Run(_Record):
 
 
 class JobOptions(_Record):
-    """What the submitter asked for beside the package itself."""
+    """What the submitter asked for beside the package itself; `devices` is how many GPUs the job takes."""
 
     kind: Literal["train"] = "train"
+    devices: int = Field(default=1, ge=1, le=64)
 
 
 class JobSpec(_Record):
@@ -175,15 +176,28 @@ Event.model_rebuild()
 
 
 class JobSummary(_Record):
-    """What a job looks like from outside."""
+    """What a job looks like from outside: to its submitter, and to the members of its room.
+
+    Attributes:
+        submitted: when, in UTC milliseconds.
+        owner: the submitter's name.
+        mine: whether whoever asked may watch, fetch, stop, cancel and resume it.
+        changed: when it came into its state, in UTC milliseconds.
+        position: its place in the queue, from 1; None unless it waits.
+        starts_in: seconds until it starts, as far as the running jobs tell; None where they do not.
+    """
 
     job: JobId
     name: str
     state: JobState
     submitted: int
     owner: str
+    mine: bool = True
+    changed: int = 0
+    attempt: int = 1
     runs: tuple[Run, ...] = ()
     position: int | None = None
+    starts_in: float | None = None
     last_seq: int = 0
     error: ErrorInfo | None = None
 
@@ -212,6 +226,32 @@ class JobShow(Message):
     """Client → worker: how does this job stand?"""
 
     TYPE = "job.show"
+    job: JobId
+
+
+class JobList(Message):
+    """Client → worker: which jobs of this room are there, newest first? `before` is the last of an earlier answer."""
+
+    TYPE = "job.list"
+    all: bool = False
+    before: JobId | None = None
+
+
+class JobListed(Message):
+    """Worker → client: some of the room's jobs; `more` if older ones follow. Unless `all` was asked, those not over."""
+
+    TYPE = "job.listed"
+    jobs: Annotated[tuple[JobSummary, ...], Field(max_length=64)]
+    more: bool = False
+
+
+class JobResume(Message):
+    """Client → worker: go on with a job that was lost, failed or was stopped, from its last checkpoint.
+
+    Answered with `job.accepted`: the same job waits again, as its next attempt.
+    """
+
+    TYPE = "job.resume"
     job: JobId
 
 
