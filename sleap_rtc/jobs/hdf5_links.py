@@ -29,27 +29,29 @@ def datasets_of(path: Path, shown: str) -> frozenset[str]:
     names: set[str] = set()
     count = 0
 
-    def look(name: str, link: Any) -> None:
+    def problem(name: str, link: Any) -> str | None:
+        # returned, which ends the visit: h5py does not take an exception well here
         nonlocal count
         count += 1
         if count > MAX_OBJECTS:
-            raise PackageError(
-                f"'{shown}' holds more than {MAX_OBJECTS} objects, as no labels file does. Export it again."
-            )
+            return f"'{shown}' holds more than {MAX_OBJECTS} objects, as no labels file does. Export it again."
         if isinstance(link, h5py.ExternalLink):
-            raise _refers(shown, name)
+            return _refers(shown, name)
         if isinstance(link, h5py.HardLink) and isinstance(found := file[name], h5py.Dataset):
             if found.is_virtual or found.external:
-                raise _refers(shown, name)
+                return _refers(shown, name)
             names.add(name)
+        return None
 
     with h5py.File(path, "r") as file:
-        file.visititems_links(look)
+        found = file.visititems_links(problem)
+    if found is not None:
+        raise PackageError(found)
     return frozenset(names)
 
 
-def _refers(shown: str, name: str) -> PackageError:
-    return PackageError(
+def _refers(shown: str, name: str) -> str:
+    return (
         f"'{shown}' refers to other files in '{printable(name, limit=120)}', and a job reads only its package. "
         "Export it again with embedded images."
     )
