@@ -14,6 +14,7 @@ from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import API_KEY
 from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import AuthenticationError, ConfigError, DependencyError
+from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu, find_gpus
 from sleap_rtc.signaling.client import ServiceState
@@ -163,16 +164,21 @@ async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
 
 def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: str, announce: "_Announcer") -> Worker:
     engine = cast(Engine, request.settings.transport)
+    jobs = (request.jobs or home() / "jobs").absolute()
     settings = WorkerSettings(
         server=request.server,
         token=token,
         name=name,
         identity=machine.identity,
-        jobs=request.jobs or home() / "jobs",
+        jobs=jobs,
         store=request.store or home() / "store",
         limits=request.settings.limits,
         gpus=machine.gpus,
         executor=LocalExecutor(),
+        # a job may get any of them: what fits into the smallest needs no warning
+        preflight=Preflight(
+            jobs / ".preflight", gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None)
+        ),
         engine=engine,
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)

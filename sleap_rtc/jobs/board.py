@@ -6,7 +6,8 @@ schedule: which jobs are not over yet, in which order they wait, and which slot 
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,10 +16,12 @@ from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.jobs import Event, JobOptions, JobSpec, JobState, JobSummary, Owner
 
 from . import intake
+from .checking import Preflight
 from .events import last_seq
 from .executor import Executor
 from .folder import Command, JobFolder
 from .gpus import Slot
+from .plan import Plan
 from .schedule import Schedule
 from .watching import follow_log, watch_events
 
@@ -45,13 +48,21 @@ class JobBoard:
         root: the folder in which every job has its own.
         slots: how many jobs run at once, and where.
         executor: starts their supervisors.
+        preflight: checks jobs before they are queued; None lets them be found out by sleap-nn.
         settings: times.
     """
 
     def __init__(
-        self, root: Path, *, slots: Sequence[Slot], executor: Executor, settings: BoardSettings | None = None
+        self,
+        root: Path,
+        *,
+        slots: Sequence[Slot],
+        executor: Executor,
+        preflight: Preflight | None = None,
+        settings: BoardSettings | None = None,
     ) -> None:
         self._root = root
+        self._preflight = preflight
         self._settings = settings or BoardSettings()
         self._schedule = Schedule(root, slots, executor)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -73,7 +84,8 @@ class JobBoard:
         async with self._making:
             await asyncio.to_thread(intake.clear_leftovers, self._root)
         try:
-            await self._schedule.run(self._settings.poll)
+            async with self._preflight.at_work() if self._preflight else nullcontext():
+                await self._schedule.run(self._settings.poll)
         finally:
             if self._tasks:
                 await asyncio.wait(self._tasks)
@@ -120,11 +132,21 @@ class JobBoard:
             state = (await asyncio.to_thread(folder.state)).state
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
-                await asyncio.to_thread(intake.accept, folder)
+                plan = await asyncio.to_thread(intake.prepare, folder)
+                if plan is not None and self._preflight is not None:
+                    plan = await self._checked(folder, plan, self._preflight)
+                await asyncio.to_thread(intake.accept, folder, plan)
                 self._schedule.enqueue(folder.job)
             elif state is JobState.CANCELLED and not (await asyncio.to_thread(folder.spec)).runs:
                 raise ConflictError(f"The job {folder.job} was cancelled while its files arrived.")
         return await asyncio.to_thread(self.summary, folder)
+
+    async def _checked(self, folder: JobFolder, plan: Plan, preflight: Preflight) -> Plan:
+        findings = await preflight.check(folder, plan.runs)
+        if findings.problems:
+            await asyncio.to_thread(folder.remove)
+            raise findings.refusal()
+        return replace(plan, notices=plan.notices + findings.notices)
 
     async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` to its end even if the caller is cancelled: a job half accepted would never start."""

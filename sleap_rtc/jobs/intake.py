@@ -63,8 +63,8 @@ def _received(root: Path) -> Iterator[JobFolder]:
             logger.warning("Job %s cannot be read: %s", folder.job, error)
 
 
-def accept(folder: JobFolder) -> None:
-    """Open the package, stage it and queue it, or go on where that was interrupted.
+def prepare(folder: JobFolder) -> Plan | None:
+    """Open the package and stage it; None if that was done before an interruption.
 
     A package that is refused takes its folder with it.
 
@@ -72,13 +72,24 @@ def accept(folder: JobFolder) -> None:
         PackageError, ConfigError: why it is refused.
     """
     _catch_up(folder)
-    if folder.state().state is JobState.RECEIVED:
-        try:
-            _open_archive(folder)
-            plan = stage(folder)
-        except (PackageError, ConfigError):
-            folder.remove()
-            raise
+    if folder.state().state is not JobState.RECEIVED:
+        return None
+    try:
+        _open_archive(folder)
+        return stage(folder)
+    except (PackageError, ConfigError):
+        folder.remove()
+        raise
+
+
+def accept(folder: JobFolder, plan: Plan | None) -> None:
+    """Queue a job that was prepared, or go on where that was interrupted.
+
+    Args:
+        folder: the job's.
+        plan: what `prepare` returned, checked where there is a preflight.
+    """
+    if plan is not None:
         folder.write_spec(folder.spec().model_copy(update={"runs": plan.runs}))
         _journal_plan(folder, plan)
     folder.protect_inputs()

@@ -11,6 +11,7 @@ from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import BusyError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.protocol.jobs import Owner
@@ -46,6 +47,7 @@ class WorkerSettings:
         store: the folder of the files that clients sent.
         gpus: the GPUs it may use.
         executor: what starts supervisors.
+        preflight: what checks jobs before they are queued.
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
@@ -59,6 +61,7 @@ class WorkerSettings:
     store: Path
     gpus: Sequence[Gpu]
     executor: Executor
+    preflight: Preflight | None = None
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -84,7 +87,9 @@ class Worker:
         self._on_service = on_service
         self._on_client = on_client
         self._slots = slots_for(settings.gpus)
-        self.board = JobBoard(settings.jobs, slots=self._slots, executor=settings.executor)
+        self.board = JobBoard(
+            settings.jobs, slots=self._slots, executor=settings.executor, preflight=settings.preflight
+        )
         self._unproven = 0
 
     async def run(self) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from sleap_rtc.jobs.board import BoardSettings, JobBoard
+from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Slot
@@ -104,11 +105,12 @@ def root(tmp_path: Path) -> Iterator[Path]:
         kill_job(folder)
 
 
-def new_board(root: Path, settings: SupervisorSettings, slots: int = 1) -> JobBoard:
+def new_board(root: Path, settings: SupervisorSettings, slots: int = 1, preflight: Preflight | None = None) -> JobBoard:
     return JobBoard(
         root,
         slots=[Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)],
         executor=LocalExecutor(settings),
+        preflight=preflight,
         settings=BoardSettings(poll=0.05, watch=0.02),
     )
 

@@ -15,6 +15,7 @@ from sleap_rtc.jobs.board import BoardSettings, JobBoard
 from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder
 from sleap_rtc.jobs.gpus import Slot
+from sleap_rtc.jobs.plan import Plan
 from sleap_rtc.jobs.processes import ProcessRecord
 from sleap_rtc.protocol.jobs import JobOptions, JobSpec, JobState, Notice
 
@@ -59,10 +60,10 @@ async def test_a_client_that_vanishes_while_its_job_is_accepted_loses_nothing(
     shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
     entered, go_on, real = threading.Event(), threading.Event(), intake.accept
 
-    def slow(folder: JobFolder) -> None:
+    def slow(folder: JobFolder, plan: Plan | None) -> None:
         entered.set()
         assert go_on.wait(30)
-        real(folder)
+        real(folder, plan)
 
     monkeypatch.setattr(intake, "accept", slow)
     caller = asyncio.ensure_future(board.accept(folder))

@@ -1,0 +1,84 @@
+"""What is asked of the preflight helper and what it answers: the messages on its pipes, one JSON line each.
+
+The helper reads files of strangers, so its answers are checked like a stranger's.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from sleap_rtc.errors import PackageError
+from sleap_rtc.protocol.text import printable
+
+READY = b'{"ready": true}\n'
+"""What the helper says when everything is imported."""
+MAX_ANSWER = 256 * 1024
+"""Bytes of the longest line that is read from the helper."""
+MAX_SENTENCES = 100
+MAX_SENTENCE = 600
+_MAX_REFUSAL = 7000
+
+Sentence = Annotated[str, StringConstraints(max_length=MAX_SENTENCE)]
+Sentences = Annotated[tuple[Sentence, ...], Field(max_length=MAX_SENTENCES)]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunToCheck(_Line):
+    """One run: its name, and the config that it will run with."""
+
+    name: str
+    config: str
+
+
+class Request(_Line):
+    """A staged job.
+
+    Attributes:
+        folder: the job's folder.
+        runs: its runs, in order.
+        gpu_memory_mb: the memory of the GPU it will get; None where that is not known.
+    """
+
+    folder: str
+    runs: tuple[RunToCheck, ...]
+    gpu_memory_mb: int | None = None
+
+
+class Findings(_Line):
+    """What was found in a job.
+
+    Attributes:
+        problems: why it cannot be trained, a sentence each, which says what to do.
+        notices: what its submitter should know.
+    """
+
+    problems: Sentences = ()
+    notices: Sentences = ()
+
+    @classmethod
+    def of(cls, problems: Iterable[str], notices: Iterable[str]) -> "Findings":
+        """The findings, each said once, and no more or longer than a message may have."""
+        return cls(problems=_bounded(problems), notices=_bounded(notices))
+
+    def refusal(self) -> PackageError:
+        """All problems in one error: a line that sums up, then one line each, as many as an error has room for."""
+        count = len(self.problems)
+        lines = [f"This package cannot be trained: {count} problem{'s' * (count != 1)} found, nothing was queued."]
+        room = _MAX_REFUSAL
+        for shown, problem in enumerate(self.problems):
+            line = f"- {printable(problem, limit=MAX_SENTENCE)}".replace("\n", " ")
+            room -= len(line) + 1
+            if room < 0:
+                lines.append(f"- and {count - shown} more")
+                break
+            lines.append(line)
+        return PackageError("\n".join(lines))
+
+
+def _bounded(sentences: Iterable[str]) -> tuple[str, ...]:
+    said = dict.fromkeys(printable(sentence, limit=MAX_SENTENCE) for sentence in sentences)
+    return tuple(said)[:MAX_SENTENCES]

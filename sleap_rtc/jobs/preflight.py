@@ -1,0 +1,203 @@
+"""``python -m sleap_rtc.jobs.preflight``: tells whether sleap-nn can train a job, before the job is queued.
+
+One helper serves a worker: it imports sleap-io and sleap-nn's config classes, says that it is ready, and answers
+requests one after another, JSON lines on its pipes. It reads files of strangers and may end over one; whoever started
+it (`checking`) bounds its time and starts another. It opens no device and decodes no image.
+"""
+
+import gc
+import logging
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sleap_rtc.errors import ConfigError, PackageError
+from sleap_rtc.jobs.config_checks import verify_config
+from sleap_rtc.jobs.estimates import disk_problem, memory_notice
+from sleap_rtc.jobs.findings import READY, Findings, Request, RunToCheck
+from sleap_rtc.jobs.label_checks import Opened, Task, image_shape, label_notices, label_problems, missing_videos
+from sleap_rtc.jobs.processes import die_with_parent
+from sleap_rtc.jobs.values import Config, listed
+from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
+from sleap_rtc.protocol.text import printable
+
+_MEMORY = 4 * 1024**3
+"""Address space for the work, beyond what the imports took."""
+_LARGEST_FILE = 1024**2
+"""The helper writes nothing but its log."""
+
+
+class Checker:
+    """sleap-io and sleap-nn, ready to be asked. Making one takes the seconds."""
+
+    def __init__(self) -> None:
+        import sleap_io
+        import sleap_io.io.slp  # named here because sleap-io imports its parts when they are first used
+        from omegaconf import OmegaConf
+        from sleap_nn.config.training_job_config import verify_training_cfg
+        from sleap_nn.config.utils import check_centroid_methods, check_output_strides
+        from sleap_nn.data import instance_centroids  # noqa: F401 - imported by the check of the centroids
+
+        from sleap_rtc.jobs.hdf5_links import datasets_of
+
+        self._load_slp = sleap_io.load_slp
+        self._verify = verify_training_cfg
+        self._checks = (check_output_strides, check_centroid_methods)
+        self._plain = OmegaConf.to_container
+        self._datasets_of = datasets_of
+
+    def check(self, request: Request) -> Findings:
+        """Look at every run of a job, whatever is wrong with another one."""
+        return _Check(self, request).findings()
+
+    def open(self, path: Path, name: str) -> Opened:
+        """Open a labels file, its frames read when they are looked at.
+
+        Raises:
+            PackageError: if it cannot be opened, or refers to other files.
+        """
+        try:
+            datasets = self._datasets_of(path, name)
+            return Opened(path, name, self._load(path), datasets)
+        except (PackageError, MemoryError):
+            raise
+        except Exception as error:
+            said = printable(str(error), limit=200)
+            raise PackageError(f"'{name}' cannot be opened as SLEAP labels ({said}). Export it again.") from error
+
+    def verify(self, config: Config) -> tuple[Config | None, list[str]]:
+        """A config with all defaults, None if sleap-nn makes nothing of it, and what is wrong with it."""
+        verified, problems = verify_config(config, self._verify, self._checks)
+        return (None if verified is None else self._plain(verified)), problems
+
+    def _load(self, path: Path) -> Any:
+        try:
+            return self._load_slp(str(path), open_videos=False, lazy=True)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the training reads it the other way: that one decides
+            return self._load_slp(str(path), open_videos=False)
+
+
+class _Check:
+    """One request: each file is opened once, each sentence noted once."""
+
+    def __init__(self, checker: Checker, request: Request) -> None:
+        self._checker = checker
+        self._request = request
+        self._folder = Path(request.folder)
+        self._inputs = self._folder / "inputs"
+        self._opened: dict[str, Opened | None] = {}
+        self._problems: list[str] = []
+        self._notices: list[str] = []
+        self._backbones: list[Config] = []
+
+    def findings(self) -> Findings:
+        for run in self._request.runs:
+            self._guarded(run)
+        full = disk_problem(self._backbones, shutil.disk_usage(self._folder).free)
+        if full is not None:
+            self._problems.append(full)
+        return Findings.of(self._problems, self._notices)
+
+    def _guarded(self, run: RunToCheck) -> None:
+        try:
+            self._check_run(run)
+        except Exception as error:  # noqa: BLE001 - what the check did not expect is no reason to refuse a job
+            traceback.print_exc()
+            self._notices.append(f"{run.name}: not all could be checked beforehand ({type(error).__name__}).")
+
+    def _check_run(self, run: RunToCheck) -> None:
+        path = Path(run.config)
+        with path.open("rb") as source:
+            config = read_yaml(source.read(MAX_OWN_BYTES + 1), MAX_OWN_BYTES)
+        if not isinstance(config, dict):
+            raise ConfigError("it is not a mapping")
+        data = config.get("data_config") or {}
+        train = [self._open(path) for path in listed(data.get("train_labels_path"))]
+        validation = [self._open(path) for path in listed(data.get("val_labels_path"))]
+        verified, problems = self._checker.verify(config)
+        self._problems += [f"{run.name}: {problem}" for problem in problems]
+        if verified is None:
+            return
+        self._backbones.append(verified["model_config"]["backbone_config"])
+        files = [opened for opened in train + validation if opened is not None]
+        if len(files) < len(train) + len(validation):
+            return  # what the others lack cannot be told without those that do not open
+        task = Task(verified, files[: len(train)], files[len(train) :])
+        self._problems += [f"{run.name}: {problem}" for problem in label_problems(task)]
+        self._notices += [f"{run.name}: {notice}" for notice in self._task_notices(task)]
+
+    def _task_notices(self, task: Task) -> Iterator[str]:
+        yield from label_notices(task)
+        tight = memory_notice(task.config, image_shape(task), self._request.gpu_memory_mb)
+        if tight is not None:
+            yield tight
+
+    def _open(self, path: str) -> Opened | None:
+        if path not in self._opened:
+            self._opened[path] = self._opened_or_none(Path(path))
+        return self._opened[path]
+
+    def _opened_or_none(self, path: Path) -> Opened | None:
+        name = printable(path.relative_to(self._inputs).as_posix(), limit=120)
+        try:
+            opened = self._checker.open(path, name)
+        except PackageError as error:
+            self._problems.append(error.sentence)
+            return None
+        self._problems += missing_videos(opened, self._inputs.resolve())
+        return opened
+
+
+def serve() -> None:
+    """Answer requests until the pipe ends."""
+    die_with_parent()
+    logging.disable()
+    requests, answers = _take_pipes()
+    checker = Checker()
+    _limit_resources()
+    _write(answers, READY)
+    while line := requests.readline():
+        findings = checker.check(Request.model_validate_json(line))
+        _write(answers, findings.model_dump_json().encode() + b"\n")
+        gc.collect()  # labels are full of cycles, and hold their files open
+
+
+def _limit_resources() -> None:
+    if sys.platform == "linux":
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + _MEMORY
+        for limit, value in (
+            (resource.RLIMIT_AS, most),
+            (resource.RLIMIT_FSIZE, _LARGEST_FILE),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            _, hard = resource.getrlimit(limit)
+            allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (allowed, allowed))
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep standard input and output for ourselves; what a library prints goes to the log."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _write(answers: BinaryIO, line: bytes) -> None:
+    answers.write(line)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    serve()

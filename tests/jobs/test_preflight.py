@@ -1,0 +1,287 @@
+"""The real preflight helper on real packages: what sleap-nn would fail on is told before the queue."""
+
+import asyncio
+import shutil
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from sleap_rtc.cli.demo.dataset import make_dataset
+from sleap_rtc.errors import PackageError
+from sleap_rtc.jobs.checking import Preflight, PreflightSettings
+from sleap_rtc.jobs.events import read_events
+from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
+from sleap_rtc.protocol.jobs import JobState, Notice
+
+from .conftest import eventually, lives, names_in, new_board, submit
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("preflight"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+Edit = Callable[[Path], None]
+CONFIG = "single_instance.yaml"
+# one process imports for many tests, on a machine that may be busy
+PATIENT = PreflightSettings(patience=300, answer=300, start=300)
+HEAD = "model_config.head_configs"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def preflight(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Preflight]:
+    folder = tmp_path_factory.mktemp("helper")
+    checks = Preflight(folder / ".preflight", gpu_memory_mb=8192, settings=PATIENT)
+    async with checks.at_work():
+        yield checks
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package that trains."""
+    folder = tmp_path_factory.mktemp("demo")
+    with zipfile.ZipFile(make_dataset(folder, seed=1).package) as archive:
+        archive.extractall(folder / "package")
+    return folder / "package"
+
+
+@pytest.fixture
+def package(demo: Path, tmp_path: Path) -> Path:
+    """The same, to be spoilt."""
+    return Path(shutil.copytree(demo, tmp_path / "package"))
+
+
+def put(path: Path, dotted: str, value: Any) -> None:
+    """Set a key of a config."""
+    config = read_yaml(path.read_bytes())
+    *sections, last = dotted.split(".")
+    section = config
+    for name in sections:
+        section = section[name]
+    section[last] = value
+    path.write_text(write_yaml(config))
+
+
+def change(dotted: str, value: Any) -> Edit:
+    return lambda package: put(package / CONFIG, dotted, value)
+
+
+def head(name: str, **parts: Any) -> Edit:
+    return change(HEAD, {name: parts})
+
+
+def resave(alter: Callable[[Any], None], *, embed: Any = False) -> Edit:
+    """Change the labels and save them again, without images unless `embed` says so."""
+
+    def edit(package: Path) -> None:
+        import sleap_io
+
+        path = package / "labels.pkg.slp"
+        labels = sleap_io.load_slp(str(path))
+        alter(labels)
+        labels.save(str(package / "new.pkg.slp"), embed=embed, verbose=False)
+        (package / "new.pkg.slp").replace(path)
+
+    return edit
+
+
+def only_predictions(labels: Any) -> None:
+    import sleap_io
+
+    for frame in labels:
+        frame.instances = [
+            sleap_io.PredictedInstance.from_numpy(instance.numpy(), skeleton=labels.skeleton, score=1.0)
+            for instance in frame.instances
+        ]
+
+
+def two_animals(labels: Any) -> None:
+    import sleap_io
+
+    points = labels[3].instances[0].numpy()
+    labels[3].instances.append(sleap_io.Instance.from_numpy(points + 1, skeleton=labels.skeleton))
+
+
+def foreign_video(labels: Any) -> None:
+    import sleap_io
+
+    video = sleap_io.Video(filename="/etc/passwd", open_backend=False)
+    video.backend_metadata = {"type": "MediaVideo", "shape": [60, 96, 96, 1]}
+    labels.replace_videos(new_videos=[video])
+
+
+def no_edges(labels: Any) -> None:
+    labels.skeleton.edges.clear()
+
+
+def both(*edits: Edit) -> Edit:
+    def edit(package: Path) -> None:
+        for one in edits:
+            one(package)
+
+    return edit
+
+
+def link_outside(package: Path) -> None:
+    import h5py
+
+    with h5py.File(package / "labels.pkg.slp", "a") as file:
+        file["more"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+
+def virtual_dataset(package: Path) -> None:
+    import h5py
+
+    with h5py.File(package / "labels.pkg.slp", "a") as file:
+        layout = h5py.VirtualLayout((1,), "u1")
+        layout[0] = h5py.VirtualSource("/etc/passwd", "x", shape=(1,))[0]
+        file.create_virtual_dataset("more", layout)
+
+
+def external_storage(package: Path) -> None:
+    import h5py
+
+    with h5py.File(package / "labels.pkg.slp", "a") as file:
+        file.create_dataset("more", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+
+
+def lose_images(package: Path) -> None:
+    import h5py
+
+    with h5py.File(package / "labels.pkg.slp", "a") as file:
+        del file["video0/video"]
+
+
+def tear(package: Path) -> None:
+    path = package / "labels.pkg.slp"
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def notices(folder: JobFolder) -> list[str]:
+    return [event.body.text for event in read_events(folder.events) if isinstance(event.body, Notice)]
+
+
+async def refused(root: Path, preflight: Preflight, package: Path) -> list[str]:
+    """The lines of the refusal; the job has left nothing behind."""
+    with pytest.raises(PackageError) as error:
+        await submit(new_board(root, SupervisorSettings(), preflight=preflight), package)
+    assert names_in(root) == []
+    return error.value.sentence.split("\n")[1:]
+
+
+async def test_a_good_package_is_queued_without_a_word(root: Path, preflight: Preflight, demo: Path) -> None:
+    folder = await submit(new_board(root, SupervisorSettings(), preflight=preflight), demo)
+    assert folder.state().state is JobState.QUEUED
+    assert notices(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(change("trainer_config.epochs", 3), "knows no key trainer_config.epochs", id="unknown key"),
+        pytest.param(change("trainer_config.max_epochs", "many"), "trainer_config.max_epochs", id="wrong type"),
+        pytest.param(change("trainer_config.optimizer_name", "Magic"), "Adam, AdamW", id="wrong value"),
+        pytest.param(change("model_config.backbone_config", {}), "BackboneConfig", id="no backbone"),
+        pytest.param(change("data_config.validation_fraction", 7.0), "between 0 and 1", id="fraction"),
+        pytest.param(
+            head("centered_instance", confmaps={"anchor_part": "nose"}), "anchor_part is 'nose'", id="anchor part"
+        ),
+        pytest.param(
+            head("single_instance", confmaps={"part_names": ["head", "tail"]}), "part_names (head, tail)", id="parts"
+        ),
+        pytest.param(
+            head("bottomup", confmaps={}, pafs={"edges": [["head", "nose"]]}), "skeleton has not: nose", id="edges"
+        ),
+        pytest.param(
+            both(resave(no_edges, embed="user"), head("bottomup", confmaps={}, pafs={})), "needs edges", id="no edges"
+        ),
+        pytest.param(
+            head("multi_class_bottomup", confmaps={}, class_maps={}), "classes are the tracks", id="no tracks"
+        ),
+        pytest.param(resave(only_predictions), "predictions do not count", id="no labelled frame"),
+        pytest.param(resave(two_animals, embed="user"), "in 'labels.pkg.slp' has 2 instances", id="crowded"),
+        pytest.param(resave(foreign_video), "on the video 'passwd', but not its images", id="video elsewhere"),
+        pytest.param(lose_images, "on the video 'video.mp4', but not its images", id="images lost"),
+        pytest.param(link_outside, "refers to other files in 'more'", id="external link"),
+        pytest.param(virtual_dataset, "refers to other files in 'more'", id="virtual dataset"),
+        pytest.param(external_storage, "refers to other files in 'more'", id="external storage"),
+        pytest.param(tear, "cannot be opened as SLEAP labels", id="torn"),
+    ],
+)
+async def test_what_cannot_train_is_refused(
+    root: Path, preflight: Preflight, package: Path, spoil: Edit, words: str
+) -> None:
+    spoil(package)
+    lines = await refused(root, preflight, package)
+    assert any(words in line for line in lines), lines
+
+
+async def test_all_problems_of_all_configs_come_in_one_answer(root: Path, preflight: Preflight, package: Path) -> None:
+    (package / "jobs.yaml").unlink()
+    shutil.copy(package / CONFIG, package / "second.yaml")
+    put(package / "second.yaml", "trainer_config.run_name", "second")
+    put(package / "second.yaml", HEAD, {"centered_instance": {"confmaps": {"anchor_part": "nose"}}})
+    put(package / CONFIG, "trainer_config.epochs", 3)
+    put(package / CONFIG, "trainer_config.max_epochs", "many")
+    lines = await refused(root, preflight, package)
+    assert sorted(line.split(":")[0] for line in lines) == ["- demo_single_instance"] * 2 + ["- second"]
+
+
+async def test_a_centroid_without_its_anchor_is_a_notice(root: Path, preflight: Preflight, package: Path) -> None:
+    head("centroid", confmaps={"anchor_part": "nose"})(package)
+    put(package / CONFIG, "model_config.backbone_config.unet.in_channels", 3)
+    folder = await submit(new_board(root, SupervisorSettings(), preflight=preflight), package)
+    anchor, channels = notices(folder)
+    assert "no node 'nose'" in anchor
+    assert "sleap-nn sets it to 1" in channels
+
+
+async def test_a_helper_killed_in_the_middle_costs_no_job(root: Path, preflight: Preflight, demo: Path) -> None:
+    board = new_board(root, SupervisorSettings(), preflight=preflight)
+    await submit(board, demo, "j_11111111")
+    (helper,) = [child for child in psutil.Process().children() if "sleap_rtc.jobs.preflight" in child.cmdline()]
+    helper.suspend()
+    waiting = asyncio.ensure_future(submit(board, demo, "j_22222222"))
+    config = root / "j_22222222" / "work" / "runs" / "demo_single_instance" / "config.yaml"
+    await eventually(config.exists)
+    helper.kill()
+    folder = await waiting
+    assert folder.state().state is JobState.QUEUED
+    assert "queued without a check" in notices(folder)[0]
+    # the next one waits for the new helper
+    assert notices(await submit(board, demo, "j_33333333")) == []
+
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from sleap_rtc.jobs.checking import Preflight
+
+async def main():
+    async with Preflight(Path(sys.argv[1])).at_work():
+        await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the helper ends when it next looks at its pipe")
+async def test_the_helper_dies_with_its_worker(tmp_path: Path) -> None:
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, str(tmp_path))
+    try:
+        await eventually(lambda: len(psutil.Process(owner.pid).children()) == 1)
+        (helper,) = psutil.Process(owner.pid).children()
+        # mapped early in the imports, and after the helper has asked to die with its parent
+        await eventually(lambda: any("h5py" in region.path for region in helper.memory_maps()))
+    finally:
+        owner.kill()
+        await owner.wait()
+    await eventually(lambda: not lives(helper.pid))
