@@ -44,8 +44,9 @@ class WorkerSettings:
         identity: its key.
         jobs: the folder of its jobs.
         store: the folder of the files that clients sent.
-        gpus: the GPUs it may use.
+        gpus: the GPUs it may use: a job at once on each.
         executor: what starts supervisors.
+        processor_slots: how many jobs run at once where there is no GPU.
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
@@ -59,6 +60,7 @@ class WorkerSettings:
     store: Path
     gpus: Sequence[Gpu]
     executor: Executor
+    processor_slots: int = 1
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -83,7 +85,7 @@ class Worker:
         self._settings = settings
         self._on_service = on_service
         self._on_client = on_client
-        self._slots = slots_for(settings.gpus)
+        self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(settings.jobs, slots=self._slots, executor=settings.executor)
         self._unproven = 0
 
@@ -182,7 +184,7 @@ class Worker:
             self._settings.name,
             self._settings.gpus,
             slots=len(self._slots),
-            busy=self.board.busy,
+            busy=self.board.taken,
             queued=self.board.queued,
             engine=preload(self._settings.engine),
         )
