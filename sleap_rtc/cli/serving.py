@@ -142,7 +142,7 @@ async def _serve_room(request: WorkerRequest, machine: _Machine, enrolment: Enro
         line,
     )
     worker = _make_worker(request, machine, name, enrolment.token, announce)
-    await _run_until_interrupted(worker, drain=request.drain)
+    await run_until_interrupted(worker, drain=request.drain)
     return 0
 
 
@@ -156,7 +156,7 @@ async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
         announce = _Announcer(request.server, "Give this line to whoever may train here:", line)
         worker = _make_worker(request, machine, name, session.worker_token, announce)
         try:
-            await _run_until_interrupted(worker, drain=request.drain)
+            await run_until_interrupted(worker, drain=request.drain)
             return 0
         except AuthenticationError:
             # a string that nobody used expires; a service that refuses even a fresh one means it
@@ -223,7 +223,12 @@ def _say_unreachable(state: ServiceState) -> None:
         warn(f"{state.error.sentence} It is tried again for as long as it takes; running jobs go on.")
 
 
-async def _run_until_interrupted(worker: Worker, *, drain: bool) -> None:
+async def run_until_interrupted(worker: Worker, *, drain: bool) -> None:
+    """Run a worker until Ctrl-C or SIGTERM; with `drain`, until the jobs that it has by then are over as well.
+
+    Raises:
+        SleapRTCError: what ended the worker before.
+    """
     async with beside(worker.run()) as running:
         with interrupts() as interrupted:
             async with beside(interrupted.get()) as pressed:

@@ -100,8 +100,8 @@ def at_most(gpus: Sequence[Gpu], slots: int | None) -> list[Gpu]:
 def slots_for(gpus: Sequence[Gpu], processor: int = 1) -> list[Slot]:
     """One slot a GPU; without one, `processor` slots.
 
-    On the processor a job of several devices takes as many slots as it would take GPUs: sleap-nn starts a process for
-    each device there as well, so that it loads the machine like as many jobs.
+    On the processor a job of several devices takes as many slots as it would take GPUs: it asks for the room of so many
+    jobs, and a worker of one slot says that it has none for it, as one with a single GPU does.
     """
     return [Slot(gpu.uuid, (gpu.uuid,)) for gpu in gpus] or [Slot(f"cpu{i}") for i in range(processor)]
 

@@ -2,18 +2,32 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from sleap_rtc.errors import ConfigError
-from sleap_rtc.jobs import intake
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.estimate import Pace, Wanted, start_times
+from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Gpu, at_most, chosen, slots_for
 from sleap_rtc.jobs.settings import SupervisorSettings
-from sleap_rtc.protocol.jobs import JobOptions, JobState, Queued
+from sleap_rtc.protocol.jobs import (
+    EpochEnded,
+    EpochStarted,
+    Event,
+    JobOptions,
+    JobSpec,
+    JobState,
+    Queued,
+    Run,
+    RunEnded,
+    RunStarted,
+)
 
 from .conftest import (
     OWNER,
@@ -46,19 +60,27 @@ def slow(fake: FakeRunner) -> SupervisorSettings:
 
 
 def places(folder: JobFolder) -> list[Queued]:
-    return of_type(intake.read_events(folder.events), "queued")
+    return of_type(read_events(folder.events), "queued")
 
 
 def slots_of(folder: JobFolder) -> tuple[str, ...]:
     return folder.devices()[0]
 
 
-def is_queued(event) -> bool:  # type: ignore[no-untyped-def]
-    return bool(event.body.type == "queued")
+def is_queued(event: Event) -> bool:
+    return isinstance(event.body, Queued)
 
 
-def is_known(event) -> bool:  # type: ignore[no-untyped-def]
-    return is_queued(event) and event.body.starts_in is not None
+def is_known(event: Event) -> bool:
+    return isinstance(event.body, Queued) and event.body.starts_in is not None
+
+
+def is_at(position: int) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event.body, Queued) and event.body.position == position
+
+
+def has_ended(epoch: int) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event.body, EpochEnded) and event.body.epoch >= epoch
 
 
 async def call_off(board: JobBoard, *folders: JobFolder) -> None:
@@ -76,7 +98,7 @@ async def test_a_job_that_waits_is_told_its_place_whenever_it_changes(
         await events_until(board, third, is_queued)
         assert [place.position for place in places(third)] == [2]
         await board.command(second, "cancel")
-        await events_until(board, third, lambda event: is_queued(event) and event.body.position == 1)
+        await events_until(board, third, is_at(1))
         await events_until(board, first, is_epoch_end)
         await board.command(first, "stop")
         events = await events_until(board, third, is_epoch_end)
@@ -127,7 +149,7 @@ async def test_where_nobody_says_how_many_epochs_there_are_nothing_is_guessed(
     package = write_package(tmp_path / "open", {"one": training_config(max_epochs=None)})
     async with running(new_board(root, fake("endless"))) as board:
         first, second = [await submit(board, package, job) for job in (FIRST, SECOND)]
-        await events_until(board, first, lambda event: is_epoch_end(event) and event.body.epoch >= 1)
+        await events_until(board, first, has_ended(1))
         third = await submit(board, package, THIRD)
         await events_until(board, third, is_queued)
         summary = board.summary(second)
@@ -143,7 +165,7 @@ async def test_a_job_of_two_gpus_waits_for_both_and_is_not_overtaken(
         large = await submit(board, package, SECOND, options=JobOptions(devices=2))
         later = await submit(board, package, THIRD)
         await events_until(board, small, is_epoch_end)
-        await events_until(board, later, lambda event: is_queued(event) and event.body.position == 2)
+        await events_until(board, later, is_at(2))
         # one slot is free all the time, and the last job would fit
         assert (board.busy, board.taken, board.queued) == (1, 1, 2)
         await board.command(small, "stop")
@@ -195,6 +217,42 @@ async def test_a_job_that_fits_no_longer_is_explained_and_the_next_one_runs(
     assert states[-1].state is JobState.FAILED
     assert "takes 2 GPUs at once, and this worker has 1 GPU" in states[-1].error.sentence
     assert small.state().state is JobState.DONE
+
+
+@pytest.mark.parametrize(
+    ("free_in", "waiting", "starts"),
+    [
+        ([60], [(1, 30), (1, 30)], [60, 90]),
+        ([60, 10], [(1, 30), (1, 30), (1, 5)], [10, 40, 60]),
+        # a job of two waits for both, and the small one behind it waits with it
+        ([60, 10], [(2, 30), (1, 30)], [60, 90]),
+        ([60, 10, 5], [(2, 30), (1, 30), (3, 1)], [10, 40, 70]),
+        ([inf, 10], [(1, 30), (2, 30), (1, 1)], [10, inf, inf]),
+        ([10], [(1, inf), (1, 1)], [10, inf]),
+        ([0, 0], [(1, 5)], [0]),
+    ],
+)
+def test_a_start_follows_from_what_is_before_it(
+    free_in: list[float], waiting: list[tuple[int, float]], starts: list[float]
+) -> None:
+    assert start_times(free_in, [Wanted(*job) for job in waiting]) == starts
+
+
+def test_the_time_left_counts_the_epochs_of_all_runs_to_come() -> None:
+    runs = tuple(Run(name=name, model_type="x", config="x", max_epochs=10) for name in ("one", "two"))
+    spec = JobSpec(job=FIRST, owner=OWNER, name="", manifest="0" * 64, submitted=0, runs=runs)
+    pace = Pace(spec)
+    bodies = [RunStarted(index=1, runs=2, model_type="x", max_epochs=10), EpochStarted(epoch=0), EpochEnded(epoch=0)]
+    for seq, body in enumerate(bodies, 1):
+        assert pace.seconds_left(0) == inf
+        pace.apply(Event(seq=seq, t=2000 * seq, run="one", body=body))
+    assert pace.seconds_left(6000) == 9 * 2 + 10 * 2
+    assert pace.seconds_left(7000) == 8 * 2 + 1 + 10 * 2
+    # an epoch that takes longer than the others, or a clock that was set, makes it neither shorter nor longer
+    assert pace.seconds_left(60_000) == 8 * 2 + 10 * 2
+    assert pace.seconds_left(0) == 9 * 2 + 10 * 2
+    pace.apply(Event(seq=4, t=9000, run="one", body=RunEnded(outcome="done")))
+    assert pace.seconds_left(9000) == 10 * 2
 
 
 GPUS = [Gpu("A", 1, "GPU-aa11"), Gpu("B", 2, "GPU-ab22"), Gpu("C", 3, "GPU-cc33")]
