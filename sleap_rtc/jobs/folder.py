@@ -194,6 +194,10 @@ class JobFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(f"'{self._devices}' is damaged: the job cannot be read.") from error
 
+    def was_given_devices(self) -> bool:
+        """Whether the job ever had its turn, so that a supervisor may have been started for it."""
+        return self._devices.exists()
+
     def config_of(self, run: str) -> Path:
         """Where the config that a run runs with is written."""
         return self.work / "runs" / run / "config.yaml"

@@ -126,12 +126,10 @@ class Schedule:
                 continue
             try:
                 # a supervisor that was just started may claim it yet; a second one would find it claimed
-                waits = await asyncio.to_thread(intake.resume, folder, state)
-                slots, _ = await asyncio.to_thread(folder.devices)
-                if not waits:
-                    self._running[folder.job] = slots
+                if not await asyncio.to_thread(intake.resume, folder, state):
+                    self._running[folder.job] = (await asyncio.to_thread(folder.devices))[0]
                     continue
-                if slots:
+                if await asyncio.to_thread(folder.was_given_devices):
                     self._handed_over.add(folder.job)
                 self.enqueue(folder.job)
             except intake.ODD as error:

@@ -1,8 +1,9 @@
 """A worker in a process of its own whose trainer only pretends; killed and started again by tests.
 
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
-environment may name an engine, how many GPUs there are, the size of the models that its trainer leaves, the silence after which a link is dead,
-whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the faults of `faults`.
+environment may name an engine, how many GPUs there are, the size of the models that its trainer leaves, the silence
+after which a link is dead, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the
+faults of `faults`.
 """
 
 import asyncio
