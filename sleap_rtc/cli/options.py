@@ -92,16 +92,16 @@ def settings_for(folder: Path | None = None, **typed: str | None) -> "Settings":
 
     Args:
         folder: where to begin looking for a project's file; this folder by default.
-        typed: options, by key: ``server``, ``transport``, ``api_key``; None stands for not typed.
+        typed: options, by key: ``server``, ``transport``, ``api_key``, ``slots``, ``gpus``; None stands for not typed.
 
     Raises:
         ConfigError: if a file or a value is wrong.
     """
     from sleap_rtc.cli.output import warn
-    from sleap_rtc.config.schema import API_KEY
+    from sleap_rtc.config.schema import API_KEY, GPUS, SLOTS
     from sleap_rtc.config.settings import load_settings
 
-    keys = {"api_key": API_KEY}
+    keys = {"api_key": API_KEY, "slots": SLOTS, "gpus": GPUS}
     settings = load_settings(folder, flags={keys.get(key, key): value for key, value in typed.items()})
     for text in settings.warnings:
         warn(text)

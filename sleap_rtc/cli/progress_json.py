@@ -9,11 +9,11 @@ Every object has ``event``:
   twice a second, the last one always; ``sent`` are those that the worker has checked and written, over all links
 - ``{"event": "upload_paused", "reason"}``, ``{"event": "upload_resumed"}``: the worker takes nothing just now, or
   goes on
-- ``{"event": "job", "job": {"job", "name", "state", "submitted", "owner", "runs", "position", "last_seq", "error"}}``:
-  the worker has the job
+- ``{"event": "job", "job": {"job", "name", "state", "submitted", "owner", "runs", "position", "starts_in", "last_seq",
+  "error", …}}``: the worker has the job
 - ``{"event": "progress", "seq", "t", "run", "type", …}``: an event of the job with its own number and the fields of
-  its type (``state``, ``run_started``, ``epoch_started``, ``step``, ``epoch_ended``, ``run_ended``, ``notice``);
-  ``metrics`` are sleap-nn's, under its names; epochs count from 0, as sleap-nn counts
+  its type (``state``, ``queued``, ``run_started``, ``epoch_started``, ``step``, ``epoch_ended``, ``run_ended``,
+  ``notice``); ``metrics`` are sleap-nn's, under its names; epochs count from 0, as sleap-nn counts
 - ``{"event": "log", "text"}``: a line of the training log, with ``--logs``
 - ``{"event": "link_lost", "reason"}``, ``{"event": "link_restored"}``
 - ``{"event": "finished", "folders": [path, …]}``

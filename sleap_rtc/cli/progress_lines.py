@@ -15,6 +15,7 @@ from sleap_rtc.protocol.jobs import (
     Event,
     JobSummary,
     Notice,
+    Queued,
     RunEnded,
     RunStarted,
     StateChanged,
@@ -94,6 +95,8 @@ class LinesDisplay(JobDisplay):
         run = self._job.apply(event)
         if isinstance(event.body, StateChanged):
             self._lines([view.state_text(event.body.state) or ""])
+        elif isinstance(event.body, Queued):
+            self._line(view.queued_text(event.body))
         elif isinstance(event.body, Notice):
             self._line(f"Note: {event.body.text}")
         elif run is not None:

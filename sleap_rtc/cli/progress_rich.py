@@ -17,7 +17,7 @@ from sleap_rtc.cli import progress_view as view
 from sleap_rtc.cli.formats import format_value
 from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
 from sleap_rtc.cli.progress_transfer import Transfer, Upload, paused_text
-from sleap_rtc.protocol.jobs import Event, JobSummary, Notice, RunEnded, StateChanged
+from sleap_rtc.protocol.jobs import Event, JobSummary, Notice, Queued, RunEnded, StateChanged
 from sleap_rtc.protocol.text import printable
 
 _BAR = 20
@@ -109,6 +109,8 @@ class RichDisplay(JobDisplay):
             self._doing = None if event.body.state.ended else view.state_text(event.body.state)
             if event.body.state.ended and (text := view.state_text(event.body.state)):
                 self._keep(text)
+        elif isinstance(event.body, Queued):
+            self._doing = view.queued_text(event.body)
         elif isinstance(event.body, Notice):
             self._keep(f"Note: {event.body.text}")
         elif run is not None and isinstance(event.body, RunEnded):

@@ -13,6 +13,7 @@ from sleap_rtc.protocol.jobs import (
     JobState,
     JobSummary,
     Metrics,
+    Queued,
     RunEnded,
     RunStarted,
     StateChanged,
@@ -157,7 +158,25 @@ def accepted_text(summary: JobSummary) -> str:
         text += f", {count(len(summary.runs), 'model')} to train ({', '.join(run.name for run in summary.runs)})"
     if summary.position is None:
         return f"{text}."
-    return f"{text}; next in line." if summary.position <= 1 else f"{text}; number {summary.position} in line."
+    return f"{text}; {_place_text(summary.position, summary.starts_in)}."
+
+
+def queued_text(body: Queued) -> str:
+    """Say where in the queue the job waits, and for how long."""
+    return f"Waiting: {_place_text(body.position, body.starts_in)}."
+
+
+def _place_text(position: int, starts_in: float | None) -> str:
+    text = "next in the queue" if position <= 1 else f"{_ordinal(position)} in the queue"
+    if starts_in is None:
+        return text
+    return f"{text}, starts in about {format_duration(starts_in)}" if starts_in >= 1 else f"{text}, starts soon"
+
+
+def _ordinal(number: int) -> str:
+    """Say ``2nd``, ``11th``, ``23rd``."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def state_text(state: JobState) -> str | None:

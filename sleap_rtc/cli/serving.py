@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sleap_rtc.cli.account import login_at, server_words
+from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note, say, warn
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.config.identity import Identity, load_identity
@@ -16,7 +17,7 @@ from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import AuthenticationError, ConfigError, DependencyError
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
-from sleap_rtc.jobs.gpus import Gpu, find_gpus
+from sleap_rtc.jobs.gpus import Gpu, at_most, chosen, find_gpus
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine, preload
 from sleap_rtc.worker.capabilities import sleap_nn_version
@@ -43,7 +44,7 @@ class WorkerRequest:
         session: whether to make a session string, whatever is configured.
         jobs: the folder of its jobs, if not the usual one.
         store: the folder of the files that clients sent, if not the usual one.
-        drain: whether Ctrl-C waits for running jobs.
+        drain: whether Ctrl-C waits for the jobs that run or wait.
     """
 
     settings: Settings
@@ -77,13 +78,14 @@ async def serve(request: WorkerRequest) -> int:
 
     Raises:
         AuthenticationError: if the service refuses the worker, now or later.
+        ConfigError: if there are no such GPUs, or fewer, as were asked for.
         ConflictError: if the same worker was started again elsewhere.
     """
     by_key = not request.session and request.settings.worker.api_key is not None
     by_login = not request.session and not by_key and request.room is not None
     if not (request.session or by_key):
         _check_no_key_is_withheld(request.settings)
-    machine = await _look_around(request.settings.transport)
+    machine = await _look_around(request.settings)
     origin = request.settings.origin("server")
     if origin in map(str, request.settings.files):
         note(f"The service {request.server} is the one that {origin} names.")
@@ -102,7 +104,7 @@ def _check_no_key_is_withheld(settings: Settings) -> None:
         )
 
 
-async def _look_around(transport: str) -> _Machine:
+async def _look_around(settings: Settings) -> _Machine:
     version = sleap_nn_version()
     if version is None:
         raise DependencyError(
@@ -110,7 +112,10 @@ async def _look_around(transport: str) -> _Machine:
         )
     identity = load_identity()
     gpus = await asyncio.to_thread(find_gpus)
-    await asyncio.to_thread(preload, cast(Engine, transport))
+    if settings.worker.gpus is not None:
+        gpus = chosen(gpus, settings.worker.gpus)
+    gpus = at_most(gpus, settings.worker.slots)
+    await asyncio.to_thread(preload, cast(Engine, settings.transport))
     return _Machine(identity, gpus, version)
 
 
@@ -138,7 +143,7 @@ async def _serve_room(request: WorkerRequest, machine: _Machine, enrolment: Enro
         line,
     )
     worker = _make_worker(request, machine, name, enrolment.token, announce)
-    await _run_until_interrupted(worker, drain=request.drain)
+    await run_until_interrupted(worker, drain=request.drain)
     return 0
 
 
@@ -152,7 +157,7 @@ async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
         announce = _Announcer(request.server, "Give this line to whoever may train here:", line)
         worker = _make_worker(request, machine, name, session.worker_token, announce)
         try:
-            await _run_until_interrupted(worker, drain=request.drain)
+            await run_until_interrupted(worker, drain=request.drain)
             return 0
         except AuthenticationError:
             # a string that nobody used expires; a service that refuses even a fresh one means it
@@ -179,6 +184,7 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
         preflight=Preflight(
             jobs / ".preflight", gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None)
         ),
+        processor_slots=request.settings.worker.slots or 1,
         engine=engine,
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)
@@ -223,36 +229,51 @@ def _say_unreachable(state: ServiceState) -> None:
         warn(f"{state.error.sentence} It is tried again for as long as it takes; running jobs go on.")
 
 
-async def _run_until_interrupted(worker: Worker, *, drain: bool) -> None:
-    with interrupts() as interrupted:
-        async with beside(worker.run()) as running:
+async def run_until_interrupted(worker: Worker, *, drain: bool) -> None:
+    """Run a worker until Ctrl-C or SIGTERM; with `drain`, until the jobs that it has by then are over as well.
+
+    Raises:
+        SleapRTCError: what ended the worker before.
+    """
+    async with beside(worker.run()) as running:
+        with interrupts() as interrupted:
             async with beside(interrupted.get()) as pressed:
                 either: set[asyncio.Future[Any]] = {running, pressed}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 return running.result()
             await _wind_down(worker, running, drain=drain, interrupted=interrupted)
+        # from here on Ctrl-C is what it always is: what is on disk needs no goodbye
     return None
 
 
 async def _wind_down(
     worker: Worker, running: "asyncio.Future[None]", *, drain: bool, interrupted: "asyncio.Queue[int]"
 ) -> None:
-    worker.board.close_to_new()
-    await worker.board.refresh()
-    waiting = worker.board.busy + worker.board.queued
-    if drain and waiting:
-        note(f"No new job is taken; waiting for {waiting} to end. Ctrl-C again leaves them to run.")
-        async with beside(worker.board.idle()) as idle, beside(interrupted.get()) as again:
+    board = worker.board
+    board.close_to_new()
+    await board.refresh()
+    if drain and board.busy + board.queued:
+        note(
+            f"No new job is taken; the worker ends after {board.busy} running and {board.queued} waiting. "
+            "Ctrl-C again ends it now, and loses none of them."
+        )
+        async with beside(board.idle()) as idle, beside(interrupted.get()) as again:
             any_of: set[asyncio.Future[Any]] = {idle, again, running}
             await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
-    if worker.board.busy:
-        note(
-            f"The worker ends; {worker.board.busy} running job(s) go on under their supervisors. "
-            "Start 'sleap-rtc worker' again to see them and to hand out their models."
-        )
-    else:
-        note("The worker ends; no job is running.")
+    note(farewell(board.busy, board.queued))
+
+
+def farewell(running: int, waiting: int) -> str:
+    """Say what becomes of the jobs of a worker that ends."""
+    if not running and not waiting:
+        return "The worker ends; no job runs or waits."
+    fates = []
+    if running:
+        fates.append(f"{count(running, 'running job')} {'goes' if running == 1 else 'go'} on without it")
+    if waiting:
+        fates.append(f"{count(waiting, 'waiting job')} {'stays' if waiting == 1 else 'stay'} on disk")
+    return f"The worker ends; {', '.join(fates)}. The next 'sleap-rtc worker' here goes on with what it finds."
 
 
 def _gpu_text(gpus: list[Gpu]) -> str:

@@ -14,6 +14,7 @@ Examples:
   sleap-rtc worker
   sleap-rtc worker --api-key slp_… --name lab-gpu-1
   sleap-rtc worker --room "Fly lab"
+  sleap-rtc worker --gpus 1,2
 
 The key is better given as SLEAP_RTC_API_KEY or as api_key in the configuration:
 what is typed can be read in the list of processes.
@@ -45,7 +46,22 @@ what is typed can be read in the list of processes.
     type=click.Path(file_okay=False, path_type=Path),
     help="Where files that clients sent are kept; ~/.sleap-rtc/store by default.",
 )
-@click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those it has.")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    envvar="SLEAP_RTC_WORKER_SLOTS",
+    show_envvar=True,
+    help="Jobs at once: at most one a GPU; without a GPU, that many on the processor.  [default: one a GPU, else 1]",
+)
+@click.option(
+    "--gpus",
+    metavar="LIST",
+    envvar="SLEAP_RTC_WORKER_GPUS",
+    show_envvar=True,
+    help="GPUs to use: indices or UUIDs with commas between, within CUDA_VISIBLE_DEVICES.  [default: all]",
+)
+@click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
 @click.pass_context
 def worker(
@@ -57,14 +73,16 @@ def worker(
     name: str | None,
     jobs: Path | None,
     store: Path | None,
+    slots: int | None,
+    gpus: str | None,
     drain: bool,
     transport: str | None,
 ) -> int:
-    """Offer this machine's GPU for training.
+    """Offer this machine's GPUs for training.
 
     With a key it serves the key's room. Without one it prints a session
     string: give it to whoever may train here. Ctrl-C ends the worker; jobs
-    that run go on, and are found again by the next start.
+    that run go on, and the next start finds them and begins those that wait.
     """
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.serving import WorkerRequest, serve
@@ -72,6 +90,7 @@ def worker(
     typed_key = context.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
-    settings = settings_for(server=server, transport=transport, api_key=api_key)
+    at_once = None if slots is None else str(slots)
+    settings = settings_for(server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus)
     request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain)
     return run_async(serve(request))

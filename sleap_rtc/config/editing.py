@@ -30,6 +30,10 @@ TEMPLATE = """\
 #[worker]
 #api_key = "slp_…"
 #name = "lab-gpu-1"
+# Jobs at once: at most one a GPU; without a GPU, that many on the processor.
+#slots = 1
+# GPUs to use, by index or UUID; all of them if it is not set.
+#gpus = "0,1"
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

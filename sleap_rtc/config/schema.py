@@ -13,10 +13,13 @@ from sleap_rtc.errors import ConfigError
 
 TRANSPORTS = ("auto", "libwebrtc", "aiortc")
 SECRETS = "secrets"
+MOST_SLOTS = 64
+"""Jobs that a worker can run at once."""
 API_KEY = "worker.api_key"
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?B)?", re.IGNORECASE)
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MOUNTS = "worker.mounts"
+SLOTS, GPUS = "worker.slots", "worker.gpus"
 STORE_SIZE = "store.max_bytes"
 
 
@@ -92,6 +95,20 @@ def _lanes(value: Any, where: str) -> int:
     return int(text)
 
 
+def _slots(value: Any, where: str) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST_SLOTS:
+        raise ConfigError(f"{where} must be a whole number from 1 to {MOST_SLOTS}.")
+    return int(text)
+
+
+def _gpus(value: Any, where: str) -> str:
+    entries = value if isinstance(value, list) else [value]
+    if any(isinstance(entry, bool) or not isinstance(entry, int | str) for entry in entries):
+        raise ConfigError(f'{where} must list GPUs by index or UUID, such as "0,1".')
+    return _text(",".join(str(entry) for entry in entries), where)
+
+
 def _mounts(value: Any, where: str) -> tuple[Mount, ...]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ConfigError(f"{where} must be written as [[worker.mounts]] with label and path below it.")
@@ -123,6 +140,8 @@ KEYS: dict[str, Key] = {
     "transport": Key(_transport, "SLEAP_RTC_TRANSPORT", "the WebRTC engine"),
     API_KEY: Key(_text, "SLEAP_RTC_API_KEY", "the worker token a worker starts with"),
     "worker.name": Key(_text, "SLEAP_RTC_WORKER_NAME", "what a worker is called"),
+    SLOTS: Key(_slots, "SLEAP_RTC_WORKER_SLOTS", "how many jobs a worker runs at once"),
+    GPUS: Key(_gpus, "SLEAP_RTC_WORKER_GPUS", "which GPUs a worker uses: indices or UUIDs, with commas between"),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
     STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
     "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),

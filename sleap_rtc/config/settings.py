@@ -19,13 +19,13 @@ from typing import Any
 from sleap_rtc.config import schema
 from sleap_rtc.config.files import find_files, read_file
 from sleap_rtc.config.limits import MOST_LANES, TransferLimits
-from sleap_rtc.config.schema import API_KEY, KEYS, MOUNTS, SECRETS, STORE_SIZE, Mount, is_credential
+from sleap_rtc.config.schema import API_KEY, GPUS, KEYS, MOUNTS, SECRETS, SLOTS, STORE_SIZE, Mount, is_credential
 from sleap_rtc.config.servers import DEFAULT_SERVER
 
 DEFAULT = "default"
 FLAGS = "the command line"
-_OF_THIS_MACHINE = {MOUNTS, STORE_SIZE}
-"""What no file found in a project may set: the folders that jobs see, and how much of the store is kept."""
+_OF_THIS_MACHINE = {SLOTS, GPUS, MOUNTS, STORE_SIZE}
+"""What no file found in a project may set: the GPUs and folders that jobs get, and how much of the store is kept."""
 
 
 class Kind(Enum):
@@ -65,6 +65,8 @@ class WorkerSection:
     api_key: str | None = field(default=None, repr=False)
     name: str | None = None
     mounts: tuple[Mount, ...] = ()
+    slots: int | None = None
+    gpus: str | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,9 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         own_server=own_server,
         default_room=values.get("default_room"),
         transport=values.get("transport", "auto"),
-        worker=WorkerSection(values.get(API_KEY), values.get("worker.name"), values.get(MOUNTS, ())),
+        worker=WorkerSection(
+            values.get(API_KEY), values.get("worker.name"), values.get(MOUNTS, ()), values.get(SLOTS), values.get(GPUS)
+        ),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),
         secrets={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},

@@ -1,7 +1,7 @@
 """The worker's view of its jobs: what came in, what waits, what runs, and who may know.
 
 There is no job database. The board reads the folders when it starts, and from then on keeps only what it needs to
-schedule: which jobs are not over yet, in which order they wait, and which slot each one has.
+schedule: which jobs are not over yet, in which order they wait, and which slots each one has.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class BoardSettings:
 
 
 class JobBoard:
-    """Takes jobs, starts them one a slot in the order in which they came, and tells how they stand.
+    """Takes jobs, starts them in the order in which they came, and tells how they stand.
 
     Args:
         root: the folder in which every job has its own.
@@ -75,6 +75,11 @@ class JobBoard:
         return self._schedule.busy
 
     @property
+    def taken(self) -> int:
+        """How many slots the jobs that run have; one of several devices has several."""
+        return self._schedule.taken
+
+    @property
     def queued(self) -> int:
         """How many jobs wait."""
         return len(self._schedule.queue)
@@ -102,6 +107,7 @@ class JobBoard:
         Raises:
             NotFoundError: if the id belongs to somebody else.
             ConflictError: if the id was used for other content.
+            ConfigError: if the job takes more devices than this worker has.
             BusyError: if this worker takes no new jobs, or the owner has begun too many already.
         """
         check_id("job", job)
@@ -115,6 +121,7 @@ class JobBoard:
             if await asyncio.to_thread((self._root / spec.job).exists):
                 return await asyncio.to_thread(self._known, spec)
             self._refuse_when_closed()
+            self._schedule.check_fits(spec.options.devices)
             async with self._making:
                 return await asyncio.to_thread(intake.receive, self._root, spec)
 
@@ -200,6 +207,7 @@ class JobBoard:
             owner=spec.owner.name,
             runs=spec.runs,
             position=waiting.index(spec.job) + 1 if spec.job in waiting else None,
+            starts_in=self._schedule.starts_in(spec.job),
             last_seq=last_seq(folder.events),
             error=state.error,
         )

@@ -180,19 +180,23 @@ class JobFolder:
         """The commands left so far. ``cancel`` outranks ``stop``."""
         return {entry.name for entry in self._commands.iterdir() if entry.name in ("stop", "cancel")}
 
-    def write_devices(self, devices: tuple[str, ...], slot: str) -> None:
-        """Note which slot and devices the job was given."""
-        write_atomically(self._devices, json.dumps({"slot": slot, "devices": devices}).encode())
+    def write_devices(self, devices: tuple[str, ...], slots: tuple[str, ...]) -> None:
+        """Note which slots and devices the job was given; on disk when this returns."""
+        write_atomically(self._devices, json.dumps({"slots": slots, "devices": devices}).encode())
 
-    def devices(self) -> tuple[str | None, tuple[str, ...]]:
-        """The slot's name and the devices that the job was given; (None, ()) before it was."""
+    def devices(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the slots and the devices that the job was given; both empty before it was."""
         if not self._devices.exists():
-            return None, ()
+            return (), ()
         try:
             found = json.loads(self._devices.read_bytes())
-            return found["slot"], tuple(found["devices"])
+            return tuple(found["slots"]), tuple(found["devices"])
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(f"'{self._devices}' is damaged: the job cannot be read.") from error
+
+    def was_given_devices(self) -> bool:
+        """Whether the job ever had its turn, so that a supervisor may have been started for it."""
+        return self._devices.exists()
 
     def config_of(self, run: str) -> Path:
         """Where the config that a run runs with is written."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import pynvml
 
+from sleap_rtc.errors import ConfigError
+from sleap_rtc.protocol.text import printable
+
 _DEVICE = re.compile(r"\d+|GPU-[0-9a-fA-F-]+|MIG-[0-9a-zA-Z/-]+")
 
 
@@ -21,7 +24,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one job at a time: a GPU, or the processor where there is none."""
+    """Room for one job of one device at a time: a GPU, or a share of the processor where there is none."""
 
     name: str
     devices: tuple[str, ...] = ()
@@ -54,9 +57,53 @@ def visible(gpus: Sequence[Gpu], setting: str | None) -> list[Gpu]:
     return found
 
 
-def slots_for(gpus: Sequence[Gpu]) -> list[Slot]:
-    """One slot a GPU; a single one without."""
-    return [Slot(gpu.uuid, (gpu.uuid,)) for gpu in gpus] or [Slot("cpu")]
+def chosen(gpus: Sequence[Gpu], listed: str) -> list[Gpu]:
+    """The GPUs that the user lists, in that order; unlike CUDA, an entry that is none is refused, not passed over.
+
+    Args:
+        gpus: those that this process may use.
+        listed: their indices, or beginnings of their UUIDs, with commas between: as ``CUDA_VISIBLE_DEVICES`` means
+            them, and within what that leaves.
+
+    Raises:
+        ConfigError: if an entry names no GPU, or one that was named before.
+    """
+    there = ", ".join(f"{index} ({gpu.name}, {gpu.uuid})" for index, gpu in enumerate(gpus)) or "none"
+    found: list[Gpu] = []
+    for entry in (part.strip() for part in listed.split(",")):
+        gpu = _named(gpus, entry) if _DEVICE.fullmatch(entry) else None
+        if gpu is None:
+            raise ConfigError(
+                f"'{printable(entry, limit=80)}' is no GPU that this worker may use: there is {there}. List indices or "
+                "UUIDs with commas between, such as 0,1; indices count within CUDA_VISIBLE_DEVICES where that is set."
+            )
+        if gpu in found:
+            raise ConfigError(f"The GPU {gpu.uuid} is listed twice. List each one once.")
+        found.append(gpu)
+    return found
+
+
+def at_most(gpus: Sequence[Gpu], slots: int | None) -> list[Gpu]:
+    """The GPUs that a worker uses that runs `slots` jobs at once: the first ones.
+
+    Raises:
+        ConfigError: if there are GPUs, but fewer: two trainings on one GPU would only starve each other of memory.
+    """
+    if gpus and slots is not None and slots > len(gpus):
+        there = "one GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+        raise ConfigError(
+            f"{slots} jobs at once need as many GPUs, and this worker may use {there}: lower --slots, or worker.slots."
+        )
+    return list(gpus[:slots])
+
+
+def slots_for(gpus: Sequence[Gpu], processor: int = 1) -> list[Slot]:
+    """One slot a GPU; without one, `processor` slots.
+
+    On the processor a job of several devices takes as many slots as it would take GPUs: it asks for the room of so many
+    jobs, and a worker of one slot says that it has none for it, as one with a single GPU does.
+    """
+    return [Slot(gpu.uuid, (gpu.uuid,)) for gpu in gpus] or [Slot(f"cpu{i}") for i in range(processor)]
 
 
 def _named(gpus: Sequence[Gpu], entry: str) -> Gpu | None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sleap_rtc.errors import BusyError, ConfigError, PackageError, SleapRTCError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.ids import is_id
-from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice, StateChanged, check_transition
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice, Queued, StateChanged, check_transition
 
 from .archive import is_zip, unpack_zip
 from .events import Journal, read_events
@@ -163,6 +163,19 @@ def command(folder: JobFolder, wanted: Command, *, waiting: bool) -> bool:
         folder.unclaim()
         raise
     return True
+
+
+def tell_place(folder: JobFolder, place: Queued) -> None:
+    """Journal the place of a job that waits, unless nothing is new about it since that was last told."""
+    told: Queued | None = None
+    for event in read_events(folder.events):
+        if isinstance(event.body, Queued):
+            told = event.body
+        elif isinstance(event.body, StateChanged):
+            told = None
+    if told is None or told.position != place.position or (told.starts_in is None and place.starts_in is not None):
+        with Journal(folder.events) as journal:
+            journal.append(place)
 
 
 def startable(folder: JobFolder) -> bool:

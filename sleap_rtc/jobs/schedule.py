@@ -6,14 +6,16 @@ the others.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.codec import ErrorInfo
-from sleap_rtc.protocol.jobs import JobState
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Queued
 
 from . import intake
+from .estimate import Outlook
 from .executor import Executor
 from .folder import JobFolder
 from .gpus import Slot
@@ -22,11 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 class Schedule:
-    """Starts jobs one a slot, in the order in which they came.
+    """Starts jobs in the order in which they came, each on as many slots as it takes devices.
+
+    Nobody overtakes: while the next job waits for several slots, a smaller one behind it waits as well. Otherwise a
+    stream of small jobs would keep a large one waiting for ever.
 
     Args:
         root: the folder in which every job has its own.
-        slots: how many jobs run at once, and where.
+        slots: how many jobs run at once, and where; the first free ones are taken.
         executor: starts their supervisors.
     """
 
@@ -36,11 +41,16 @@ class Schedule:
         self._executor = executor
         self.queue: list[str] = []
         self.quiet = asyncio.Event()
-        self._running: dict[str, str | None] = {}
+        self._running: dict[str, tuple[str, ...]] = {}
         self._over: set[str] = set()
         self._unsettled: set[str] = set()
         self._told: set[tuple[str, str]] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._outlook = Outlook()
+        self._specs: dict[str, JobSpec] = {}
+        self._places: dict[str, Queued] = {}
+        self._starts_in: dict[str, float | None] = {}
+        self._handed_over: set[str] = set()
         self._refreshing = asyncio.Lock()
         self._changed = asyncio.Event()
 
@@ -48,6 +58,30 @@ class Schedule:
     def busy(self) -> int:
         """How many jobs run; one whose supervisor is only leaving does not count."""
         return len(self._running.keys() - self._over)
+
+    @property
+    def taken(self) -> int:
+        """How many slots those jobs have."""
+        return sum(len(slots) for job, slots in self._running.items() if job not in self._over)
+
+    def starts_in(self, job: str) -> float | None:
+        """Seconds until a waiting job starts, at most, as of the last look; None where nothing is known."""
+        return self._starts_in.get(job)
+
+    def check_fits(self, devices: int) -> None:
+        """Refuse a job that could never start here.
+
+        Raises:
+            ConfigError: if it takes more devices than there are.
+        """
+        if devices > len(self._slots):
+            there = f"{len(self._slots)} GPU{'s' if len(self._slots) > 1 else ''}"
+            if not any(slot.devices for slot in self._slots):
+                there = f"no GPU, and {len(self._slots)} slot{'s' if len(self._slots) > 1 else ''} on its processor"
+            raise ConfigError(
+                f"The job takes {devices} GPUs at once, and this worker has {there}: ask for fewer, or take another "
+                "worker."
+            )
 
     def lock(self, job: str) -> asyncio.Lock:
         """Held by whoever takes a job from one place to another."""
@@ -61,9 +95,12 @@ class Schedule:
         self._changed.set()
 
     def dequeue(self, job: str) -> None:
-        """Let a job that was called off wait no longer, if it did."""
+        """Let a job wait no longer, if it did."""
         if job in self.queue:
             self.queue.remove(job)
+        self._handed_over.discard(job)
+        for known in (self._specs, self._places, self._starts_in):
+            known.pop(job, None)
         self._changed.set()
 
     async def run(self, poll: float) -> None:
@@ -72,6 +109,7 @@ class Schedule:
         while True:
             await self.refresh()
             await self._start_waiting()
+            await self._look_ahead()
             if not self._running and not self.queue:
                 self.quiet.set()
             self._changed.clear()
@@ -88,10 +126,12 @@ class Schedule:
                 continue
             try:
                 # a supervisor that was just started may claim it yet; a second one would find it claimed
-                if await asyncio.to_thread(intake.resume, folder, state):
-                    self.enqueue(folder.job)
-                else:
+                if not await asyncio.to_thread(intake.resume, folder, state):
                     self._running[folder.job] = (await asyncio.to_thread(folder.devices))[0]
+                    continue
+                if await asyncio.to_thread(folder.was_given_devices):
+                    self._handed_over.add(folder.job)
+                self.enqueue(folder.job)
             except intake.ODD as error:
                 self.tell(folder.job, error)
                 self._unsettled.add(folder.job)
@@ -134,20 +174,26 @@ class Schedule:
             logger.warning("Job %s cannot be looked after: %s", job, error)
 
     async def _start_waiting(self) -> None:
-        while self.queue and (slot := self._free_slot()) is not None:
+        while self.queue and (free := self._free_slots()):
             job = self.queue[0]
             async with self.lock(job):
-                if job in self.queue and not await self._start_job(JobFolder(self._root / job), slot):
+                if job in self.queue and not await self._start_job(JobFolder(self._root / job), free):
                     return
 
-    async def _start_job(self, folder: JobFolder, slot: Slot) -> bool:
-        """Start a waiting job; False if it must wait on, for nothing can be written now."""
+    async def _start_job(self, folder: JobFolder, free: Sequence[Slot]) -> bool:
+        """Start the next job; False if it must wait on: for more slots, or because nothing can be written now."""
         job = folder.job
-        self.queue.remove(job)
         try:
+            wanted = (await asyncio.to_thread(self._spec, folder)).options.devices
+            # a worker that was started again may have fewer: what could never start must not stop the others
+            self.check_fits(wanted)
+            if wanted > len(free):
+                return False
+            self.dequeue(job)
             if await asyncio.to_thread(intake.startable, folder):
-                self._running[job] = slot.name
-                await asyncio.to_thread(self._start, folder, slot)
+                slots = free[:wanted]
+                self._running[job] = tuple(slot.name for slot in slots)
+                await asyncio.to_thread(self._start, folder, slots)
         except intake.ODD as error:
             self._running.pop(job, None)
             self.tell(job, error)
@@ -155,6 +201,7 @@ class Schedule:
         return True
 
     async def _give_up(self, folder: JobFolder, why: ErrorInfo) -> bool:
+        self.dequeue(folder.job)
         try:
             await asyncio.to_thread(intake.end, folder, JobState.FAILED, why)
         except intake.ODD as error:
@@ -164,10 +211,52 @@ class Schedule:
                 return False
         return True
 
-    def _start(self, folder: JobFolder, slot: Slot) -> None:
-        folder.write_devices(slot.devices, slot.name)
+    def _start(self, folder: JobFolder, slots: Sequence[Slot]) -> None:
+        devices = tuple(device for slot in slots for device in slot.devices)
+        folder.write_devices(devices, tuple(slot.name for slot in slots))
         self._executor.start(folder)
 
-    def _free_slot(self) -> Slot | None:
-        taken = set(self._running.values())
-        return next((slot for slot in self._slots if slot.name not in taken), None)
+    def _free_slots(self) -> list[Slot]:
+        taken = {name for names in self._running.values() for name in names}
+        free = [slot for slot in self._slots if slot.name not in taken]
+        if any(slot.devices for slot in self._slots):
+            return free
+        # an earlier start had more slots: their jobs load the same processor. On a GPU that is not ours they do not
+        elsewhere = len(taken - {slot.name for slot in self._slots})
+        return free[: max(0, len(free) - elsewhere)]
+
+    async def _look_ahead(self) -> None:
+        """Guess when the waiting jobs start, and tell each one its place where that is news."""
+        waiting = tuple(self.queue)
+        self._starts_in = await asyncio.to_thread(self._guess, waiting, dict(self._running)) if waiting else {}
+        for job in waiting:
+            async with self.lock(job):
+                # without a slot it was never handed to a supervisor, which would have the journal for itself
+                if job in self.queue and job not in self._handed_over:
+                    place = Queued(position=self.queue.index(job) + 1, starts_in=self._starts_in.get(job))
+                    await self._tell_place(JobFolder(self._root / job), place)
+
+    def _guess(self, waiting: Sequence[str], running: Mapping[str, Sequence[str]]) -> dict[str, float | None]:
+        holders = {name: job for job, names in running.items() for name in names}
+        slots = {slot.name: holders.get(slot.name) for slot in self._slots}
+        try:
+            specs = [self._spec(JobFolder(self._root / job)) for job in waiting]
+        except intake.ODD:
+            return {}  # said when its turn comes
+        folders = [JobFolder(self._root / job) for job in running]
+        return dict(zip(waiting, self._outlook.look(slots, specs, folders, intake.now_ms()), strict=True))
+
+    def _spec(self, folder: JobFolder) -> JobSpec:
+        if folder.job not in self._specs:
+            self._specs[folder.job] = folder.spec()
+        return self._specs[folder.job]
+
+    async def _tell_place(self, folder: JobFolder, place: Queued) -> None:
+        told = self._places.get(folder.job)
+        if told is not None and (told.position, told.starts_in is None) == (place.position, place.starts_in is None):
+            return
+        try:
+            await asyncio.to_thread(intake.tell_place, folder, place)
+            self._places[folder.job] = place
+        except intake.ODD as error:
+            self.tell(folder.job, error)

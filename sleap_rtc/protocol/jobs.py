@@ -120,6 +120,18 @@ class StateChanged(_Record):
     error: ErrorInfo | None = None
 
 
+class Queued(_Record):
+    """The job waits: `position` is its place in the queue, from 1, `starts_in` the seconds until it starts, at most.
+
+    Told when the place changes, and once more when the time is first known there. It is a guess from the epochs of
+    the jobs that run and wait before it, and null where they tell nothing; one that stops early makes it shorter.
+    """
+
+    type: Literal["queued"] = "queued"
+    position: int = Field(ge=1)
+    starts_in: float | None = None
+
+
 class RunStarted(_Record):
     """sleap-nn was started for a run; `index` counts from 1."""
 
@@ -171,7 +183,7 @@ class Notice(_Record):
     text: str = Field(max_length=2000)
 
 
-EventBody = StateChanged | RunStarted | EpochStarted | Step | EpochEnded | RunEnded | Notice
+EventBody = StateChanged | Queued | RunStarted | EpochStarted | Step | EpochEnded | RunEnded | Notice
 Event.model_rebuild()
 
 
@@ -184,7 +196,7 @@ class JobSummary(_Record):
         mine: whether whoever asked may watch, fetch, stop, cancel and resume it.
         changed: when it came into its state, in UTC milliseconds.
         position: its place in the queue, from 1; None unless it waits.
-        starts_in: seconds until it starts, as far as the running jobs tell; None where they do not.
+        starts_in: seconds until it starts, at most, as far as the jobs before it tell; None where they do not.
     """
 
     job: JobId

@@ -45,9 +45,10 @@ class WorkerSettings:
         identity: its key.
         jobs: the folder of its jobs.
         store: the folder of the files that clients sent.
-        gpus: the GPUs it may use.
+        gpus: the GPUs it may use: a job at once on each.
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
+        processor_slots: how many jobs run at once where there is no GPU.
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
@@ -62,6 +63,7 @@ class WorkerSettings:
     gpus: Sequence[Gpu]
     executor: Executor
     preflight: Preflight | None = None
+    processor_slots: int = 1
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -86,7 +88,7 @@ class Worker:
         self._settings = settings
         self._on_service = on_service
         self._on_client = on_client
-        self._slots = slots_for(settings.gpus)
+        self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
             settings.jobs, slots=self._slots, executor=settings.executor, preflight=settings.preflight
         )
@@ -187,7 +189,7 @@ class Worker:
             self._settings.name,
             self._settings.gpus,
             slots=len(self._slots),
-            busy=self.board.busy,
+            busy=self.board.taken,
             queued=self.board.queued,
             engine=preload(self._settings.engine),
         )

@@ -67,7 +67,7 @@ def make_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     names = ("SERVER", "API_KEY", "DEFAULT_ROOM", "TRANSPORT", "WORKER_NAME", "AUTO_SELECT", "STORE_MAX_BYTES")
-    for name in (*names, "MAX_LANES"):
+    for name in (*names, "MAX_LANES", "WORKER_SLOTS", "WORKER_GPUS"):
         monkeypatch.delenv(f"SLEAP_RTC_{name}", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     return Shell(folder, tmp_path, monkeypatch, capsys)

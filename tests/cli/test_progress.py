@@ -21,6 +21,7 @@ from sleap_rtc.protocol.jobs import (
     JobState,
     JobSummary,
     Notice,
+    Queued,
     Run,
     RunEnded,
     RunStarted,
@@ -81,6 +82,33 @@ def events() -> Iterator[Event]:
     yield event(16, StateChanged(state=JobState.DONE), None)
 
 
+WAITING = (
+    (Queued(position=2), "2nd in the queue"),
+    (Queued(position=2, starts_in=725), "2nd in the queue, starts in about 12 m 5 s"),
+    (Queued(position=1, starts_in=0.2), "next in the queue, starts soon"),
+    (Queued(position=11), "11th in the queue"),
+    (Queued(position=23), "23rd in the queue"),
+)
+
+
+@pytest.mark.parametrize(("body", "words"), WAITING)
+def test_a_job_that_waits_shows_its_place(clock: Clock, body: Queued, words: str) -> None:
+    event = Event(seq=4, t=0, body=body)
+    pipe, terminal, lines = io.StringIO(), Terminal(), io.StringIO()
+    make_display(stream=pipe, clock=clock).event(event)
+    assert pipe.getvalue() == f"Waiting: {words}.\n"
+    make_display(json=True, stream=lines, clock=clock).event(event)
+    shown = json.loads(lines.getvalue())
+    assert (shown["type"], shown["position"], shown["starts_in"]) == ("queued", body.position, body.starts_in)
+    display = make_display(stream=terminal, clock=clock)
+    assert isinstance(display, RichDisplay)
+    display.event(event)
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as picture:
+        console.print(display.picture())
+    assert f"Waiting: {words}." in picture.get()
+
+
 def whole_job(display: JobDisplay, clock: Clock) -> None:
     with display:
         display.connecting("lab-gpu-1")
@@ -113,7 +141,7 @@ def test_a_pipe_reads_like_a_report(clock: Clock) -> None:
         "Sending 40.0 MB, 25 % already on lab-gpu-1.",
         "Sent 20.0 MB of 30.0 MB, 10.0 MB/s, 1.0 s left",
         "Sent 30.0 MB in 3.0 s (10.0 MB/s); 25 % of 40.0 MB was already on lab-gpu-1.",
-        f"Job {JOB}: labels.slp.training_job.zip, 1 model to train (centroid); next in line.",
+        f"Job {JOB}: labels.slp.training_job.zip, 1 model to train (centroid); next in the queue.",
         "Starting the trainer.",
         "Note: save_ckpt was set to true",
         "centroid: run 1 of 1, centroid, up to 2 epochs",

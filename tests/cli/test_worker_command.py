@@ -48,7 +48,8 @@ class Lab:
             "store": None,
             "drain": False,
         } | options
-        settings = settings_for(api_key=asked.pop("api_key", None), server=asked.pop("server", None))
+        typed = {name: asked.pop(name, None) for name in ("api_key", "server", "slots", "gpus")}
+        settings = settings_for(**typed)
         return asyncio.create_task(serve(WorkerRequest(settings, **asked)))
 
     @asynccontextmanager
@@ -274,6 +275,34 @@ async def test_the_service_a_file_chose_is_said(lab: Lab) -> None:
     path.write_text(f'server = "{lab.service.url}"\n[worker]\napi_key = "{(await lab.key()).token}"\n')
     async with lab.serving():
         assert f"The service {lab.service.url} is the one that {path} names." in lab.printed()
+
+
+async def test_slots_are_announced(lab: Lab) -> None:
+    lab.shell.export("CUDA_VISIBLE_DEVICES", "")
+    key = await lab.key()
+    async with lab.serving(api_key=key.token, slots="3"):
+        (present,) = await lab.api.workers(lab.room.room_id)
+        assert (present.info.slots, present.info.busy) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--gpus", "0,9"], "'0' is no GPU that this worker may use: there is none."),
+        (["--gpus", ""], "must be one line of text, and not empty"),
+        (["--slots", "0"], "0 is not in the range 1<=x<=64"),
+    ],
+)
+def test_gpus_and_slots_that_make_no_sense_are_a_sentence(
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    typed = make_shell(tmp_path, monkeypatch, capsys).now("worker", "--session", *words)
+    assert (typed.code, sentence in " ".join(typed.err.split())) == (2, True), typed.err
 
 
 @pytest.mark.parametrize("words", [["--room", "x"], ["--api-key", "slp_x"]])

@@ -194,7 +194,7 @@ def test_the_file_that_explains_itself_sets_nothing_until_it_is_uncommented(user
     assert not settings.warnings
     assert set(settings.origins) == {
         "server", "default_room", "transport", "worker.api_key", "worker.name", "worker.mounts", "secrets.r_…",
-        "client.auto_select", "store.max_bytes", "transfer.max_lanes",
+        "client.auto_select", "store.max_bytes", "transfer.max_lanes", "worker.slots", "worker.gpus",
     }  # fmt: skip
     with pytest.raises(ConflictError):
         initialise()

@@ -157,6 +157,17 @@ def test_a_usable_key_behind_a_withheld_one_is_used() -> None:
     assert not settings.withheld
 
 
+@pytest.mark.parametrize("listed", ["0,1", [0, 1], ["0", 1]])
+def test_gpus_are_a_list_or_text(listed: object) -> None:
+    assert merged(own={"worker": {"gpus": listed, "slots": 2}}).worker.gpus == "0,1"
+
+
+def test_a_projects_file_chooses_no_gpus() -> None:
+    settings = merged(project={"worker": {"gpus": 0, "slots": 64}})
+    assert (settings.worker.gpus, settings.worker.slots) == (None, None)
+    assert "project: worker.gpus is ignored" in settings.warnings[0]
+
+
 def test_a_projects_file_sets_no_mounts() -> None:
     mounts = {"worker": {"mounts": [{"label": "all", "path": "/"}]}}
     settings = merged(project=mounts)
@@ -188,6 +199,11 @@ def test_a_key_is_not_in_what_python_prints() -> None:
         ({"worker": {"mounts": [{"label": "lab", "path": "/d", "rw": "yes"}]}}, "must be true or false"),
         ({"worker": {"mounts": [{"label": "lab", "path": "/d", "mode": 1}]}}, "has the key 'mode'"),
         ({"worker": {"mounts": [{"label": "lab", "path": "/d"}] * 2}}, "the same label"),
+        ({"worker": {"slots": 0}}, "f: worker.slots must be a whole number from 1 to 64"),
+        ({"worker": {"slots": True}}, "f: worker.slots must be"),
+        ({"worker": {"gpus": 0.5}}, "f: worker.gpus must list GPUs by index or UUID"),
+        ({"worker": {"gpus": [True]}}, "f: worker.gpus must list"),
+        ({"worker": {"gpus": []}}, "f: worker.gpus must be one line of text, and not empty"),
         ({"secrets": {"r_one": 1}}, "f: secrets.r_one must be text"),
         ({"secrets": "s"}, "f: secrets must be a table"),
         ({"store": {"max_bytes": "fifty"}}, 'f: store.max_bytes must be a number of bytes, or text such as "50 GB"'),

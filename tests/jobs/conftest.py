@@ -2,7 +2,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -105,10 +105,14 @@ def root(tmp_path: Path) -> Iterator[Path]:
         kill_job(folder)
 
 
-def new_board(root: Path, settings: SupervisorSettings, slots: int = 1, preflight: Preflight | None = None) -> JobBoard:
+def new_board(
+    root: Path, settings: SupervisorSettings, slots: int | Sequence[Slot] = 1, preflight: Preflight | None = None
+) -> JobBoard:
+    if isinstance(slots, int):
+        slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
     return JobBoard(
         root,
-        slots=[Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)],
+        slots=slots,
         executor=LocalExecutor(settings),
         preflight=preflight,
         settings=BoardSettings(poll=0.05, watch=0.02),
@@ -127,8 +131,15 @@ async def running(board: JobBoard) -> AsyncIterator[JobBoard]:
             await task
 
 
-async def submit(board: JobBoard, package: Path, job: str = "j_12345678", owner: Owner = OWNER) -> JobFolder:
-    folder = await board.receive(job, owner=owner, name="test", manifest_digest="0" * 64, options=JobOptions())
+async def submit(
+    board: JobBoard,
+    package: Path,
+    job: str = "j_12345678",
+    owner: Owner = OWNER,
+    *,
+    options: JobOptions = JobOptions(),  # noqa: B008 - it cannot be changed
+) -> JobFolder:
+    folder = await board.receive(job, owner=owner, name="test", manifest_digest="0" * 64, options=options)
     shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
     await board.accept(folder)
     return folder

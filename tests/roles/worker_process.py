@@ -1,8 +1,9 @@
 """A worker in a process of its own whose trainer only pretends; killed and started again by tests.
 
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
-environment may name an engine, the size of the models that its trainer leaves, the silence after which a link is dead,
-and the faults of `faults`.
+environment may name an engine, how many GPUs there are, the size of the models that its trainer leaves, the silence
+after which a link is dead, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the
+faults of `faults`.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from sleap_rtc.cli.serving import run_until_interrupted
 from sleap_rtc.config.identity import load_identity
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
@@ -24,6 +26,8 @@ from tests.roles import faults
 from tests.roles.times import TIMEOUTS as TIMEOUTS
 
 ENGINE, MODEL_SIZE, DEAD = "SLEAP_RTC_TEST_ENGINE", "SLEAP_RTC_TEST_MODEL_SIZE", "SLEAP_RTC_TEST_DEAD"
+GPUS = "SLEAP_RTC_TEST_GPUS"
+DRAIN = "SLEAP_RTC_TEST_DRAIN"
 
 
 async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
@@ -38,7 +42,7 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
         identity=identity,
         jobs=Path(jobs),
         store=Path(jobs).with_name("store"),
-        gpus=[Gpu("Test GPU", 4096, "GPU-0")],
+        gpus=[Gpu("Test GPU", 4096, f"GPU-{number}") for number in range(int(os.environ.get(GPUS, "1")))],
         executor=LocalExecutor(replace(QUICK, runner=runner)),
         engine=cast(Engine, os.environ.get(ENGINE, "auto")),
         timeouts=replace(TIMEOUTS, dead=float(os.environ.get(DEAD, TIMEOUTS.dead))),
@@ -49,7 +53,9 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
             sys.stdout.write(session_string(server, session, identity) + "\n")
             sys.stdout.flush()
 
-    await Worker(settings, on_service=say).run()
+    worker = Worker(settings, on_service=say)
+    drain = os.environ.get(DRAIN)
+    await (worker.run() if drain is None else run_until_interrupted(worker, drain=drain == "yes"))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "transport": settings.transport,
         "worker.api_key": _masked(settings.worker.api_key),
         "worker.name": settings.worker.name,
+        "worker.slots": settings.worker.slots,
+        "worker.gpus": settings.worker.gpus,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]
