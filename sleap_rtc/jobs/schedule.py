@@ -68,10 +68,17 @@ class Schedule:
 
     async def run(self, poll: float) -> None:
         """Schedule until cancelled; `poll` is the longest time between two looks."""
-        await self._load()
+        try:
+            await self._load()
+            await self._keep_on(poll)
+        finally:
+            await asyncio.to_thread(self._executor.close)
+
+    async def _keep_on(self, poll: float) -> None:
         while True:
             await self.refresh()
             await self._start_waiting()
+            await asyncio.to_thread(self._executor.keep_warm, self._wanted_warm())
             if not self._running and not self.queue:
                 self.quiet.set()
             self._changed.clear()
@@ -167,6 +174,11 @@ class Schedule:
     def _start(self, folder: JobFolder, slot: Slot) -> None:
         folder.write_devices(slot.devices, slot.name)
         self._executor.start(folder)
+
+    def _wanted_warm(self) -> int:
+        """One for each slot that is free, or will be for a job that waits already."""
+        slots = len(self._slots)
+        return min(slots, slots - len(self._running) + len(self.queue))
 
     def _free_slot(self) -> Slot | None:
         taken = set(self._running.values())

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -104,11 +105,11 @@ def root(tmp_path: Path) -> Iterator[Path]:
         kill_job(folder)
 
 
-def new_board(root: Path, settings: SupervisorSettings, slots: int = 1) -> JobBoard:
+def new_board(root: Path, settings: SupervisorSettings, slots: int = 1, *, warm: bool = False) -> JobBoard:
     return JobBoard(
         root,
         slots=[Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)],
-        executor=LocalExecutor(settings),
+        executor=LocalExecutor(settings, warm=warm),
         settings=BoardSettings(poll=0.05, watch=0.02),
     )
 
@@ -174,6 +175,12 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - another process sets no event here
             await asyncio.sleep(0.02)
+
+
+def surroundings(ledger: Path) -> dict[str, str]:
+    """The environment in which the fake trainer was started last, with its working and temporary folders."""
+    found: dict[str, str] = json.loads(ledger.with_suffix(".surroundings").read_text())
+    return found
 
 
 def names_in(folder: Path) -> list[str]:
