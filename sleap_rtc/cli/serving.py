@@ -172,7 +172,7 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
         store=request.store or home() / "store",
         limits=request.settings.limits,
         gpus=machine.gpus,
-        executor=LocalExecutor(),
+        executor=LocalExecutor(warm=request.settings.worker.warm),
         engine=engine,
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)

@@ -45,6 +45,11 @@ what is typed can be read in the list of processes.
     type=click.Path(file_okay=False, path_type=Path),
     help="Where files that clients sent are kept; ~/.sleap-rtc/store by default.",
 )
+@click.option(
+    "--warm/--no-warm",
+    default=None,
+    help="Import sleap-nn before there is a job, so that jobs start at once; takes about 1.5 GB a GPU.  [default: warm]",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those it has.")
 @transport_option
 @click.pass_context
@@ -57,6 +62,7 @@ def worker(
     name: str | None,
     jobs: Path | None,
     store: Path | None,
+    warm: bool | None,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -72,6 +78,6 @@ def worker(
     typed_key = context.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
-    settings = settings_for(server=server, transport=transport, api_key=api_key)
+    settings = settings_for(server=server, transport=transport, api_key=api_key, warm=warm)
     request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain)
     return run_async(serve(request))

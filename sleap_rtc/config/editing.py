@@ -30,6 +30,8 @@ TEMPLATE = """\
 #[worker]
 #api_key = "slp_…"
 #name = "lab-gpu-1"
+# Whether sleap-nn is imported before there is a job, which takes about 1.5 GB of memory a GPU.
+#warm = true
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

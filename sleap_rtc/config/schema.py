@@ -123,6 +123,7 @@ KEYS: dict[str, Key] = {
     "transport": Key(_transport, "SLEAP_RTC_TRANSPORT", "the WebRTC engine"),
     API_KEY: Key(_text, "SLEAP_RTC_API_KEY", "the worker token a worker starts with"),
     "worker.name": Key(_text, "SLEAP_RTC_WORKER_NAME", "what a worker is called"),
+    "worker.warm": Key(_flag, "SLEAP_RTC_WORKER_WARM", "whether a worker imports sleap-nn before there is a job"),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
     STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
     "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),

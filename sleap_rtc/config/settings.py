@@ -65,6 +65,7 @@ class WorkerSection:
     api_key: str | None = field(default=None, repr=False)
     name: str | None = None
     mounts: tuple[Mount, ...] = ()
+    warm: bool = True
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,9 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         own_server=own_server,
         default_room=values.get("default_room"),
         transport=values.get("transport", "auto"),
-        worker=WorkerSection(values.get(API_KEY), values.get("worker.name"), values.get(MOUNTS, ())),
+        worker=WorkerSection(
+            values.get(API_KEY), values.get("worker.name"), values.get(MOUNTS, ()), values.get("worker.warm", True)
+        ),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),
         secrets={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},

@@ -54,6 +54,7 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "transport": settings.transport,
         "worker.api_key": _masked(settings.worker.api_key),
         "worker.name": settings.worker.name,
+        "worker.warm": settings.worker.warm,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]
