@@ -48,7 +48,7 @@ what is typed can be read in the list of processes.
 @click.option(
     "--warm/--no-warm",
     default=None,
-    help="Import sleap-nn before there is a job, so that jobs start at once; takes about 1.5 GB a GPU.  [default: warm]",
+    help="Import sleap-nn before there is a job, so that it starts at once.  [default: warm]",
 )
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those it has.")
 @transport_option

@@ -51,11 +51,11 @@ class LocalExecutor:
     def start(self, folder: JobFolder) -> None:
         """Start the supervisor of a job; it outlives this process."""
         # sleap-nn starts itself again for each further device, which a runner cannot do for it
-        warm = self._warm.take() if self._warm and folder.spec().options.devices == 1 else None
-        if warm is None or not warm.hand(folder):
+        pid = self._warm.hand_over(folder) if self._warm and folder.spec().options.devices == 1 else None
+        if pid is None:
             self._start_cold(folder)
             return
-        self._launched[folder.job] = warm.pid
+        self._launched[folder.job] = pid
         self._handed.add(folder.job)
 
     def _start_cold(self, folder: JobFolder) -> None:

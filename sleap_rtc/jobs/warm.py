@@ -44,14 +44,12 @@ class WarmSupervisor:
     output: IO[bytes]
     since: float
 
-    def hand(self, folder: JobFolder) -> bool:
-        """Give it its job; False if it has ended. From then on it is nobody's."""
+    def tell(self, folder: JobFolder) -> bool:
+        """Tell it its job; False if it has ended, or is about to."""
         try:
             os.write(self.pipe, job_line(folder))
-        except BrokenPipeError:
+        except OSError:
             return False
-        finally:
-            self.let_go()
         return True
 
     def let_go(self) -> None:
@@ -84,11 +82,20 @@ class WarmPool:
                 if not self._has_memory(count) or not self._start():
                     return
 
-    def take(self) -> WarmSupervisor | None:
-        """The one that has waited longest, for a job; None if none lives."""
+    def hand_over(self, folder: JobFolder) -> int | None:
+        """Give a job to the one that has waited longest, which is nobody's from then on.
+
+        Returns:
+            Its pid; None if no one waits.
+        """
         with self._lock:
             self._bury()
-            return self._waiting.pop(0) if self._waiting else None
+            for supervisor in self._waiting:
+                if supervisor.tell(folder):
+                    self._waiting.remove(supervisor)
+                    supervisor.let_go()
+                    return supervisor.pid
+        return None
 
     def close(self) -> None:
         """End all that wait; no more are started."""
@@ -100,6 +107,9 @@ class WarmPool:
             deadline = time.monotonic() + _LEAVES_WITHIN
             left = [supervisor.pid for supervisor in waiting]
             while left := [pid for pid in left if not reaped(pid)]:
+                if time.monotonic() > deadline + _LEAVES_WITHIN:
+                    logger.warning("%d warm runners do not end, not even by force.", len(left))
+                    return
                 if time.monotonic() > deadline:
                     _kill(left)
                 time.sleep(0.02)

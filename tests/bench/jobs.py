@@ -1,7 +1,7 @@
 """What training through us costs beside the same ``sleap-nn train`` typed by hand.
 
-``python -m tests.bench.jobs [--quick] [--starts-only] [--rounds N] [--json]`` trains the same package in turn by hand and through
-service, worker and client, all on this machine, and compares them within the run:
+``python -m tests.bench.jobs [--quick] [--starts-only] [--rounds N] [--json]`` trains the same package in turn by hand
+and through service, worker and client, all on this machine, and compares them within the run:
 
 - ``epoch_ratio``: seconds an epoch through us over those by hand, over at least 1,000 steps each (400 with --quick);
 - ``overhead_s``: what the whole remote run takes beyond the one by hand, upload and download included. The client is
@@ -21,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,16 +119,17 @@ def first_times(output: bytes) -> Iterator[tuple[str, float]]:
 
 
 def wait_until_warm(worker: "subprocess.Popen[str]") -> None:
-    """Wait until a runner of the worker's has nothing to do any more."""
-    while True:
+    """Wait until a runner of the worker's has imported everything, and does nothing any more."""
+    while not any(map(is_warm, psutil.Process(worker.pid).children(recursive=True))):
         time.sleep(0.5)
-        for process in psutil.Process(worker.pid).children(recursive=True):
-            try:
-                if "sleap_rtc.jobs.runner" in process.cmdline() and process.cpu_times().user > 3:
-                    if process.cpu_percent(2.0) < 5:
-                        return
-            except psutil.NoSuchProcess:
-                continue
+
+
+def is_warm(process: psutil.Process) -> bool:
+    try:
+        worked = "sleap_rtc.jobs.runner" in process.cmdline() and process.cpu_times().user > 3
+        return worked and process.cpu_percent(2.0) < 5
+    except psutil.NoSuchProcess:
+        return False
 
 
 def through_us(unpacked: Path, output: Path, line: str, runs: Runs) -> None:

@@ -311,7 +311,7 @@ def test_a_closed_executor_keeps_nothing_warm(fake: FakeRunner, ledger: Path) ->
 def test_the_signal_that_ends_what_does_not_leave_reaches_it(
     fake: FakeRunner, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warm, "_LEAVES_WITHIN", 0.0)
+    monkeypatch.setattr(warm, "_LEAVES_WITHIN", 0.2)
     executor = LocalExecutor(fake("good"), warm=True)
     executor.keep_warm(1)
     (waiting,) = processes(ledger)
