@@ -5,6 +5,9 @@ import os
 # asyncio's own checks are on in every test, in the processes that tests start as well
 os.environ.setdefault("PYTHONASYNCIODEBUG", "1")
 
+# a worker of a test imports sleap-nn only if the test says so: it takes a processor for a quarter of a minute
+os.environ.setdefault("SLEAP_RTC_WORKER_WARM", "false")
+
 import pytest
 
 

@@ -87,12 +87,12 @@ def expires_option(default: str, what: str) -> Callable[[F], F]:
     )
 
 
-def settings_for(folder: Path | None = None, **typed: str | None) -> "Settings":
+def settings_for(folder: Path | None = None, **typed: str | bool | None) -> "Settings":
     """Read every place that sets something, say what is wrong with them, and return the whole.
 
     Args:
         folder: where to begin looking for a project's file; this folder by default.
-        typed: options, by key: ``server``, ``transport``, ``api_key``, ``slots``, ``gpus``; None stands for not typed.
+        typed: options by key (``server``, ``transport``, ``api_key``, ``slots``, ``gpus``, ``warm``); None: not typed.
 
     Raises:
         ConfigError: if a file or a value is wrong.
@@ -101,7 +101,7 @@ def settings_for(folder: Path | None = None, **typed: str | None) -> "Settings":
     from sleap_rtc.config.schema import API_KEY, GPUS, SLOTS
     from sleap_rtc.config.settings import load_settings
 
-    keys = {"api_key": API_KEY, "slots": SLOTS, "gpus": GPUS}
+    keys = {"api_key": API_KEY, "slots": SLOTS, "gpus": GPUS, "warm": "worker.warm"}
     settings = load_settings(folder, flags={keys.get(key, key): value for key, value in typed.items()})
     for text in settings.warnings:
         warn(text)

@@ -179,7 +179,7 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
         store=request.store or home() / "store",
         limits=request.settings.limits,
         gpus=machine.gpus,
-        executor=LocalExecutor(),
+        executor=LocalExecutor(warm=request.settings.worker.warm),
         # a job may get any of them: what fits into the smallest needs no warning
         preflight=Preflight(
             jobs / ".preflight", gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None)

@@ -61,6 +61,11 @@ what is typed can be read in the list of processes.
     show_envvar=True,
     help="GPUs to use: indices or UUIDs with commas between, within CUDA_VISIBLE_DEVICES.  [default: all]",
 )
+@click.option(
+    "--warm/--no-warm",
+    default=None,
+    help="Import sleap-nn before there is a job, so that it starts at once.  [default: warm]",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
 @click.pass_context
@@ -75,6 +80,7 @@ def worker(
     store: Path | None,
     slots: int | None,
     gpus: str | None,
+    warm: bool | None,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -91,6 +97,6 @@ def worker(
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
     at_once = None if slots is None else str(slots)
-    settings = settings_for(server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus)
+    settings = settings_for(server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm)
     request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain)
     return run_async(serve(request))

@@ -34,6 +34,8 @@ TEMPLATE = """\
 #slots = 1
 # GPUs to use, by index or UUID; all of them if it is not set.
 #gpus = "0,1"
+# Whether sleap-nn is imported before there is a job, which takes about 1.5 GB of memory a GPU.
+#warm = true
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

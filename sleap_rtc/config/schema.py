@@ -142,6 +142,7 @@ KEYS: dict[str, Key] = {
     "worker.name": Key(_text, "SLEAP_RTC_WORKER_NAME", "what a worker is called"),
     SLOTS: Key(_slots, "SLEAP_RTC_WORKER_SLOTS", "how many jobs a worker runs at once"),
     GPUS: Key(_gpus, "SLEAP_RTC_WORKER_GPUS", "which GPUs a worker uses: indices or UUIDs, with commas between"),
+    "worker.warm": Key(_flag, "SLEAP_RTC_WORKER_WARM", "whether a worker imports sleap-nn before there is a job"),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
     STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
     "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),

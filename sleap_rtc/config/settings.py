@@ -67,6 +67,7 @@ class WorkerSection:
     mounts: tuple[Mount, ...] = ()
     slots: int | None = None
     gpus: str | None = None
+    warm: bool = True
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,12 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         default_room=values.get("default_room"),
         transport=values.get("transport", "auto"),
         worker=WorkerSection(
-            values.get(API_KEY), values.get("worker.name"), values.get(MOUNTS, ()), values.get(SLOTS), values.get(GPUS)
+            api_key=values.get(API_KEY),
+            name=values.get("worker.name"),
+            mounts=values.get(MOUNTS, ()),
+            slots=values.get(SLOTS),
+            gpus=values.get(GPUS),
+            warm=values.get("worker.warm", True),
         ),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),

@@ -17,7 +17,7 @@ from typing import IO
 from sleap_rtc.protocol.jobs import Run
 from sleap_rtc.signaling.backoff import backoff
 
-from .environment import job_environment, python_command
+from .environment import python_command, runner_environment
 from .findings import MAX_ANSWER, READY, Findings, Request, RunToCheck
 from .folder import JobFolder
 
@@ -187,9 +187,9 @@ class Preflight:
         return (self._folder / "log.txt").open("wb")
 
     def _environment(self) -> dict[str, str]:
-        scratch = self._folder.absolute()
+        home = self._folder.absolute()
         # no device: the helper must not take memory of a GPU that a job trains on
-        return job_environment(scratch, scratch, ()) | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        return runner_environment(str(home), home) | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
 async def _ask(helper: Process, request: Request) -> Findings:

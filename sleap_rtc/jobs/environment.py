@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 JOB_VARIABLE = "SLEAP_RTC_JOB"
-"""Carries the path of the job's folder, by which left-over processes are known."""
+"""Carries the mark of the supervisor, by which left-over processes are known."""
 
 # PATH and library paths find the interpreter and CUDA; nothing here carries a credential
 _ALLOWED = frozenset({
@@ -16,45 +16,67 @@ _ALLOWED = frozenset({
 })  # fmt: skip
 
 
-def job_environment(
-    job: Path, scratch: Path, devices: Sequence[str], *, source: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """The environment of everything that a job starts.
+def runner_environment(mark: str, nursery: Path, *, source: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a runner is started with, whether its job is known by then or not: what libraries read when they load.
 
     Args:
-        job: the job's folder.
-        scratch: the job's own folder for temporary files, which is its home as well.
-        devices: UUIDs of the GPUs it was given; empty where the machine has none.
+        mark: the supervisor's, by which everything it started is known; see `ProcessRecord.mark`.
+        nursery: an empty folder, which is its home until it has a job.
         source: the environment to take allowed variables from; this process's without it.
     """
     source = os.environ if source is None else source
-    home = str(scratch)
+    # no CUDA_VISIBLE_DEVICES: the job brings it, and nothing is to be counted before
     kept = {name: value for name, value in source.items() if name.upper() in _ALLOWED}
+    return (
+        kept
+        | _homes(nursery)
+        | {
+            "MPLBACKEND": "Agg",
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "WANDB_MODE": "disabled",
+            "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONNOUSERSITE": "1",
+            # a job's own folder is its working directory: nothing in there may pass for a module
+            "PYTHONSAFEPATH": "1",
+            "PYTHONIOENCODING": "utf-8",
+            JOB_VARIABLE: mark,
+        }
+    )
+
+
+def job_environment(
+    scratch: Path, devices: Sequence[str], *, source: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What a runner adds to its environment when its job comes, before anything touches a device.
+
+    Args:
+        scratch: the job's own folder for temporary files, which is its home as well.
+        devices: UUIDs of the GPUs it was given; empty where the machine has none.
+        source: the environment to take the worker's own choice of GPUs from; this process's without it.
+    """
+    source = os.environ if source is None else source
+    found = _homes(scratch)
     if devices:
-        kept["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+        found["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     elif "CUDA_VISIBLE_DEVICES" in source:
-        kept["CUDA_VISIBLE_DEVICES"] = source["CUDA_VISIBLE_DEVICES"]
-    return kept | {
+        found["CUDA_VISIBLE_DEVICES"] = source["CUDA_VISIBLE_DEVICES"]
+    return found
+
+
+def _homes(folder: Path) -> dict[str, str]:
+    home = str(folder)
+    return {
         "HOME": home,
         "USERPROFILE": home,
         "TMPDIR": home,
         "TEMP": home,
         "TMP": home,
-        "XDG_CACHE_HOME": str(scratch / "cache"),
-        "MPLCONFIGDIR": str(scratch / "matplotlib"),
-        "MPLBACKEND": "Agg",
-        "TORCH_HOME": str(scratch / "torch"),
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "WANDB_MODE": "disabled",
-        "NO_COLOR": "1",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONNOUSERSITE": "1",
-        # a job's own folder is its working directory: nothing in there may pass for a module
-        "PYTHONSAFEPATH": "1",
-        "PYTHONIOENCODING": "utf-8",
-        JOB_VARIABLE: str(job),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "MPLCONFIGDIR": str(folder / "matplotlib"),
+        "TORCH_HOME": str(folder / "torch"),
     }
 
 

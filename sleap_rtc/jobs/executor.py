@@ -1,18 +1,16 @@
 """Where supervisors are started: on this host now, through a scheduler later. Nothing above knows which."""
 
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Protocol
 
 from sleap_rtc.errors import StorageError
 
-from .environment import python_command, supervisor_environment
+from .environment import python_command
 from .folder import JobFolder
-from .processes import ProcessRecord, boot_id, host_name, kill_job, start_time
+from .processes import ProcessRecord, boot_id, host_name, kill_job, reaped, spawn, start_time
 from .settings import SupervisorSettings
+from .warm import WarmPool
 
 _FOREIGN_SILENCE = 60.0
 
@@ -29,35 +27,71 @@ class Executor(Protocol):
     def clean_up(self, folder: JobFolder) -> None:
         """End what a dead supervisor left behind."""
 
+    def keep_warm(self, count: int) -> None:
+        """Have supervisors ready for so many jobs, where that makes a start faster."""
+
+    def close(self) -> None:
+        """End what was started for no job; everything that has one goes on."""
+
 
 class LocalExecutor:
     """Runs supervisors on this host, each in a session of its own.
 
     Args:
         settings: what they are started with.
+        warm: whether some are started before there is a job for them.
     """
 
-    def __init__(self, settings: SupervisorSettings | None = None) -> None:
+    def __init__(self, settings: SupervisorSettings | None = None, *, warm: bool = False) -> None:
         self._settings = settings or SupervisorSettings()
+        self._warm = WarmPool(self._settings) if warm else None
         self._launched: dict[str, int] = {}
+        self._handed: set[str] = set()
 
     def start(self, folder: JobFolder) -> None:
         """Start the supervisor of a job; it outlives this process."""
+        # sleap-nn starts itself again for each further device, which a runner cannot do for it
+        pid = self._warm.hand_over(folder) if self._warm and folder.spec().options.devices == 1 else None
+        if pid is None:
+            self._start_cold(folder)
+            return
+        self._launched[folder.job] = pid
+        self._handed.add(folder.job)
+
+    def _start_cold(self, folder: JobFolder) -> None:
+        self._handed.discard(folder.job)
         command = python_command("sleap_rtc.jobs.supervisor", str(folder.path), "--settings", self._settings.to_json())
-        self._launched[folder.job] = _spawn(command, folder.supervisor_log)
+        with folder.supervisor_log.open("ab") as log:
+            self._launched[folder.job], pipe = spawn(command, log.fileno())
+        os.close(pipe)
 
     def alive(self, folder: JobFolder) -> bool:
         """Whether the job has a supervisor, or one that is about to claim it."""
         pid = self._launched.get(folder.job)
         if pid is not None:
-            if not _reaped(pid):
+            if not reaped(pid):
                 return True
             self._launched.pop(folder.job, None)
         try:
             record = folder.supervisor()
         except StorageError:
             return False  # torn by a power cut, which no supervisor outlives
+        if record is None and folder.job in self._handed:
+            # the warm one died before it had claimed the job: nothing of it has begun
+            self._start_cold(folder)
+            return True
+        self._handed.discard(folder.job)
         return record is not None and _lives(record)
+
+    def keep_warm(self, count: int) -> None:
+        """Have supervisors ready for so many jobs, as far as memory allows."""
+        if self._warm:
+            self._warm.keep(count)
+
+    def close(self) -> None:
+        """End the supervisors that have no job; those that have one go on."""
+        if self._warm:
+            self._warm.close()
 
     def clean_up(self, folder: JobFolder) -> None:
         """End what a dead supervisor left behind."""
@@ -70,35 +104,3 @@ def _lives(record: ProcessRecord) -> bool:
         return time.time() - record.heartbeat < _FOREIGN_SILENCE
     started = start_time(record.pid) if record.boot == boot_id() else None
     return started is not None and abs(started - record.started) < 1.0
-
-
-def _spawn(command: list[str], log: Path) -> int:
-    if sys.platform == "win32":
-        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, creationflags=flags,
-                env=supervisor_environment(),
-            ).pid  # fmt: skip
-    # not Popen: an object that stands for the child would complain when the worker goes and the child stays
-    return os.posix_spawn(
-        command[0],
-        command,
-        supervisor_environment(),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
-
-
-def _reaped(pid: int) -> bool:
-    """Whether a child has ended; its entry in the process table is freed then."""
-    if sys.platform == "win32":
-        return start_time(pid) is None
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] != 0
-    except ChildProcessError:
-        return True

@@ -4,15 +4,16 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .environment import JOB_VARIABLE
+from .environment import JOB_VARIABLE, supervisor_environment
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -29,6 +30,11 @@ class ProcessRecord(BaseModel):
     pid: int
     started: float
     heartbeat: float
+
+    @property
+    def mark(self) -> str:
+        """What everything that this process starts carries in its environment, from before it knows its job."""
+        return f"{self.boot}:{self.pid}:{self.started}"
 
 
 def this_process() -> ProcessRecord:
@@ -97,13 +103,17 @@ def kill_descendants(within: float = 5.0) -> bool:
 
 
 def kill_job(job: Path, within: float = 5.0) -> bool:
-    """SIGKILL every process that carries a job's folder in its environment: what a lost supervisor left behind."""
-    return _kill_until_gone(lambda: [process for process in psutil.process_iter() if _belongs(process, job)], within)
-
-
-def _belongs(process: psutil.Process, job: Path) -> bool:
+    """SIGKILL every process that carries the mark of a job's supervisor: what it left behind when it was lost."""
     try:
-        return process.pid != os.getpid() and process.environ().get(JOB_VARIABLE) == str(job)
+        mark = ProcessRecord.model_validate_json((job / "control" / "supervisor.json").read_bytes()).mark
+    except (FileNotFoundError, ValidationError):
+        return True  # never claimed, or torn by a power cut, which no process outlives
+    return _kill_until_gone(lambda: [process for process in psutil.process_iter() if _carries(process, mark)], within)
+
+
+def _carries(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.pid != os.getpid() and process.environ().get(JOB_VARIABLE) == mark
     except (psutil.AccessDenied, OSError, *_GONE):
         return False  # another user's process, or one that ended
 
@@ -132,3 +142,49 @@ def _kill(process: psutil.Process) -> None:
         process.kill()
     except (psutil.AccessDenied, *_GONE):
         return  # gone, or not ours to end; the deadline tells
+
+
+def spawn(command: list[str], output: int) -> tuple[int, int]:
+    """Start a process in a session of its own, which outlives this one.
+
+    Args:
+        command: what to run, with a supervisor's environment.
+        output: the descriptor of the file that its output goes to.
+
+    Returns:
+        Its pid, and the descriptor of a pipe to its standard input.
+    """
+    read, write = os.pipe()
+    try:
+        if sys.platform == "win32":
+            flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+            pid = subprocess.Popen(
+                command, stdin=read, stdout=output, stderr=output, creationflags=flags, env=supervisor_environment()
+            ).pid
+        else:
+            # not Popen: an object that stands for the child would complain when the worker goes and the child stays
+            pid = os.posix_spawn(
+                command[0],
+                command,
+                supervisor_environment(),
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate((read, output, output))
+                ],
+                setsid=True,
+            )
+    except OSError:
+        os.close(write)
+        raise
+    finally:
+        os.close(read)
+    return pid, write
+
+
+def reaped(pid: int) -> bool:
+    """Whether a child has ended; its entry in the process table is freed then."""
+    if sys.platform == "win32":
+        return start_time(pid) is None
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True

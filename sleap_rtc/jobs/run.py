@@ -22,6 +22,7 @@ from .ladder import Action, Ladder
 from .log_writer import LogWriter
 from .processes import kill_descendants, terminate_group
 from .progress import Progress
+from .runners import Runners
 from .settings import SupervisorSettings
 
 _MAX_LINE = 256 * 1024
@@ -64,16 +65,17 @@ class RunSupervision:
         settings: times, limits, and the runner's command.
         journal: where its events go.
         log: where its output goes.
-        environment: all that it sees of the worker's environment.
+        runners: where its runner comes from.
+        environment: what the job brings into the runner's environment.
     """
 
     def __init__(
         self, folder: JobFolder, run: Run, config: dict[str, Any], *, settings: SupervisorSettings,
-        journal: Journal, log: LogWriter, environment: Mapping[str, str],
+        journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str],
     ) -> None:  # fmt: skip
         self._folder, self._run, self._config = folder, run, config
         self._settings, self._journal, self._log = settings, journal, log
-        self._environment = environment
+        self._runners, self._environment = runners, environment
         self._models = folder.models / run.name
         self._progress = Progress(settings.step_interval)
         self._ladder = Ladder(settings)
@@ -95,11 +97,20 @@ class RunSupervision:
             How it ended, and why if it failed.
         """
         self._folder.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ahead = self._runners.take_ahead()
+        if ahead is not None:
+            code = self._attend(ahead, command, tick, begin)
+        # one that ended without the job is no end of the job
+        if ahead is None or (command() is None and not self._ready.is_set()):
+            code = self._attend(self._runners.start(), command, tick, begin)
+        return self._end(code, command())
+
+    def _attend(
+        self, process: subprocess.Popen[bytes], command: Callable[[], str | None], tick: Callable[[], None],
+        begin: Callable[[], None],
+    ) -> int:  # fmt: skip
         self._log.tail.clear()
-        process = subprocess.Popen(
-            self._settings.runner_command, cwd=self._folder.work, env=dict(self._environment),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+        self._reported = None
         with process:
             readers = [
                 _Reader(self._read_messages, process.stdout),
@@ -114,7 +125,7 @@ class RunSupervision:
                 reader.join(_PIPES_CLOSE)
                 reader.check()
         self._log.finish()
-        return self._end(process.returncode, command())
+        return process.returncode
 
     def _stay(
         self, process: subprocess.Popen[bytes], readers: list[_Reader], command: Callable[[], str | None],
@@ -126,8 +137,7 @@ class RunSupervision:
             if self._ready.is_set() and not begun:
                 begun = True
                 begin()
-                path = self._folder.config_of(self._run.name)
-                _tell(process, type="job", config=self._config, path=str(path))
+                self._hand_over(process)
             self._climb(process, command())
             for reader in readers:
                 reader.check()
@@ -135,6 +145,12 @@ class RunSupervision:
                 process.wait(self._settings.tick)
             except subprocess.TimeoutExpired:
                 continue
+
+    def _hand_over(self, process: subprocess.Popen[bytes]) -> None:
+        _tell(
+            process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
+            folder=str(self._folder.work), environment=dict(self._environment),
+        )  # fmt: skip
 
     def _climb(self, process: subprocess.Popen[bytes], command: str | None) -> None:
         action = self._ladder.step(time.monotonic(), command, self._progress.training)

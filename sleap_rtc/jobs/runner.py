@@ -2,15 +2,18 @@
 
 It speaks JSON lines: on standard input come the job and the stop command, on standard output go ``ready``, progress and
 the reason of a failure. What sleap-nn prints goes to standard error. `prepare` takes the seconds, `train` begins at
-once, and nothing of a job is known before it arrives: so a runner can be started long before its job.
+once, and nothing of a job is known before it arrives: so a runner can be started long before its job. One that is not
+goes the same way, so that a training cannot tell.
 """
 
 import functools
 import os
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -46,8 +49,9 @@ class SleapNN:
 
     def prepare(self) -> None:
         """Import sleap-nn and all that it stands on."""
-        import sleap_nn.cli
-        import sleap_nn.train  # noqa: F401 - the command imports it only when it runs
+        with _no_device():
+            import sleap_nn.cli
+            import sleap_nn.train  # noqa: F401 - the command imports it only when it runs
 
     def train(self, config: Path, heard: Callable[[float], bool]) -> int:
         """Run ``sleap-nn train CONFIG``."""
@@ -59,6 +63,27 @@ class SleapNN:
         model_trainer.ProgressReporterZMQ = _sparing(model_trainer.ProgressReporterZMQ, heard)
         sleap_nn.cli.cli.main(args=["train", str(config)], prog_name="sleap-nn", standalone_mode=False)
         return 0
+
+
+@contextmanager
+def _no_device() -> Iterator[None]:
+    """Let no import wake the CUDA driver, which would keep the GPUs that it sees then for ever.
+
+    sleap-nn's makes one of Lightning's profilers, and that asks torch whether there is a GPU: NVML answers, which binds
+    to nothing, but where it does not the driver would.
+    """
+    import torch
+
+    driver, name = torch._C, "_cuda_getDeviceCount"  # noqa: SLF001 - every way to the driver leads through it
+    count = getattr(driver, name, None)
+    if count is None:
+        yield  # a torch without CUDA
+        return
+    setattr(driver, name, lambda: 0)
+    try:
+        yield
+    finally:
+        setattr(driver, name, count)
 
 
 def _sparing(reporter: Any, heard: Callable[[float], bool]) -> type:
@@ -109,6 +134,7 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
     trainer.prepare()
     relay.say(type="ready")
     job = relay.next_job()
+    _move_in(Path(job["folder"]), job["environment"])
     config = job["config"]
     config["trainer_config"]["zmq"] = {
         "controller_port": relay.controller_port,
@@ -117,6 +143,14 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
     path = Path(job["path"])
     write_atomically(path, write_yaml(config).encode(), durable=False)
     return trainer.train(path, relay.heard.wait)
+
+
+def _move_in(folder: Path, environment: Mapping[str, str]) -> None:
+    """Take up the job's surroundings: devices, home, working directory."""
+    os.environ.update(environment)
+    os.chdir(folder)
+    # found before, while the libraries were loaded
+    tempfile.tempdir = None
 
 
 def _guarded(relay: Relay, work: Callable[[], int]) -> int:

@@ -105,11 +105,18 @@ class Schedule:
 
     async def run(self, poll: float) -> None:
         """Schedule until cancelled; `poll` is the longest time between two looks."""
-        await self._load()
+        try:
+            await self._load()
+            await self._keep_on(poll)
+        finally:
+            await asyncio.to_thread(self._executor.close)
+
+    async def _keep_on(self, poll: float) -> None:
         while True:
             await self.refresh()
             await self._start_waiting()
             await self._look_ahead()
+            await asyncio.to_thread(self._executor.keep_warm, self._wanted_warm())
             if not self._running and not self.queue:
                 self.quiet.set()
             self._changed.clear()
@@ -260,3 +267,7 @@ class Schedule:
             self._places[folder.job] = place
         except intake.ODD as error:
             self.tell(folder.job, error)
+
+    def _wanted_warm(self) -> int:
+        """One for each slot that is free, or will be for a job that waits already."""
+        return min(len(self._slots), len(self._free_slots()) + len(self.queue))

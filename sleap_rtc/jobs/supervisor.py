@@ -1,7 +1,9 @@
-"""``python -m sleap_rtc.jobs.supervisor JOB_FOLDER``: sees one job through, whatever becomes of the worker.
+"""``python -m sleap_rtc.jobs.supervisor [JOB_FOLDER]``: sees one job through, whatever becomes of the worker.
 
 It claims the job, runs its runs in order, journals what happens, obeys the commands left in ``control/``, and ends
 everything that the job started. Nothing runs twice: who finds the job claimed leaves at once.
+
+Without a folder it is warm: it starts a runner and waits to be told the folder; see `sleap_rtc.jobs.waiting`.
 """
 
 import argparse
@@ -18,9 +20,11 @@ from sleap_rtc.jobs.environment import job_environment
 from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
 from sleap_rtc.jobs.log_writer import LogWriter
-from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants, this_process
+from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants
 from sleap_rtc.jobs.run import RunSupervision
+from sleap_rtc.jobs.runners import Runners
 from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.jobs.waiting import wait_for_job
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice, Run, StateChanged, check_transition
@@ -32,11 +36,13 @@ class Supervisor:
     Args:
         folder: the job's folder, staged and queued.
         settings: times, limits, and the command that starts a runner.
+        runners: where runners come from, if one was started already.
     """
 
-    def __init__(self, folder: JobFolder, settings: SupervisorSettings) -> None:
+    def __init__(self, folder: JobFolder, settings: SupervisorSettings, runners: Runners | None = None) -> None:
         self._folder = folder
         self._settings = settings
+        self._runners = runners or Runners(settings)
         self._state = JobState.QUEUED
         self._results: list[RunResult] = []
         self._error: ErrorInfo | None = None
@@ -44,7 +50,7 @@ class Supervisor:
 
     def run(self) -> bool:
         """See the job through; False if it was somebody else's."""
-        self._identity = this_process()
+        self._identity = self._runners.supervisor.model_copy(update={"heartbeat": time.time()})
         if not self._folder.claim(self._identity):
             return False
         settings = self._settings
@@ -58,6 +64,7 @@ class Supervisor:
                     self._fail(error)
         finally:
             kill_descendants()
+            self._runners.close()
             log.close()
         return True
 
@@ -77,7 +84,7 @@ class Supervisor:
         _, devices = self._folder.devices()
         supervision = RunSupervision(
             self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
-            environment=job_environment(self._folder.path, self._folder.scratch, devices),
+            runners=self._runners, environment=job_environment(self._folder.scratch, devices),
         )  # fmt: skip
 
         def begin() -> None:
@@ -140,20 +147,26 @@ class Supervisor:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the supervisor of the job folder named on the command line."""
+    """Run the supervisor of the job folder named on the command line, or of the one that comes on standard input."""
     parser = argparse.ArgumentParser(prog="sleap_rtc.jobs.supervisor")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--settings", type=SupervisorSettings.from_json, default=SupervisorSettings())
     options = parser.parse_args(arguments)
-    folder = JobFolder(options.folder.resolve())
     os.umask(0o077)
     adopt_orphans()
+    runners = Runners(options.settings)
     try:
-        Supervisor(folder, options.settings).run()
+        path = options.folder or wait_for_job(runners)
+        if path is not None:
+            Supervisor(JobFolder(path.resolve()), options.settings, runners).run()
     except SleapRTCError as error:
         # standard error is control/supervisor.log; the worker finds the job without a supervisor and says so
         print(error.sentence, file=sys.stderr)  # noqa: T201
         return error.exit_code
+    finally:
+        # a runner that was started ahead for a job that did not come, or was somebody else's
+        kill_descendants()
+        runners.close()
     return 0
 
 

@@ -75,6 +75,12 @@ def test_what_transfers_may_use_can_be_set(lanes: int) -> None:
     assert limits == TransferLimits(max_lanes=lanes, max_store=10**9)
 
 
+def test_a_worker_is_warm_unless_somebody_says_otherwise() -> None:
+    assert merged().worker.warm
+    assert not merged(own={"worker": {"warm": False}}).worker.warm
+    assert not load_settings(environ={"SLEAP_RTC_WORKER_WARM": "no"}).worker.warm
+
+
 def test_what_transfers_may_use_can_be_exported() -> None:
     settings = load_settings(environ={"SLEAP_RTC_STORE_MAX_BYTES": "50 GB", "SLEAP_RTC_MAX_LANES": "4"})
     assert settings.limits == TransferLimits(max_lanes=4, max_store=50 * 10**9)

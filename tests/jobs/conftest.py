@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -106,14 +107,19 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 
 def new_board(
-    root: Path, settings: SupervisorSettings, slots: int | Sequence[Slot] = 1, preflight: Preflight | None = None
+    root: Path,
+    settings: SupervisorSettings,
+    slots: int | Sequence[Slot] = 1,
+    preflight: Preflight | None = None,
+    *,
+    warm: bool = False,
 ) -> JobBoard:
     if isinstance(slots, int):
         slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
     return JobBoard(
         root,
         slots=slots,
-        executor=LocalExecutor(settings),
+        executor=LocalExecutor(settings, warm=warm),
         preflight=preflight,
         settings=BoardSettings(poll=0.05, watch=0.02),
     )
@@ -187,6 +193,12 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - another process sets no event here
             await asyncio.sleep(0.02)
+
+
+def surroundings(ledger: Path) -> dict[str, str]:
+    """The environment in which the fake trainer was started last, with its working and temporary folders."""
+    found: dict[str, str] = json.loads(ledger.with_suffix(".surroundings").read_text())
+    return found
 
 
 def names_in(folder: Path) -> list[str]:

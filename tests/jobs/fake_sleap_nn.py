@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from sleap_rtc.jobs.yaml_data import read_yaml
 
 BEHAVIOURS = (
     "good", "endless", "deaf", "stubborn", "raises", "exits", "killed", "oom", "daemon", "junk", "chatty", "no-model",
-    "missing", "second-fails", "wipes",
+    "missing", "second-fails", "slow-import", "wipes",
 )  # fmt: skip
 
 
@@ -38,6 +39,8 @@ class FakeTrainer:
     def prepare(self) -> None:
         if self._behaviour == "missing":
             raise ModuleNotFoundError("No module named 'sleap_nn'")
+        while self._behaviour == "slow-import" and not self._ledger.with_suffix(".imported").exists():
+            time.sleep(0.01)
 
     def train(self, config: Path, heard: Callable[[float], bool]) -> int:
         content = read_yaml(config.read_bytes())
@@ -46,6 +49,8 @@ class FakeTrainer:
         self._folder = Path(trainer["ckpt_dir"]) / self._run
         with self._ledger.open("a") as ledger:
             ledger.write(f"start {self._run} {os.getpid()}\n")
+        surroundings = dict(os.environ) | {"cwd": str(Path.cwd()), "tempdir": tempfile.gettempdir()}
+        self._ledger.with_suffix(".surroundings").write_text(json.dumps(surroundings))
         self._folder.mkdir(parents=True)
         for name in ("initial_config.yaml", "training_config.yaml"):
             (self._folder / name).write_bytes(config.read_bytes())

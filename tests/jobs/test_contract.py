@@ -3,10 +3,11 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event
@@ -27,12 +28,24 @@ from .conftest import (
 PATIENCE = 280
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=[pytest.mark.real, pytest.mark.timeout(600)])])
-def runner(request: pytest.FixtureRequest, fake: FakeRunner) -> tuple[SupervisorSettings, bytes]:
-    """A runner and the labels it can train on."""
-    if request.param == "fake":
-        return replace(fake("good"), stop_grace=60, step_interval=0.0), LABELS
-    return SupervisorSettings(), request.getfixturevalue("real_labels")
+class Runner(NamedTuple):
+    """What is started, the labels it can train on, and whether the job's first run finds it warm."""
+
+    settings: SupervisorSettings
+    labels: bytes
+    warm: bool
+
+    def board(self, root: Path) -> JobBoard:
+        return new_board(root, self.settings, warm=self.warm)
+
+
+# the real one: of a pair the first run is warm and the second cold
+@pytest.fixture(params=["cold", "warm", pytest.param("real", marks=[pytest.mark.real, pytest.mark.timeout(600)])])
+def runner(request: pytest.FixtureRequest, fake: FakeRunner) -> Runner:
+    if request.param == "real":
+        return Runner(SupervisorSettings(), request.getfixturevalue("real_labels"), warm=True)
+    settings = replace(fake("good"), stop_grace=60, step_interval=0.0)
+    return Runner(settings, LABELS, warm=request.param == "warm")
 
 
 def log_rows(folder: JobFolder, run: str) -> list[dict[str, str]]:
@@ -50,13 +63,10 @@ def shape(events: list[Event]) -> list[tuple[Any, ...]]:
     return found
 
 
-async def test_a_top_down_pair_trains_and_reports(
-    root: Path, tmp_path: Path, runner: tuple[SupervisorSettings, bytes]
-) -> None:
-    settings, labels = runner
+async def test_a_top_down_pair_trains_and_reports(root: Path, tmp_path: Path, runner: Runner) -> None:
     configs = {"a": training_config("centered_instance"), "b": training_config("centroid")}
-    package = write_package(tmp_path / "package", configs, labels)
-    async with running(new_board(root, settings)) as board:
+    package = write_package(tmp_path / "package", configs, runner.labels)
+    async with running(runner.board(root)) as board:
         folder = await submit(board, package)
         events = await all_events(board, folder, PATIENCE)
     assert shape(events) == [
@@ -82,14 +92,11 @@ async def test_a_top_down_pair_trains_and_reports(
     assert "train/loss" not in first
 
 
-async def test_stop_in_the_middle_of_an_epoch_brings_a_model_home(
-    root: Path, tmp_path: Path, runner: tuple[SupervisorSettings, bytes]
-) -> None:
-    settings, labels = runner
+async def test_stop_in_the_middle_of_an_epoch_brings_a_model_home(root: Path, tmp_path: Path, runner: Runner) -> None:
     # so long that only the stop can end it within the test's time
     config = training_config(max_epochs=3, train_steps_per_epoch=1_000_000, min_train_steps_per_epoch=1_000_000)
-    package = write_package(tmp_path / "package", {"one": config}, labels)
-    async with running(new_board(root, settings)) as board:
+    package = write_package(tmp_path / "package", {"one": config}, runner.labels)
+    async with running(runner.board(root)) as board:
         folder = await submit(board, package)
         await events_until(board, folder, lambda event: event.body.type == "step", PATIENCE)
         await board.command(folder, "stop")

@@ -126,6 +126,12 @@ class Idle:
     def clean_up(self, folder: JobFolder) -> None:
         """There is nothing to end."""
 
+    def keep_warm(self, count: int) -> None:
+        """There is nothing to warm."""
+
+    def close(self) -> None:
+        """There is nothing to end here either."""
+
 
 def idle_board(root: Path, executor: Idle) -> JobBoard:
     return JobBoard(root, slots=[Slot("cpu")], executor=executor, settings=BoardSettings(poll=0.05, watch=0.02))

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from sleap_rtc.errors import StorageError
-from sleap_rtc.jobs.environment import job_environment
+from sleap_rtc.jobs.environment import job_environment, runner_environment
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.run import _copy_files
 from sleap_rtc.jobs.supervisor import Supervisor
@@ -30,6 +30,7 @@ from .conftest import (
     of_type,
     running,
     submit,
+    surroundings,
     training_config,
     write_package,
 )
@@ -98,12 +99,15 @@ async def test_the_job_sees_no_more_of_the_environment_than_it_needs(
     async with running(new_board(root, fake("endless"))) as board:
         folder = await submit(board, package)
         await events_until(board, folder, is_epoch_end)
-        environment = psutil.Process(noted(ledger)[0][1]).environ()
+        at_first = psutil.Process(noted(ledger)[0][1]).environ()
         await board.command(folder, "cancel")
         await all_events(board, folder)
-    assert "SLEAP_RTC_API_KEY" not in environment
-    assert environment["HOME"] == str(folder.scratch)
+    environment = surroundings(ledger)
+    assert "SLEAP_RTC_API_KEY" not in at_first | environment
+    assert environment["HOME"] == environment["tempdir"] == str(folder.scratch)
+    assert environment["cwd"] == str(folder.work)
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-0"
+    await eventually(lambda: not Path(at_first["HOME"]).exists())
 
 
 async def test_what_ran_is_the_file_with_the_ports_of_the_runner(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
@@ -355,6 +359,7 @@ async def supervised(
 
 
 def test_nothing_of_a_job_looks_for_weights_in_the_network(tmp_path: Path) -> None:
-    environment = job_environment(tmp_path, tmp_path / "scratch", [], source={"TORCH_HOME": "/home/alice/torch"})
+    environment = job_environment(tmp_path / "scratch", [], source={"TORCH_HOME": "/home/alice/torch"})
     assert environment["TORCH_HOME"] == str(tmp_path / "scratch/torch")
+    environment = runner_environment("mark", tmp_path, source={})
     assert (environment["HF_HUB_OFFLINE"], environment["TRANSFORMERS_OFFLINE"]) == ("1", "1")

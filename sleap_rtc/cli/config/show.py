@@ -56,6 +56,7 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "worker.name": settings.worker.name,
         "worker.slots": settings.worker.slots,
         "worker.gpus": settings.worker.gpus,
+        "worker.warm": settings.worker.warm,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]

@@ -1,0 +1,83 @@
+"""How a warm supervisor waits for its job: its runner is started, the job's folder comes on standard input.
+
+The end of standard input is the end of the worker, and of the waiting. Once the folder is there, nothing ties the
+supervisor to the worker any longer.
+"""
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from sleap_rtc.errors import DependencyError
+from sleap_rtc.protocol.text import printable
+
+from .folder import JobFolder
+from .runners import Runners
+
+_LOOK = 1.0
+_BLOCK = 64 * 1024
+_MAX_REASON = 500
+
+
+def wait_for_job(runners: Runners) -> Path | None:
+    """Start a runner ahead and wait for the folder of a job.
+
+    Returns:
+        The folder; None if the worker ended before it had a job.
+
+    Raises:
+        DependencyError: if the runner cannot be started, or ended while it waited.
+    """
+    try:
+        runner = runners.start_ahead()
+    except OSError as error:
+        raise DependencyError(f"A runner cannot be started: {error}.") from error
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    # a daemon: it must not keep a supervisor whose runner ended from ending as well
+    threading.Thread(target=lambda: lines.put(_read_line()), daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=_LOOK)
+            break
+        except Empty:
+            if runner.poll() is not None:
+                raise DependencyError(_why_it_ended(runner)) from None
+    if not line:
+        return None
+    folder = Path(json.loads(line)["folder"])
+    _let_go(JobFolder(folder))
+    return folder
+
+
+def job_line(folder: JobFolder) -> bytes:
+    """What is written to the standard input of a warm supervisor."""
+    return json.dumps({"folder": str(folder.path.resolve())}).encode() + b"\n"
+
+
+def _read_line() -> bytes:
+    line = b""
+    # unbuffered: a buffered reader that waits in a daemon thread can abort the interpreter at its end
+    while data := os.read(0, _BLOCK):
+        line += data
+        if line.endswith(b"\n"):
+            return line
+    return b""
+
+
+def _let_go(folder: JobFolder) -> None:
+    """Leave the worker's pipe and output for the job's own log."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(folder.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for descriptor, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(descriptor, target)
+    os.close(nothing)
+    os.close(log)
+
+
+def _why_it_ended(runner: "subprocess.Popen[bytes]") -> str:
+    said = os.read(runner.stderr.fileno(), _BLOCK) if runner.stderr else b""
+    last = (said.decode(errors="replace").strip().splitlines() or ["it gave no reason"])[-1]
+    return f"A runner ended before it had a job (exit code {runner.returncode}): {printable(last)[:_MAX_REASON]}"
