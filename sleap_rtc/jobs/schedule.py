@@ -95,13 +95,16 @@ class Schedule:
         self._changed.set()
 
     def dequeue(self, job: str) -> None:
-        """Let a job wait no longer, if it did."""
+        """Let a job that was called off wait no longer, if it did."""
+        self._take_out(job)
+        self._changed.set()
+
+    def _take_out(self, job: str) -> None:
         if job in self.queue:
             self.queue.remove(job)
         self._handed_over.discard(job)
         for known in (self._specs, self._places, self._starts_in):
             known.pop(job, None)
-        self._changed.set()
 
     async def run(self, poll: float) -> None:
         """Schedule until cancelled; `poll` is the longest time between two looks."""
@@ -113,13 +116,13 @@ class Schedule:
 
     async def _keep_on(self, poll: float) -> None:
         while True:
+            self._changed.clear()
             await self.refresh()
             await self._start_waiting()
             await self._look_ahead()
             await asyncio.to_thread(self._executor.keep_warm, self._wanted_warm())
             if not self._running and not self.queue:
                 self.quiet.set()
-            self._changed.clear()
             try:
                 async with asyncio.timeout(poll):
                     await self._changed.wait()
@@ -196,7 +199,7 @@ class Schedule:
             self.check_fits(wanted)
             if wanted > len(free):
                 return False
-            self.dequeue(job)
+            self._take_out(job)
             if await asyncio.to_thread(intake.startable, folder):
                 slots = free[:wanted]
                 self._running[job] = tuple(slot.name for slot in slots)
@@ -208,7 +211,7 @@ class Schedule:
         return True
 
     async def _give_up(self, folder: JobFolder, why: ErrorInfo) -> bool:
-        self.dequeue(folder.job)
+        self._take_out(folder.job)
         try:
             await asyncio.to_thread(intake.end, folder, JobState.FAILED, why)
         except intake.ODD as error:
@@ -238,7 +241,7 @@ class Schedule:
         self._starts_in = await asyncio.to_thread(self._guess, waiting, dict(self._running)) if waiting else {}
         for job in waiting:
             async with self.lock(job):
-                # without a slot it was never handed to a supervisor, which would have the journal for itself
+                # a supervisor that an earlier worker started may still claim it, and has the journal for itself then
                 if job in self.queue and job not in self._handed_over:
                     place = Queued(position=self.queue.index(job) + 1, starts_in=self._starts_in.get(job))
                     await self._tell_place(JobFolder(self._root / job), place)
