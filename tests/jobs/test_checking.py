@@ -48,7 +48,7 @@ async def test_a_checked_job_is_queued_with_what_was_noticed(
 ) -> None:
     preflight = new_preflight(root, starts, "good")
     async with preflight.at_work():
-        folder = await submit(new_board(root, fake(), preflight=preflight), package)
+        folder = await submit(new_board(root, fake("good"), preflight=preflight), package)
     assert folder.state().state is JobState.QUEUED
     assert notices(folder) == ["looked at"]
 
@@ -65,7 +65,7 @@ async def test_a_helper_that_fails_costs_no_job(
         answer=0.2 if behaviour == "hangs" else 20,
     )
     async with preflight.at_work():
-        folder = await submit(new_board(root, fake(), preflight=preflight), package)
+        folder = await submit(new_board(root, fake("good"), preflight=preflight), package)
     assert folder.state().state is JobState.QUEUED
     (notice,) = notices(folder)
     assert "queued without a check" in notice
@@ -78,7 +78,7 @@ def count(starts: Path) -> int:
 async def test_a_helper_that_died_is_started_again(root: Path, fake: FakeRunner, package: Path, starts: Path) -> None:
     preflight = new_preflight(root, starts, "dies once")
     async with preflight.at_work():
-        board = new_board(root, fake(), preflight=preflight)
+        board = new_board(root, fake("good"), preflight=preflight)
         await submit(board, package, "j_11111111")
         second = await submit(board, package, "j_22222222")
     assert notices(second) == ["looked at"]
@@ -90,7 +90,7 @@ async def test_a_helper_that_never_starts_is_tried_on_and_not_waited_for(
 ) -> None:
     preflight = new_preflight(root, starts, "broken", patience=3600)
     async with preflight.at_work():
-        board = new_board(root, fake(), preflight=preflight)
+        board = new_board(root, fake("good"), preflight=preflight)
         folder = await submit(board, package)
         await eventually(lambda: count(starts) >= 3)
     assert "does not start" in notices(folder)[0]
@@ -102,7 +102,7 @@ async def test_the_end_of_the_worker_leaves_a_job_unchecked_not_unqueued(
     preflight = new_preflight(root, starts, "good", patience=3600)
     async with preflight.at_work():
         pass
-    folder = await submit(new_board(root, fake(), preflight=preflight), package)
+    folder = await submit(new_board(root, fake("good"), preflight=preflight), package)
     assert folder.state().state is JobState.QUEUED
 
 
