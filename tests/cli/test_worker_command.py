@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from sleap_rtc.cli import serving
 from sleap_rtc.cli.options import settings_for
 from sleap_rtc.cli.serving import WorkerRequest, serve
 from sleap_rtc.cli.times import DAY_MS
@@ -24,6 +25,12 @@ from tests.service.running import RunningService, running_service
 
 GONE_S = 6.0
 """Three times as long as a revoked worker may stay."""
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker here gets a job, so none imports sleap-nn to check one."""
+    monkeypatch.setattr(serving, "Preflight", lambda *_, **__: None)
 
 
 class Lab:
