@@ -80,6 +80,7 @@ class RunSupervision:
         self._progress = Progress(settings.step_interval)
         self._ladder = Ladder(settings)
         self._ready = threading.Event()
+        self._begun = False
         self._reported: Reported | None = None
         self._full = False
 
@@ -100,8 +101,8 @@ class RunSupervision:
         ahead = self._runners.take_ahead()
         if ahead is not None:
             code = self._attend(ahead, command, tick, begin)
-        # one that ended without the job is no end of the job
-        if ahead is None or (command() is None and not self._ready.is_set()):
+        # one that ended before it was told the job is no end of the job
+        if ahead is None or (command() is None and not self._begun):
             code = self._attend(self._runners.start(), command, tick, begin)
         return self._end(code, command())
 
@@ -110,6 +111,7 @@ class RunSupervision:
         begin: Callable[[], None],
     ) -> int:  # fmt: skip
         self._log.tail.clear()
+        self._ready.clear()
         self._reported = None
         with process:
             readers = [
@@ -131,11 +133,10 @@ class RunSupervision:
         self, process: subprocess.Popen[bytes], readers: list[_Reader], command: Callable[[], str | None],
         tick: Callable[[], None], begin: Callable[[], None],
     ) -> None:  # fmt: skip
-        begun = False
         while process.poll() is None:
             tick()
-            if self._ready.is_set() and not begun:
-                begun = True
+            if self._ready.is_set() and not self._begun:
+                self._begun = True
                 begin()
                 self._hand_over(process)
             self._climb(process, command())
