@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sleap_rtc.client.link import WorkerLink
@@ -24,6 +24,8 @@ from sleap_rtc.protocol.jobs import (
     JobAccepted,
     JobCommand,
     JobEvents,
+    JobList,
+    JobListed,
     JobLog,
     JobOptions,
     JobShow,
@@ -49,11 +51,13 @@ class Place:
         server: the service.
         room: the room's id.
         worker_name: what the worker calls itself; empty if that was not asked.
+        session: the session string that led there; empty in a room with members.
     """
 
     server: str
     room: str
     worker_name: str = ""
+    session: str = field(default="", repr=False)
 
 
 class _Upload:
@@ -128,15 +132,54 @@ class RemoteWorker:
 
     @contextmanager
     def watching(
-        self, job: str, since: int, on_event: Callable[[Event], None], on_log: Callable[[str], None] | None
+        self,
+        job: str,
+        since: int,
+        on_event: Callable[[Event], None],
+        on_log: Callable[[str], None] | None,
+        *,
+        follow: bool = True,
     ) -> Iterator[Watch]:
         """Deliver what arrives about a job while the body runs."""
-        watch = Watch(job, next(self._numbers), since, on_event, on_log)
+        watch = Watch(job, next(self._numbers), since, on_event, on_log, follow=follow)
         self._watches[watch.number] = watch
         try:
             yield watch
         finally:
             del self._watches[watch.number]
+
+    async def jobs(self, *, all: bool = False) -> list[JobSummary]:  # noqa: A002 - what the user types
+        """The jobs of the room that this worker has, the newest first.
+
+        Args:
+            all: those that are over as well.
+
+        Raises:
+            UnreachableError: if it does not answer.
+            NotFoundError: if jobs were removed while they were listed.
+        """
+        found: dict[str, JobSummary] = {}
+        before: str | None = None
+        while True:
+            page = await self._page(JobList(all=all, before=before))
+            fresh = [summary for summary in page.jobs if summary.job not in found]
+            found.update((summary.job, summary) for summary in fresh)
+            # a worker that says "more" and sends nothing new would keep us for ever
+            if not page.more or not fresh:
+                return list(found.values())
+            before = page.jobs[-1].job
+
+    async def _page(self, message: JobList) -> JobListed:
+        return await self.link.call(lambda session: session.request(message, JobListed))
+
+    async def job(self, job_id: str) -> "RemoteJob":
+        """A job by its id.
+
+        Raises:
+            NotFoundError: if the worker has no such job, or it is somebody else's.
+        """
+        reply = await self.link.call(lambda session: session.request(JobShow(job=job_id), JobAccepted))
+        return RemoteJob(self, reply.job, self._pending)
 
     async def submit(
         self,
@@ -181,13 +224,14 @@ class RemoteWorker:
                 room=self._place.room,
                 worker_id=self.link.worker_id,
                 worker_name=self._place.worker_name,
+                session=self._place.session,
                 since=time.time_ns() // 1_000_000,
             )
         )
 
     async def _show(self, job: str) -> JobSummary | None:
         try:
-            return (await self.link.call(lambda session: session.request(JobShow(job=job), JobAccepted))).job
+            return (await self.job(job)).summary
         except NotFoundError:
             return None
 
@@ -261,12 +305,27 @@ class RemoteJob:
             UnreachableError: if the worker is gone for longer than it is waited for.
         """
         with self._worker.watching(self.id, since, on_event, on_log) as watch:
+            state = await self._see(watch)
+        assert state is not None  # noqa: S101 - `Watch` says so
+        return state
 
-            async def follow(session: Session) -> JobState:
-                await session.request(watch.request, Done)
-                return await session.until(watch.ended)
+    async def look(
+        self,
+        on_event: Callable[[Event], None],
+        *,
+        since: int = 0,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
+        """See what there is of the job by now, without waiting for its end; see `watch`."""
+        with self._worker.watching(self.id, since, on_event, on_log, follow=False) as watch:
+            await self._see(watch)
 
-            return await self._worker.link.call(follow)
+    async def _see(self, watch: Watch) -> JobState | None:
+        async def see(session: Session) -> JobState | None:
+            await session.request(watch.request, Done)
+            return await session.until(watch.ended)
+
+        return await self._worker.link.call(see)
 
     async def stop(self) -> None:
         """Stop after the current step; the best model so far is kept."""
