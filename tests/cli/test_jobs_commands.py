@@ -39,7 +39,7 @@ async def listed(lab: RoomLab, *options: str, user: Path | None = None) -> dict[
 
 def complaint(result: Result) -> str:
     """What it says of an error; empty if there was none."""
-    return "".join(result.err.rpartition("error: ")[1:])
+    return "".join(result.err.partition("error: ")[1:])
 
 
 async def until_over(folder: JobFolder) -> JobState:
