@@ -13,6 +13,7 @@ import pytest
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import JobState
 from tests.cli.room_lab import Result, RoomLab, room_lab
+from tests.cli.test_train_room import Terminal
 
 
 @pytest.fixture
@@ -167,3 +168,23 @@ async def test_a_stranger_to_the_room_sees_nothing(lab: RoomLab) -> None:
         for words in (["list"], ["show", job]):
             result = await lab.run("jobs", *words, "--room", lab.room.room_id, user=mallory)
             assert (result.code, result.out) == (2, "")
+
+
+async def test_a_terminal_is_asked(lab: RoomLab) -> None:
+    async with lab.worker("gpu", 8, behaviour="endless"):
+        job = await detach(lab)
+        folder = JobFolder(lab.jobs_of("gpu") / job)
+        listing = await Terminal.open(lab, "jobs", "list", "--room", "lab")
+        assert f"*  {job[:10]}  package" in await listing.until("gpu")
+        assert await listing.code() == 0
+        watching = await Terminal.open(lab, "jobs", "watch", job)
+        await watching.until("single_instance")
+        watching.type("\x03")
+        await watching.until("what about the job?")
+        watching.type("d\n")
+        assert await watching.code() == 130
+        cancelling = await Terminal.open(lab, "jobs", "cancel", job)
+        await cancelling.until("Nothing of it is kept.")
+        cancelling.type("n\n")
+        assert await cancelling.code() == 130
+        assert not folder.state().state.ended
