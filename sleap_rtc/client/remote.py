@@ -13,6 +13,7 @@ from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.package import Package
 from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
 from sleap_rtc.client.results import fetch_results
+from sleap_rtc.client.upload import Upload
 from sleap_rtc.client.watch import Watch, WatchMessage
 from sleap_rtc.config.paths import home
 from sleap_rtc.errors import ConfigError, NotFoundError, PackageError
@@ -35,7 +36,6 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
-from sleap_rtc.protocol.text import printable
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.transfer.offering import Offering
@@ -60,34 +60,6 @@ class Place:
     session: str = field(default="", repr=False)
 
 
-class _Upload:
-    """Files on their way to a worker, and who is told how far they are."""
-
-    def __init__(
-        self, offering: Offering, on_bytes: Callable[[int, int, int], None], on_pause: Callable[[str | None], None]
-    ) -> None:
-        self.offering = offering
-        self._on_bytes = on_bytes
-        self._on_pause = on_pause
-        self._paused: str | None = None
-        self._session: Session | None = None
-        self._before = self._sent = self._already = 0
-
-    def count(self, session: Session, progress: TransferProgress) -> None:
-        """Take a report of the worker's; its figures are shown and trusted with nothing."""
-        if session is not self._session:
-            # what an earlier link brought over counts as there already on this one, but it was sent
-            self._session, self._before = session, self._sent
-        total = self.offering.manifest.total_size
-        self._sent = min(self._before + progress.arrived, total)
-        self._already = min(max(self._already, progress.here - self._before), total - self._sent)
-        self._on_bytes(self._sent, total, self._already)
-        paused = printable(progress.paused) if progress.paused else None
-        if paused != self._paused:
-            self._paused = paused
-            self._on_pause(paused)
-
-
 class RemoteWorker:
     """A worker, over a link that is kept up.
 
@@ -103,7 +75,7 @@ class RemoteWorker:
         self._pending = pending
         self._place = place
         self._max_store = max_store
-        self._uploads: dict[str, _Upload] = {}
+        self._uploads: dict[str, Upload] = {}
         self._watches: dict[int, Watch] = {}
         self._numbers = itertools.count(1)
 
@@ -212,7 +184,7 @@ class RemoteWorker:
         job_id = there.job if there else new_id("job", secrets.token_bytes(15))
         self._write_down(job_id, package.name, content)
         message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
-        return await self._send(message, _Upload(package.offering, on_bytes, on_pause))
+        return await self._send(message, Upload(package.offering, on_bytes, on_pause))
 
     def _write_down(self, job: str, name: str, content: str) -> None:
         self._pending.write(
@@ -235,7 +207,7 @@ class RemoteWorker:
         except NotFoundError:
             return None
 
-    async def _send(self, message: JobSubmit, upload: "_Upload") -> "RemoteJob":
+    async def _send(self, message: JobSubmit, upload: Upload) -> "RemoteJob":
         self._uploads[message.job] = upload
         try:
             reply = await self.link.call(lambda session: session.request(message, JobAccepted, timeout=float("inf")))
@@ -249,7 +221,7 @@ class RemoteWorker:
     async def _offering(self, transfer: str) -> Offering:
         return self._upload(transfer).offering
 
-    def _upload(self, transfer: str) -> "_Upload":
+    def _upload(self, transfer: str) -> Upload:
         upload = self._uploads.get(transfer)
         if upload is None:
             raise NotFoundError("Nothing is on offer under that name.")
