@@ -31,6 +31,7 @@ class Admission:
     role: Role
     room_id: str
     room_name: str
+    owner: bool = False
 
 
 async def admit(
@@ -82,6 +83,7 @@ async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_i
         role="client",
         room_id=seat.room.id,
         room_name=seat.room.name,
+        owner=seat.role == "owner",
     )
 
 

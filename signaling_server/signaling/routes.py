@@ -97,6 +97,7 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
         role=admission.role,
         room=admission.room_id,
         session=presence,
+        owner=admission.owner,
     )
     member = Member(
         presence=presence,

@@ -16,6 +16,7 @@ COMMANDS = {
     "config": ("sleap_rtc.cli.config:config", "Show and change the settings of this machine."),
     "demo": ("sleap_rtc.cli.demo.command:demo", "Try everything on this machine: train a small model, score it."),
     "doctor": ("sleap_rtc.cli.doctor.command:doctor", "Check this machine, the service and a link."),
+    "jobs": ("sleap_rtc.cli.jobs:jobs", "List, watch, stop and fetch the jobs of workers."),
     "login": ("sleap_rtc.cli.login:login", "Log in to a signaling service."),
     "logout": ("sleap_rtc.cli.logout:logout", "End the login on this machine."),
     "room": ("sleap_rtc.cli.room:room", "Make, list and delete rooms."),

@@ -58,6 +58,11 @@ def write_line(text: str, stream: TextIO) -> None:
     _write(_fitted(printable(text, limit=_LIMIT), stream), stream)
 
 
+def write_text(text: str) -> None:
+    """Print a piece of a longer text on stdout line breaks and all, without whatever could steer a terminal."""
+    _write(printable(text, limit=_LIMIT), sys.stdout, newline=False)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO | None = None) -> None:
     """Print `rows` under `columns`; long values are shortened on a terminal only, a pipe gets all of them."""
     stream = stream or sys.stdout
@@ -125,11 +130,11 @@ def _labelled(label: str, colour: str, text: str) -> None:
     _write(text, sys.stderr)
 
 
-def _write(text: str, stream: TextIO) -> None:
+def _write(text: str, stream: TextIO, *, newline: bool = True) -> None:
     # an ASCII or cp1252 terminal must not turn an ellipsis into a traceback
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        click.echo(text.encode(encoding, "replace").decode(encoding), file=stream)
+        click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=newline)
         stream.flush()
     except BrokenPipeError:
         _leave(stream)

@@ -17,6 +17,7 @@ Every object has ``event``:
 - ``{"event": "log", "text"}``: a line of the training log, with ``--logs``
 - ``{"event": "link_lost", "reason"}``, ``{"event": "link_restored"}``
 - ``{"event": "finished", "folders": [path, …]}``
+- ``{"event": "detached", "job", "worker", "worker_id"}``: the last one, with ``--detach``; see `telling`
 """
 
 import json

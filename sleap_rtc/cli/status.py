@@ -109,7 +109,7 @@ def _record(settings: "Settings", survey: "Survey") -> dict[str, object]:
         "rooms": [room.model_dump(mode="json") for room in survey.rooms],
         "default_room": survey.default_room and survey.default_room.room_id,
         "workers": [worker.model_dump(mode="json") for worker in survey.workers],
-        "pending": [job.model_dump(mode="json", exclude={"content"}) for job in survey.pending],
+        "pending": [job.model_dump(mode="json", exclude={"content", "session"}) for job in survey.pending],
         "store": survey.store
         and {
             "folder": str(survey.store.folder),

@@ -53,6 +53,7 @@ WHAT = (
     ),
     click.option("--logs", is_flag=True, help="Show the training log too."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts."),
+    click.option("--detach", is_flag=True, help="End when the worker has the job, and print its id."),
     click.option("--new", is_flag=True, help="Make a new job, even if this package is being trained."),
     click.option(
         "--give-up",
@@ -97,6 +98,7 @@ def _run(**options: Any) -> int:
 Examples:
   sleap-rtc train --room my-lab --auto-select -p labels.slp.training_job.zip
   sleap-rtc train -s "sleap-session:…" -p my_package/ -o models --logs
+  sleap-rtc train --room my-lab --auto-select -p labels.zip --detach
 """
 )
 @_training_options

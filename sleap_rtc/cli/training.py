@@ -2,20 +2,21 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sleap_rtc.cli.asking import ask
 from sleap_rtc.cli.choosing import RoomChoice, choose_worker
-from sleap_rtc.cli.output import note, warn
+from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import beside, interrupts
+from sleap_rtc.cli.telling import say_detached, say_link, say_service
 from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
-from sleap_rtc.client.link import LinkState
 from sleap_rtc.client.package import Package, look_into
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
 from sleap_rtc.config.limits import TransferLimits
@@ -23,7 +24,6 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import JobFailedError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.jobs import Event, JobState, RunEnded, StateChanged
 from sleap_rtc.protocol.signaling import WorkerPresence
-from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine, preload
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ class TrainRequest:
 
     Attributes:
         where: a session string, or a room with the way to choose its worker.
+        detach: end when the worker has the job.
     """
 
     where: str | RoomChoice
@@ -51,6 +52,7 @@ class TrainRequest:
     logs: bool
     as_json: bool
     new: bool
+    detach: bool
     give_up: float
     server: str
     transport: str
@@ -61,7 +63,7 @@ class _Interrupted(Exception):  # noqa: N818 - not an error: the user pressed Ct
     """The user wants out of what is being waited for."""
 
 
-class _Asks:
+class Asks:
     """Where Ctrl-C goes: until there is a job it ends the command, from then on it is a question about the job."""
 
     def __init__(self) -> None:
@@ -78,15 +80,28 @@ async def train_remotely(request: TrainRequest) -> int:
     Raises:
         SleapRTCError: whatever went wrong, as a sentence.
     """
-    asks = _Asks()
-    with interrupts() as interrupted, make_display(json=request.as_json, logs=request.logs) as display:
-        async with beside(_train(request, display, asks)) as training:
+    with make_display(json=request.as_json, logs=request.logs) as display:
+        return await until_interrupted(lambda asks: _train(request, display, asks))
+
+
+async def until_interrupted(work: Callable[[Asks], Coroutine[Any, Any, int]]) -> int:
+    """Run a command that comes to watch a job; until it has one, Ctrl-C ends it.
+
+    Args:
+        work: the command, given where Ctrl-C goes.
+
+    Returns:
+        The exit code.
+    """
+    asks = Asks()
+    with interrupts() as interrupted:
+        async with beside(work(asks)) as working:
             while True:
                 async with beside(interrupted.get()) as pressed:
-                    either: set[asyncio.Future[int]] = {training, pressed}
+                    either: set[asyncio.Future[int]] = {working, pressed}
                     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                    if training.done():
-                        return training.result()
+                    if working.done():
+                        return working.result()
                     number = pressed.result()
                 if not asks.has_job:
                     break
@@ -95,7 +110,7 @@ async def train_remotely(request: TrainRequest) -> int:
     return INTERRUPTED
 
 
-async def _train(request: TrainRequest, display: JobDisplay, asks: _Asks) -> int:
+async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
     name = request.pkg_path.absolute().name
 
     def say_reading(done: int, total: int) -> None:
@@ -114,7 +129,11 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: _Asks) -> int
             package.close()
             asks.has_job = True
             display.accepted(job.summary)
-            return await _Following(request, job, display, asks.queue).run()
+            if request.detach:
+                with display.paused():
+                    say_detached(job, presence, as_json=request.as_json)
+                return 0
+            return await Following(job, display, asks.queue, output=request.output, logs=request.logs).run()
 
 
 @asynccontextmanager
@@ -123,9 +142,7 @@ async def _reach(
 ) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
     engine, timeouts = cast(Engine, request.transport), Timeouts(give_up=request.give_up)
 
-    def say_link(state: LinkState, reason: str) -> None:
-        _say_link(display, state, reason)
-
+    on_state = partial(say_link, display)
     if isinstance(request.where, str):
         display.connecting("the worker")
         await asyncio.to_thread(preload, engine)
@@ -135,8 +152,8 @@ async def _reach(
             engine=engine,
             timeouts=timeouts,
             limits=request.limits,
-            on_service=_say_service,
-            on_state=say_link,
+            on_service=say_service,
+            on_state=on_state,
         ) as found:
             yield found
         return
@@ -153,31 +170,49 @@ async def _reach(
             engine=engine,
             timeouts=timeouts,
             limits=request.limits,
-            on_service=_say_service,
+            on_service=say_service,
         ) as client,
-        client.dial(chosen.presence.worker_id, name=chosen.presence.name, on_state=say_link) as worker,
+        client.dial(chosen.presence.worker_id, name=chosen.presence.name, on_state=on_state) as worker,
     ):
         yield worker, chosen.presence
 
 
-class _Following:
-    """A job from its acceptance to the models in their folder."""
+class Following:
+    """A job from its acceptance to the models in their folder.
 
-    def __init__(self, request: TrainRequest, job: RemoteJob, display: JobDisplay, interrupted: Interrupts) -> None:
-        self._request = request
+    Args:
+        job: which job.
+        display: what shows it.
+        interrupted: where Ctrl-C arrives.
+        output: the folder for its models; None leaves them where they are.
+        logs: show the training log too.
+    """
+
+    def __init__(
+        self, job: RemoteJob, display: JobDisplay, interrupted: Interrupts, *, output: Path | None, logs: bool
+    ) -> None:
         self._job = job
         self._display = display
         self._interrupted = interrupted
+        self._output = output
+        self._logs = logs
         self._error: SleapRTCError | None = None
         self._has_models = False
         self._cancelled_here = False
         self._stopped_here = False
 
     async def run(self) -> int:
+        """Watch the job to its end and bring its models home; return the exit code.
+
+        Raises:
+            JobFailedError: if it did not end well.
+            UnreachableError: if its worker is gone for good.
+        """
         try:
             state = await self._watch()
-            if self._has_models and state is not JobState.CANCELLED:
-                fetching = self._job.fetch(self._request.output, self._display.download)
+            has_models = self._has_models and state is not JobState.CANCELLED
+            if has_models and self._output is not None:
+                fetching = self._job.fetch(self._output, self._display.download)
                 self._display.finished(await _unless(self._interrupted, fetching))
         except UnreachableError as error:
             raise UnreachableError(
@@ -187,7 +222,10 @@ class _Following:
         except _Interrupted:
             note(f"Detached; the job {self._job.id} stays on its worker. Type the same command again to go on.")
             return INTERRUPTED
-        self._job.forget()
+        if has_models and self._output is None:
+            note(f"Its models are on the worker. Bring them home: sleap-rtc jobs fetch {self._job.id}")
+        else:
+            self._job.forget()
         return self._outcome(state)
 
     def _outcome(self, state: JobState) -> int:
@@ -200,10 +238,12 @@ class _Following:
             raise JobFailedError(self._error.sentence)
         if state is JobState.CANCELLED and self._stopped_here:
             raise JobFailedError("The job was stopped before it had a model, so there is nothing to bring home.")
-        raise JobFailedError(f"The job {self._job.id} ended as {state}. Train again with --logs to see more.")
+        raise JobFailedError(
+            f"The job {self._job.id} ended as {state}. See its log: sleap-rtc jobs logs {self._job.id}"
+        )
 
     async def _watch(self) -> JobState:
-        on_log = self._display.log if self._request.logs else None
+        on_log = self._display.log if self._logs else None
         async with beside(self._job.watch(self._take, on_log=on_log)) as watching:
             while True:
                 async with beside(self._interrupted.get()) as pressed:
@@ -254,17 +294,3 @@ async def _unless(interrupted: Interrupts, work: Awaitable[T]) -> T:
         if pressed.done():
             interrupted.put_nowait(pressed.result())  # both at once: whoever waits next hears of it
         return working.result()
-
-
-def _say_link(display: JobDisplay, state: LinkState, reason: str) -> None:
-    say: dict[LinkState, Callable[[], None]] = {
-        LinkState.CONNECTED: lambda: None,
-        LinkState.LOST: lambda: display.link_lost(reason),
-        LinkState.RESTORED: display.link_restored,
-    }
-    say[state]()
-
-
-def _say_service(state: ServiceState) -> None:
-    if not state.connected and state.error and not state.final:
-        warn(f"{state.error.sentence} The link to the worker does not need it.")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from sleap_rtc.client.link import OnState, WorkerLink
 from sleap_rtc.client.pending import PendingJobs
@@ -113,20 +114,26 @@ class Client:
 
     @asynccontextmanager
     async def dial(
-        self, worker_id: str, *, name: str = "", on_state: OnState = lambda state, reason: None
+        self,
+        worker_id: str,
+        *,
+        name: str = "",
+        session: str = "",
+        on_state: OnState = lambda state, reason: None,
     ) -> AsyncIterator[RemoteWorker]:
         """Open a link to a worker, kept up as long as the body runs.
 
         Args:
             worker_id: whom to dial.
             name: what the worker calls itself, for the journal of jobs.
+            session: the session string that led here, for the journal: with it the worker is found again.
             on_state: told when the link is made, lost and restored.
 
         Raises:
             UnreachableError: if the worker is not online or no connection comes about.
             AuthenticationError: if it does not prove itself.
         """
-        place = Place(self._server, self._signaling.principal.room, name)
+        place = Place(self._server, self._signaling.principal.room, name, session)
         worker = RemoteWorker(PendingJobs(), place, max_store=self._limits.max_store)
         settings = LinkSettings(
             new_peer=self._new_peer,
@@ -192,6 +199,27 @@ async def join_session(
         AuthenticationError: if it expired.
         UnreachableError: if service or worker cannot be reached.
     """
+    async with enter_session(
+        text, default_server=default_server, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service
+    ) as (client, presence):
+        # the journal keeps the string with its server: what the default is may change
+        string = SessionString.decode(text)
+        session = replace(string, server=string.server or normal_server(default_server)).encode()
+        async with client.dial(presence.worker_id, name=presence.name, session=session, on_state=on_state) as worker:
+            yield worker, presence
+
+
+@asynccontextmanager
+async def enter_session(
+    text: str,
+    *,
+    default_server: str,
+    engine: Engine = "auto",
+    timeouts: Timeouts | None = None,
+    limits: TransferLimits | None = None,
+    on_service: Callable[[ServiceState], None] | None = None,
+) -> AsyncIterator[tuple[Client, WorkerPresence]]:
+    """Join the room of a session string, and find the worker that it names; see `join_session`."""
     session = SessionString.decode(text)
     server = session.server or default_server
     async with Client.join(
@@ -209,5 +237,4 @@ async def join_session(
                 "The worker that answers to this session string has another key than the one that made it. "
                 "Ask its owner for a new string."
             )
-        async with client.dial(session.worker_id, name=presence.name, on_state=on_state) as worker:
-            yield worker, presence
+        yield client, presence

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sleap_rtc.config.paths import home, write_private
 from sleap_rtc.protocol.ids import JobId
@@ -26,6 +26,7 @@ class PendingJob(BaseModel):
         room: the room of the worker.
         worker_id: the worker that has it.
         worker_name: what that worker called itself.
+        session: the session string that led to the worker, a secret; empty in a room with members.
         since: when it was written down, in UTC milliseconds.
     """
 
@@ -37,6 +38,7 @@ class PendingJob(BaseModel):
     room: str = ""
     worker_id: str = ""
     worker_name: str = ""
+    session: str = Field(default="", repr=False)
     since: int = 0
 
 
@@ -63,6 +65,11 @@ class PendingJobs:
         """Return the latest job of this content that was given to any worker of a room, or None."""
         found = [each for each in self.all() if (each.server, each.room, each.content) == (server, room, content)]
         return found[-1] if found else None
+
+    def named(self, text: str) -> list[PendingJob]:
+        """The jobs whose id is `text` or begins with it, the oldest first."""
+        found = [each for each in self.all() if each.job.startswith(text)]
+        return [each for each in found if each.job == text] or found
 
     def all(self) -> list[PendingJob]:
         """Every job of the journal, the oldest first."""

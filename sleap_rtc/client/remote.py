@@ -6,13 +6,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.package import Package
 from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
 from sleap_rtc.client.results import fetch_results
+from sleap_rtc.client.upload import Upload
 from sleap_rtc.client.watch import Watch, WatchMessage
 from sleap_rtc.config.paths import home
 from sleap_rtc.errors import ConfigError, NotFoundError, PackageError
@@ -24,6 +25,8 @@ from sleap_rtc.protocol.jobs import (
     JobAccepted,
     JobCommand,
     JobEvents,
+    JobList,
+    JobListed,
     JobLog,
     JobOptions,
     JobShow,
@@ -33,7 +36,6 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
-from sleap_rtc.protocol.text import printable
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.transfer.offering import Offering
@@ -49,39 +51,13 @@ class Place:
         server: the service.
         room: the room's id.
         worker_name: what the worker calls itself; empty if that was not asked.
+        session: the session string that led there; empty in a room with members.
     """
 
     server: str
     room: str
     worker_name: str = ""
-
-
-class _Upload:
-    """Files on their way to a worker, and who is told how far they are."""
-
-    def __init__(
-        self, offering: Offering, on_bytes: Callable[[int, int, int], None], on_pause: Callable[[str | None], None]
-    ) -> None:
-        self.offering = offering
-        self._on_bytes = on_bytes
-        self._on_pause = on_pause
-        self._paused: str | None = None
-        self._session: Session | None = None
-        self._before = self._sent = self._already = 0
-
-    def count(self, session: Session, progress: TransferProgress) -> None:
-        """Take a report of the worker's; its figures are shown and trusted with nothing."""
-        if session is not self._session:
-            # what an earlier link brought over counts as there already on this one, but it was sent
-            self._session, self._before = session, self._sent
-        total = self.offering.manifest.total_size
-        self._sent = min(self._before + progress.arrived, total)
-        self._already = min(max(self._already, progress.here - self._before), total - self._sent)
-        self._on_bytes(self._sent, total, self._already)
-        paused = printable(progress.paused) if progress.paused else None
-        if paused != self._paused:
-            self._paused = paused
-            self._on_pause(paused)
+    session: str = field(default="", repr=False)
 
 
 class RemoteWorker:
@@ -99,7 +75,7 @@ class RemoteWorker:
         self._pending = pending
         self._place = place
         self._max_store = max_store
-        self._uploads: dict[str, _Upload] = {}
+        self._uploads: dict[str, Upload] = {}
         self._watches: dict[int, Watch] = {}
         self._numbers = itertools.count(1)
 
@@ -128,15 +104,54 @@ class RemoteWorker:
 
     @contextmanager
     def watching(
-        self, job: str, since: int, on_event: Callable[[Event], None], on_log: Callable[[str], None] | None
+        self,
+        job: str,
+        since: int,
+        on_event: Callable[[Event], None],
+        on_log: Callable[[str], None] | None,
+        *,
+        follow: bool = True,
     ) -> Iterator[Watch]:
         """Deliver what arrives about a job while the body runs."""
-        watch = Watch(job, next(self._numbers), since, on_event, on_log)
+        watch = Watch(job, next(self._numbers), since, on_event, on_log, follow=follow)
         self._watches[watch.number] = watch
         try:
             yield watch
         finally:
             del self._watches[watch.number]
+
+    async def jobs(self, *, all: bool = False) -> list[JobSummary]:  # noqa: A002 - what the user types
+        """The jobs of the room that this worker has, the newest first.
+
+        Args:
+            all: those that are over as well.
+
+        Raises:
+            UnreachableError: if it does not answer.
+            NotFoundError: if jobs were removed while they were listed.
+        """
+        found: dict[str, JobSummary] = {}
+        before: str | None = None
+        while True:
+            page = await self._page(JobList(all=all, before=before))
+            fresh = [summary for summary in page.jobs if summary.job not in found]
+            found.update((summary.job, summary) for summary in fresh)
+            # a worker that says "more" and sends nothing new would keep us for ever
+            if not page.more or not fresh:
+                return list(found.values())
+            before = page.jobs[-1].job
+
+    async def _page(self, message: JobList) -> JobListed:
+        return await self.link.call(lambda session: session.request(message, JobListed))
+
+    async def job(self, job_id: str) -> "RemoteJob":
+        """A job by its id.
+
+        Raises:
+            NotFoundError: if the worker has no such job, or it is somebody else's.
+        """
+        reply = await self.link.call(lambda session: session.request(JobShow(job=job_id), JobAccepted))
+        return RemoteJob(self, reply.job, self._pending)
 
     async def submit(
         self,
@@ -169,7 +184,7 @@ class RemoteWorker:
         job_id = there.job if there else new_id("job", secrets.token_bytes(15))
         self._write_down(job_id, package.name, content)
         message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
-        return await self._send(message, _Upload(package.offering, on_bytes, on_pause))
+        return await self._send(message, Upload(package.offering, on_bytes, on_pause))
 
     def _write_down(self, job: str, name: str, content: str) -> None:
         self._pending.write(
@@ -181,17 +196,18 @@ class RemoteWorker:
                 room=self._place.room,
                 worker_id=self.link.worker_id,
                 worker_name=self._place.worker_name,
+                session=self._place.session,
                 since=time.time_ns() // 1_000_000,
             )
         )
 
     async def _show(self, job: str) -> JobSummary | None:
         try:
-            return (await self.link.call(lambda session: session.request(JobShow(job=job), JobAccepted))).job
+            return (await self.job(job)).summary
         except NotFoundError:
             return None
 
-    async def _send(self, message: JobSubmit, upload: "_Upload") -> "RemoteJob":
+    async def _send(self, message: JobSubmit, upload: Upload) -> "RemoteJob":
         self._uploads[message.job] = upload
         try:
             reply = await self.link.call(lambda session: session.request(message, JobAccepted, timeout=float("inf")))
@@ -205,7 +221,7 @@ class RemoteWorker:
     async def _offering(self, transfer: str) -> Offering:
         return self._upload(transfer).offering
 
-    def _upload(self, transfer: str) -> "_Upload":
+    def _upload(self, transfer: str) -> Upload:
         upload = self._uploads.get(transfer)
         if upload is None:
             raise NotFoundError("Nothing is on offer under that name.")
@@ -261,12 +277,27 @@ class RemoteJob:
             UnreachableError: if the worker is gone for longer than it is waited for.
         """
         with self._worker.watching(self.id, since, on_event, on_log) as watch:
+            state = await self._see(watch)
+        assert state is not None  # noqa: S101 - `Watch` says so
+        return state
 
-            async def follow(session: Session) -> JobState:
-                await session.request(watch.request, Done)
-                return await session.until(watch.ended)
+    async def look(
+        self,
+        on_event: Callable[[Event], None],
+        *,
+        since: int = 0,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
+        """See what there is of the job by now, without waiting for its end; see `watch`."""
+        with self._worker.watching(self.id, since, on_event, on_log, follow=False) as watch:
+            await self._see(watch)
 
-            return await self._worker.link.call(follow)
+    async def _see(self, watch: Watch) -> JobState | None:
+        async def see(session: Session) -> JobState | None:
+            await session.request(watch.request, Done)
+            return await session.until(watch.ended)
+
+        return await self._worker.link.call(see)
 
     async def stop(self) -> None:
         """Stop after the current step; the best model so far is kept."""

@@ -50,7 +50,7 @@ async def fetch_results(
     target = Target(store, link.worker_id, staging / "files")
     manifest = await link.call(lambda session: Fetch(session, job, target).manifest())
     if not manifest.files:
-        raise JobFailedError(f"The job {job} left no model. Train again with --logs to see what sleap-nn says.")
+        raise JobFailedError(f"The job {job} left no model. See its log: sleap-rtc jobs logs {job}")
     _check_names(manifest)
     await asyncio.to_thread(make_folder, target.folder)
     async with _alone(staging):

@@ -19,9 +19,10 @@ class Watch:
         since: the number of the last event already seen.
         on_event: told every event, in order, once.
         on_log: told the training log; None if it is not wanted.
+        follow: up to the job's end; else the watch ends where the job stands now.
 
     Attributes:
-        ended: the state the job ended in, or why nothing more can be seen.
+        ended: the state the job ended in, or why nothing more can be seen; None where it was not followed to its end.
     """
 
     def __init__(
@@ -31,20 +32,29 @@ class Watch:
         since: int,
         on_event: Callable[[Event], None],
         on_log: Callable[[str], None] | None,
+        *,
+        follow: bool = True,
     ) -> None:
         self.number = number
-        self.ended: asyncio.Future[JobState] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[JobState | None] = asyncio.get_running_loop().create_future()
         self._job = job
         self._last_seq = since
         self._log_offset = 0 if on_log else None
         self._on_event = on_event
         self._on_log = on_log
+        self._follow = follow
         self._state: JobState | None = None
 
     @property
     def request(self) -> JobWatch:
         """What to ask a worker for, so that it goes on where the last link stopped."""
-        return JobWatch(job=self._job, watch=self.number, since=self._last_seq, log_offset=self._log_offset)
+        return JobWatch(
+            job=self._job,
+            watch=self.number,
+            since=self._last_seq,
+            log_offset=self._log_offset,
+            follow=self._follow,
+        )
 
     def take(self, message: WatchMessage) -> None:
         """Take what the worker sent; whatever goes wrong with it ends the watch."""
@@ -85,5 +95,7 @@ class Watch:
             self.ended.set_result(self._state)
         elif message.reason:
             self.ended.set_exception(message.reason.as_exception())
+        elif not self._follow:
+            self.ended.set_result(None)
         else:
             self.ended.set_exception(SleapRTCError("The worker stopped showing the job before it ended."))

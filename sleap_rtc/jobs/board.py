@@ -16,6 +16,7 @@ from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.jobs import Event, JobOptions, JobSpec, JobState, JobSummary, Owner
 
 from . import intake
+from .access import Access
 from .checking import Preflight
 from .events import last_seq
 from .executor import Executor
@@ -162,17 +163,16 @@ class JobBoard:
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
-    def find(self, job: str, owner: Owner) -> JobFolder:
-        """The folder of a job of this owner.
+    def find(self, job: str, owner: Owner, *, owns_room: bool = False) -> JobFolder:
+        """The folder of a job of this owner, or of anybody in a room that they own; blocks.
 
         Raises:
             NotFoundError: if there is none; a job of somebody else looks the same.
         """
+        access = Access(owner, owns_room=owns_room)
         folder = JobFolder(self._root / job) if is_id("job", job) else None
-        if folder is not None and folder.path.is_dir():
-            theirs = folder.spec().owner
-            if (theirs.user, theirs.room) == (owner.user, owner.room):
-                return folder
+        if folder is not None and folder.path.is_dir() and access.may_act_on(folder.spec().owner):
+            return folder
         raise NotFoundError(f"This worker has no job {job if folder else 'of that name'}.")
 
     async def command(self, folder: JobFolder, command: Command) -> None:
@@ -185,14 +185,16 @@ class JobBoard:
             if await asyncio.to_thread(intake.command, folder, command, waiting=waiting):
                 self._schedule.dequeue(folder.job)
 
-    async def watch(self, folder: JobFolder, since: int = 0) -> AsyncIterator[list[Event]]:
+    async def watch(self, folder: JobFolder, since: int = 0, *, follow: bool = True) -> AsyncIterator[list[Event]]:
         """The events of a job after number `since`: first what is there, then as they come, up to the job's end."""
-        async for events in watch_events(folder, since, self._settings.watch):
+        async for events in watch_events(folder, since, self._settings.watch, follow=follow):
             yield events
 
-    async def follow_log(self, folder: JobFolder, offset: int = 0) -> AsyncIterator[tuple[int, str]]:
+    async def follow_log(
+        self, folder: JobFolder, offset: int = 0, *, follow: bool = True
+    ) -> AsyncIterator[tuple[int, str]]:
         """The log of a job from byte `offset` on, in pieces of (the byte to go on from, text), up to the job's end."""
-        async for piece in follow_log(folder, offset, self._settings.watch):
+        async for piece in follow_log(folder, offset, self._settings.watch, follow=follow):
             yield piece
 
     def summary(self, folder: JobFolder) -> JobSummary:
@@ -205,12 +207,26 @@ class JobBoard:
             state=state.state,
             submitted=spec.submitted,
             owner=spec.owner.name,
+            changed=state.t,
             runs=spec.runs,
             position=waiting.index(spec.job) + 1 if spec.job in waiting else None,
             starts_in=self._schedule.starts_in(spec.job),
             last_seq=last_seq(folder.events),
             error=state.error,
         )
+
+    def jobs_of(self, room: str) -> list[tuple[JobFolder, JobSpec]]:
+        """The jobs that the members of a room submitted, the newest first; blocks."""
+        found = []
+        for folder in intake.folders(self._root):
+            try:
+                spec = folder.spec()
+            except intake.ODD as error:
+                self._schedule.tell(folder.job, error)
+                continue
+            if spec.owner.room == room:
+                found.append((folder, spec))
+        return sorted(found, key=lambda each: (each[1].submitted, each[1].job), reverse=True)
 
     def summaries(self) -> list[JobSummary]:
         """How all jobs stand, the oldest first; blocks. A folder that cannot be read is passed over."""

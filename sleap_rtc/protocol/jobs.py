@@ -270,7 +270,8 @@ class JobResume(Message):
 class JobWatch(Message):
     """Client → worker: send events from `since` (exclusive) on, and the log from byte `log_offset` on unless null.
 
-    `watch` is a number of the client's choice; everything sent because of this request carries it.
+    `watch` is a number of the client's choice; everything sent because of this request carries it. Without `follow`
+    the watch ends where the job stands now.
     """
 
     TYPE = "job.watch"
@@ -278,6 +279,7 @@ class JobWatch(Message):
     watch: WatchNumber
     since: int = Field(default=0, ge=0)
     log_offset: int | None = Field(default=None, ge=0)
+    follow: bool = True
 
 
 class JobEvents(Message):

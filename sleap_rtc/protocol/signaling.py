@@ -62,6 +62,7 @@ class Principal(_Part):
         role: which verbs they may send.
         room: the only room they exist in.
         session: on a welcome the connection's presence id, on an offer the link id the stamp is bound to.
+        owner: whether the room is theirs; nobody owns the room behind a session string.
     """
 
     user: UserId
@@ -69,6 +70,7 @@ class Principal(_Part):
     role: Role
     room: RoomId
     session: PresenceId | LinkId
+    owner: bool = False
 
 
 class GpuInfo(_Part):

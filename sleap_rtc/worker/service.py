@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from sleap_rtc.errors import ConflictError, NotFoundError, SleapRTCError, ungrouped
+from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.events import last_seq, read_events
 from sleap_rtc.jobs.folder import JobFolder
@@ -18,6 +19,7 @@ from sleap_rtc.protocol.jobs import (
     JobAccepted,
     JobCommand,
     JobEvents,
+    JobList,
     JobLog,
     JobShow,
     JobState,
@@ -36,6 +38,7 @@ from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.source import FilesSource
 from sleap_rtc.transfer.store import Store
+from sleap_rtc.worker.listing import list_jobs
 
 logger = logging.getLogger(__name__)
 
@@ -92,24 +95,25 @@ class Desk:
         finally:
             del self._receiving[job]
 
-    def hashed_results(self, job: str, owner: Owner) -> Offering | None:
-        """The results of a job of this owner, if somebody has asked for them of late."""
-        known, offering = self._results.get(job, (None, None))
-        return offering if known == owner else None
+    def hashed_results(self, job: str, access: Access) -> Offering | None:
+        """The results of a job, if somebody has asked for them of late and whoever asks now may have them."""
+        owner, offering = self._results.get(job, (None, None))
+        return offering if owner and access.may_act_on(owner) else None
 
-    async def results(self, folder: JobFolder, owner: Owner) -> Offering:
+    async def results(self, folder: JobFolder, access: Access) -> Offering:
         """The results of a job that has ended, hashed once for all who ask."""
-        if (known := self.hashed_results(folder.job, owner)) is not None:
+        if (known := self.hashed_results(folder.job, access)) is not None:
             self._results.move_to_end(folder.job)
             return known
         hashing = self._hashing.get(folder.job)
         if hashing is None:
             # not a task of the link that asks: hashing may outlast it, and whoever asks again finds it done
-            hashing = self._hashing[folder.job] = asyncio.create_task(self._hash(folder, owner))
+            hashing = self._hashing[folder.job] = asyncio.create_task(self._hash(folder))
             hashing.add_done_callback(lambda _: self._hashing.pop(folder.job, None))
         return await asyncio.shield(hashing)
 
-    async def _hash(self, folder: JobFolder, owner: Owner) -> Offering:
+    async def _hash(self, folder: JobFolder) -> Offering:
+        owner = (await asyncio.to_thread(folder.spec)).owner
         files = await asyncio.to_thread(folder.results)
         offering = await make_offering(FilesSource({file.path: file.source for file in files}))
         self._results[folder.job] = (owner, offering)
@@ -134,13 +138,14 @@ class JobService:
 
     Args:
         desk: what all clients share.
-        owner: who the client is, as the service stamped it on the offer.
+        access: who the client is, as the service stamped it on the offer.
     """
 
-    def __init__(self, desk: Desk, owner: Owner) -> None:
+    def __init__(self, desk: Desk, access: Access) -> None:
         self._desk = desk
         self._board = desk.board
-        self._owner = owner
+        self._access = access
+        self._owner = access.owner
 
     @property
     def handlers(self) -> Handlers:
@@ -148,6 +153,7 @@ class JobService:
         return {
             JobSubmit: self._submit,
             JobShow: self._show,
+            JobList: self._list,
             JobWatch: self._watch,
             JobCommand: self._command,
         }
@@ -190,6 +196,9 @@ class JobService:
     async def _show(self, _: Session, message: JobShow) -> Message:
         return JobAccepted(job=await self._summary(await self._find(message.job)))
 
+    async def _list(self, _: Session, message: JobList) -> Message:
+        return await asyncio.to_thread(list_jobs, self._board, self._access, message)
+
     async def _command(self, _: Session, message: JobCommand) -> Message:
         await self._board.command(await self._find(message.job), message.command)
         return Done()
@@ -220,27 +229,27 @@ class JobService:
             logger.debug("Nobody watches %s any more.", folder.job)
 
     async def _send_events(self, session: Session, folder: JobFolder, message: JobWatch) -> None:
-        async for events in self._board.watch(folder, message.since):
+        async for events in self._board.watch(folder, message.since, follow=message.follow):
             for batch in _batches(events):
                 # each message waits for its answer: a slow watcher is simply sent less often
                 await session.request(JobEvents(watch=message.watch, events=batch), Done, timeout=FOR_EVER)
 
     async def _send_log(self, session: Session, folder: JobFolder, message: JobWatch, offset: int) -> None:
-        async for following, text in self._board.follow_log(folder, offset):
+        async for following, text in self._board.follow_log(folder, offset, follow=message.follow):
             part = JobLog(watch=message.watch, offset=following, text=text)
             await session.request(part, Done, timeout=FOR_EVER)
 
     async def _offering(self, transfer: str) -> Offering:
         # asked for every few hundred kilobytes of a download: what was checked once need not be read again
-        if (known := self._desk.hashed_results(transfer, self._owner)) is not None:
+        if (known := self._desk.hashed_results(transfer, self._access)) is not None:
             return known
         folder = await self._find(transfer)
         if not await asyncio.to_thread(_has_ended, folder):
             raise ConflictError("The job is still running; its models can be fetched when it has ended.")
-        return await self._desk.results(folder, self._owner)
+        return await self._desk.results(folder, self._access)
 
     async def _find(self, job: str) -> JobFolder:
-        return await asyncio.to_thread(self._board.find, job, self._owner)
+        return await asyncio.to_thread(self._board.find, job, self._owner, owns_room=self._access.owns_room)
 
     async def _summary(self, folder: JobFolder) -> JobSummary:
         return await asyncio.to_thread(self._board.summary, folder)

@@ -10,6 +10,7 @@ from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import BusyError, SleapRTCError, ungrouped
+from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
@@ -150,7 +151,7 @@ class Worker:
             if sender is None:
                 return
             owner = Owner(user=sender.user, name=sender.name, room=sender.room)
-            service = JobService(desk, owner)
+            service = JobService(desk, Access(owner, owns_room=sender.owner))
             settings = LinkSettings(
                 new_peer=lambda: self._new_peer(signaling),
                 timeouts=self._settings.timeouts,

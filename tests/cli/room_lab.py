@@ -22,6 +22,7 @@ from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
 from tests.roles.worker_process import TIMEOUTS
+from tests.service.people import join, person
 from tests.service.running import RunningService, running_service
 
 
@@ -48,13 +49,24 @@ class RoomLab:
     def home(self) -> Path:
         return Path(os.environ["SLEAP_RTC_HOME"])
 
-    def environment(self) -> dict[str, str]:
-        return os.environ | {"SLEAP_RTC_SERVER": self.service.url, "HOME": str(self.folder), "COLUMNS": "200"}
+    def environment(self, user: Path | None = None) -> dict[str, str]:
+        added = {"SLEAP_RTC_SERVER": self.service.url, "HOME": str(self.folder), "COLUMNS": "200"}
+        return os.environ | added | ({"SLEAP_RTC_HOME": str(user)} if user else {})
 
-    async def run(self, *arguments: str) -> Result:
-        """Run a command as a script would."""
+    async def user(self, name: str, *, member: bool = True) -> Path:
+        """Somebody else with a home of their own, logged in and usually a member of the room."""
+        somebody = await person(self.service, name)
+        if member:
+            await join(self.service, somebody, self.room)
+        home = self.folder / f"home-of-{name}"
+        login = Login(somebody.token, somebody.user_id, name, None)
+        await asyncio.to_thread(Credentials(home / "credentials.json").keep_login, self.service.url, login)
+        return home
+
+    async def run(self, *arguments: str, user: Path | None = None) -> Result:
+        """Run a command as a script would, as the room's owner or as the user of another home."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sleap_rtc", *arguments, cwd=self.folder, env=self.environment(),
+            sys.executable, "-m", "sleap_rtc", *arguments, cwd=self.folder, env=self.environment(user),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()

@@ -1,6 +1,6 @@
 """What a client makes of a worker's reports."""
 
-from sleap_rtc.client.remote import _Upload
+from sleap_rtc.client.upload import Upload
 from sleap_rtc.protocol.files import FileEntry, Manifest, TransferProgress
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.offering import Offering
@@ -9,9 +9,9 @@ from sleap_rtc.transfer.source import FilesSource
 TOTAL = 1000
 
 
-def upload_of(told: list[tuple[int, int, int]], paused: list[str | None]) -> _Upload:
+def upload_of(told: list[tuple[int, int, int]], paused: list[str | None]) -> Upload:
     manifest = Manifest(files=(FileEntry(path="a", size=TOTAL, sha256="0" * 64),))
-    return _Upload(
+    return Upload(
         Offering(manifest, [], FilesSource({})),
         lambda sent, total, already: told.append((sent, total, already)),
         paused.append,

@@ -238,3 +238,31 @@ async def test_a_client_enters_the_room_it_names(tmp_path: Path) -> None:
 async def _workers(service: RunningService, somebody: Person, room_id: str) -> list[str]:
     async with SignalingClient(service.url, somebody.token, timeouts=QUICK, room=room_id) as client:
         return [each.worker_id for each in await client.workers()]
+
+
+async def test_the_stamp_says_who_owns_the_room(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada, grace = await person(service, "ada"), await person(service, "grace")
+        room = await ada.room()
+        await join(service, grace, room)
+        token = await ada.worker_token(room)
+        async with (
+            worker(service, token.token, ONE) as gpu,
+            peer(service, ada.token, room=room.room_id) as owner,
+            peer(service, grace.token, room=room.room_id) as member,
+        ):
+            assert not gpu.welcome["principal"]["owner"]
+            for number, (client, owns) in enumerate(((owner, True), (member, False))):
+                assert client.welcome["principal"]["owner"] is owns
+                # what a client says of itself is not believed
+                forged = client.welcome["principal"] | {"owner": True, "session": link(number)}
+                offer = {"link": link(number), "worker_id": ONE.worker_id, "sdp": "v=0", "from": forged}
+                await client.say("offer", **offer)
+                assert (await gpu.hear())["from"]["owner"] is owns
+
+
+async def test_nobody_owns_the_room_of_a_session_string(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        room = await open_room(service)
+        async with peer(service, room.session_token) as client:
+            assert client.welcome["principal"]["owner"] is False

@@ -1,0 +1,61 @@
+"""Options that the commands about jobs share, and what was typed of them."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sleap_rtc.cli.options import room_option, server_option, settings_for, transport_option
+
+if TYPE_CHECKING:
+    from sleap_rtc.cli.jobs.reaching import Request
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WHERE = (
+    click.option(
+        "-s",
+        "--session-string",
+        envvar="SLEAP_RTC_SESSION",
+        show_envvar=True,
+        metavar="STRING",
+        help="The sleap-session:… line that a worker printed.",
+    ),
+    room_option,
+    click.option("--worker", metavar="WORKER", help="Look on this worker of the room alone: its name or id."),
+    server_option,
+    transport_option,
+)
+NAMES = ("session_string", "room", "worker", "server", "transport")
+"""The parameters that `where_options` adds."""
+
+
+def where_options(command: F) -> F:
+    """Add what says where to look for jobs."""
+    for option in reversed(_WHERE):
+        command = option(command)
+    return command
+
+
+def job_argument(command: F) -> F:
+    """Add JOB, as `job`."""
+    return click.argument("job")(command)
+
+
+def read_request(options: dict[str, Any]) -> "Request":
+    """Take the parameters of `where_options` out of `options`.
+
+    Raises:
+        ConfigError: if the settings of this machine are wrong.
+    """
+    from sleap_rtc.cli.jobs.reaching import Request
+
+    taken = {name: options.pop(name) for name in NAMES}
+    source = click.get_current_context().get_parameter_source("session_string")
+    return Request(
+        session_string=taken["session_string"],
+        session_typed=source is click.core.ParameterSource.COMMANDLINE,
+        room=taken["room"],
+        worker=taken["worker"],
+        settings=settings_for(server=taken["server"], transport=taken["transport"]),
+    )

@@ -1,0 +1,94 @@
+"""``sleap-rtc jobs watch``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sleap_rtc.cli.jobs.options import job_argument, read_request, where_options
+
+if TYPE_CHECKING:
+    from sleap_rtc.cli.jobs.reaching import Request
+    from sleap_rtc.cli.progress import JobDisplay
+    from sleap_rtc.cli.training import Asks
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sleap-rtc jobs watch j_abcdefgh
+  sleap-rtc jobs watch j_abcdefgh --logs -o /data/models
+  sleap-rtc jobs watch j_abcdefgh --no-fetch --json
+"""
+)
+@job_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Where the trained models go.",
+)
+@click.option("--no-fetch", is_flag=True, help="Leave the models on the worker.")
+@click.option("--logs", is_flag=True, help="Show the training log too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")
+@click.option(
+    "--give-up",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to try to reach a lost worker again.",
+)
+@where_options
+def watch(**options: Any) -> int:
+    """Watch a job from its beginning and bring its models home.
+
+    What happened so far comes first. A job may be watched from several places
+    at once. Ctrl-C asks whether to leave it, to stop it and keep the best model,
+    or to cancel it.
+    """
+    from sleap_rtc.cli.running import run_async
+    from sleap_rtc.cli.training import until_interrupted
+    from sleap_rtc.config.timeouts import Timeouts
+
+    timeouts = Timeouts(give_up=options.pop("give_up"))
+    request = replace(read_request(options), timeouts=timeouts)
+    no_fetch = options.pop("no_fetch")
+    wanted = _Wanted(**options | {"output": None if no_fetch else options["output"]})
+
+    async def run() -> int:
+        from sleap_rtc.cli.progress import make_display
+
+        with make_display(json=wanted.as_json, logs=wanted.logs) as display:
+            return await until_interrupted(lambda asks: _watch(request, wanted, display, asks))
+
+    return run_async(run())
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the user wants to see and to get; without `output` the models stay where they are."""
+
+    job: str
+    output: Path | None
+    logs: bool
+    as_json: bool
+
+
+async def _watch(request: "Request", wanted: _Wanted, display: "JobDisplay", asks: "Asks") -> int:
+    from functools import partial
+
+    from sleap_rtc.cli.jobs.reaching import reach_job
+    from sleap_rtc.cli.telling import say_link
+    from sleap_rtc.cli.training import Following
+    from sleap_rtc.client.choice import gpu_text
+
+    display.connecting(f"the worker of {wanted.job}")
+    async with reach_job(request, wanted.job, on_state=partial(say_link, display)) as (job, worker):
+        display.connected(worker.name, gpu_text(worker))
+        asks.has_job = True
+        display.accepted(job.summary)
+        return await Following(job, display, asks.queue, output=wanted.output, logs=wanted.logs).run()

@@ -1,0 +1,36 @@
+"""What commands about jobs say beside their display: of links, of the service, of a job left to itself."""
+
+from collections.abc import Callable
+
+from sleap_rtc.cli.output import emit_json, note, say, warn
+from sleap_rtc.cli.progress import JobDisplay
+from sleap_rtc.client.link import LinkState
+from sleap_rtc.client.remote import RemoteJob
+from sleap_rtc.protocol.signaling import WorkerPresence
+from sleap_rtc.signaling.client import ServiceState
+
+
+def say_detached(job: RemoteJob, worker: WorkerPresence, *, as_json: bool) -> None:
+    """Say that the worker has a job and that this command ends: its id on stdout, how to go on beside it."""
+    if as_json:
+        fields = {"event": "detached", "job": job.id, "worker": worker.name, "worker_id": worker.worker_id}
+        emit_json(fields)
+        return
+    say(job.id)
+    note(f"The job is on {worker.name} and goes on without this command. Watch it: sleap-rtc jobs watch {job.id}")
+
+
+def say_link(display: JobDisplay, state: LinkState, reason: str) -> None:
+    """Say on the display what became of a link."""
+    tell: dict[LinkState, Callable[[], None]] = {
+        LinkState.CONNECTED: lambda: None,
+        LinkState.LOST: lambda: display.link_lost(reason),
+        LinkState.RESTORED: display.link_restored,
+    }
+    tell[state]()
+
+
+def say_service(state: ServiceState) -> None:
+    """Say that the service is out of reach, for links can do without it."""
+    if not state.connected and state.error and not state.final:
+        warn(f"{state.error.sentence} The link to the worker does not need it.")
