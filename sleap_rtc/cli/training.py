@@ -16,6 +16,7 @@ from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
 from sleap_rtc.client.link import LinkState
+from sleap_rtc.client.lossviewer import MonitorPorts, monitored
 from sleap_rtc.client.package import Package, look_into
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
 from sleap_rtc.config.limits import TransferLimits
@@ -43,6 +44,7 @@ class TrainRequest:
 
     Attributes:
         where: a session string, or a room with the way to choose its worker.
+        monitor: where SLEAP's own monitor shows the training.
     """
 
     where: str | RoomChoice
@@ -55,6 +57,7 @@ class TrainRequest:
     server: str
     transport: str
     limits: TransferLimits
+    monitor: MonitorPorts
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error: the user pressed Ctrl-C
@@ -204,7 +207,10 @@ class _Following:
 
     async def _watch(self) -> JobState:
         on_log = self._display.log if self._request.logs else None
-        async with beside(self._job.watch(self._take, on_log=on_log)) as watching:
+        async with (
+            monitored(self._request.monitor, self._stop_from_monitor, note) as show,
+            beside(self._job.watch(lambda event: self._take(event, show), on_log=on_log)) as watching,
+        ):
             while True:
                 async with beside(self._interrupted.get()) as pressed:
                     either: set[asyncio.Future[Any]] = {watching, pressed}
@@ -233,7 +239,12 @@ class _Following:
             await _unless(self._interrupted, self._job.cancel())
         return True
 
-    def _take(self, event: Event) -> None:
+    async def _stop_from_monitor(self) -> None:
+        self._stopped_here = True
+        await self._job.stop()
+        note("SLEAP's monitor stops the training: the best model so far is validated and comes home.")
+
+    def _take(self, event: Event, show: Callable[[Event], None]) -> None:
         body = event.body
         if isinstance(body, RunEnded):
             self._has_models = self._has_models or body.folder is not None
@@ -242,6 +253,7 @@ class _Following:
         if isinstance(body, StateChanged) and body.error and not self._error:
             self._error = body.error.as_exception()
         self._display.event(event)
+        show(event)
 
 
 async def _unless(interrupted: Interrupts, work: Awaitable[T]) -> T:
