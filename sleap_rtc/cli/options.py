@@ -59,6 +59,30 @@ def room_option(command: F) -> F:
     )(command)
 
 
+MONITOR = (
+    click.option(
+        "--publish-port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Show the training in SLEAP's own monitor, which listens on this port of this machine: mostly 9001.",
+    ),
+    click.option(
+        "--controller-port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Obey the stop button of SLEAP's own monitor, which speaks on this port: mostly 9000.",
+    ),
+)
+"""SLEAP's own monitor; `MonitorPorts` takes what was typed."""
+
+
+def monitor_options(command: F) -> F:
+    """Add the options of `MONITOR` to a command."""
+    for option in reversed(MONITOR):
+        command = option(command)
+    return command
+
+
 def read_expiry(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
     """Read a time in whole days: ``7d``, ``2w``, ``30``; ``never`` is None."""
     if value.strip().lower() == NEVER:

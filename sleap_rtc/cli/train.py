@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from sleap_rtc.cli.options import room_option, server_option, settings_for, transport_option
+from sleap_rtc.cli.options import MONITOR, room_option, server_option, settings_for, transport_option
 from sleap_rtc.client.choice import RULE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +70,7 @@ WHAT = (
 
 
 def _training_options(command: F) -> F:
-    for option in reversed((*WHERE, *WHAT)):
+    for option in reversed((*WHERE, *WHAT, *MONITOR)):
         command = option(command)
     return command
 
@@ -79,7 +79,9 @@ def _run(**options: Any) -> int:
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.training import TrainRequest, train_remotely
     from sleap_rtc.cli.where import WhereTyped, find_where
+    from sleap_rtc.client.lossviewer import MonitorPorts
 
+    monitor = MonitorPorts(options.pop("publish_port"), options.pop("controller_port"))
     source = click.get_current_context().get_parameter_source("session_string")
     typed = WhereTyped(
         session_typed=source is click.core.ParameterSource.COMMANDLINE,
@@ -89,7 +91,9 @@ def _run(**options: Any) -> int:
     where = find_where(typed, settings)
     # the token of a session string belongs to its own server: a project's file must not send it elsewhere
     server = settings.own_server if isinstance(where, str) else settings.server
-    request = TrainRequest(where=where, server=server, transport=settings.transport, limits=settings.limits, **options)
+    request = TrainRequest(
+        where=where, server=server, transport=settings.transport, limits=settings.limits, monitor=monitor, **options
+    )
     return run_async(train_remotely(request))
 
 

@@ -17,6 +17,7 @@ from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.cli.telling import say_detached, say_link, say_service
 from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
+from sleap_rtc.client.lossviewer import MonitorPorts, monitored
 from sleap_rtc.client.package import Package, look_into
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
 from sleap_rtc.config.limits import TransferLimits
@@ -44,6 +45,7 @@ class TrainRequest:
     Attributes:
         where: a session string, or a room with the way to choose its worker.
         detach: end when the worker has the job.
+        monitor: where SLEAP's own monitor shows the training.
     """
 
     where: str | RoomChoice
@@ -57,6 +59,7 @@ class TrainRequest:
     server: str
     transport: str
     limits: TransferLimits
+    monitor: MonitorPorts
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error: the user pressed Ctrl-C
@@ -133,7 +136,9 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
                 with display.paused():
                     say_detached(job, presence, as_json=request.as_json)
                 return 0
-            return await Following(job, display, asks.queue, output=request.output, logs=request.logs).run()
+            return await Following(
+                job, display, asks.queue, output=request.output, logs=request.logs, monitor=request.monitor
+            ).run()
 
 
 @asynccontextmanager
@@ -186,16 +191,25 @@ class Following:
         interrupted: where Ctrl-C arrives.
         output: the folder for its models; None leaves them where they are.
         logs: show the training log too.
+        monitor: where SLEAP's own monitor shows the training.
     """
 
     def __init__(
-        self, job: RemoteJob, display: JobDisplay, interrupted: Interrupts, *, output: Path | None, logs: bool
+        self,
+        job: RemoteJob,
+        display: JobDisplay,
+        interrupted: Interrupts,
+        *,
+        output: Path | None,
+        logs: bool,
+        monitor: MonitorPorts,
     ) -> None:
         self._job = job
         self._display = display
         self._interrupted = interrupted
         self._output = output
         self._logs = logs
+        self._monitor = monitor
         self._error: SleapRTCError | None = None
         self._has_models = False
         self._cancelled_here = False
@@ -244,7 +258,10 @@ class Following:
 
     async def _watch(self) -> JobState:
         on_log = self._display.log if self._logs else None
-        async with beside(self._job.watch(self._take, on_log=on_log)) as watching:
+        async with (
+            monitored(self._monitor, self._stop_from_monitor, note) as show,
+            beside(self._job.watch(lambda event: self._take(event, show), on_log=on_log)) as watching,
+        ):
             while True:
                 async with beside(self._interrupted.get()) as pressed:
                     either: set[asyncio.Future[Any]] = {watching, pressed}
@@ -273,7 +290,12 @@ class Following:
             await _unless(self._interrupted, self._job.cancel())
         return True
 
-    def _take(self, event: Event) -> None:
+    async def _stop_from_monitor(self) -> None:
+        self._stopped_here = True
+        await self._job.stop()
+        note("SLEAP's monitor stops the training: the best model so far is validated and comes home.")
+
+    def _take(self, event: Event, show: Callable[[Event], None]) -> None:
         body = event.body
         if isinstance(body, RunEnded):
             self._has_models = self._has_models or body.folder is not None
@@ -282,6 +304,7 @@ class Following:
         if isinstance(body, StateChanged) and body.error and not self._error:
             self._error = body.error.as_exception()
         self._display.event(event)
+        show(event)
 
 
 async def _unless(interrupted: Interrupts, work: Awaitable[T]) -> T:

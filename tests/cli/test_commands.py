@@ -172,6 +172,13 @@ def test_an_unknown_option_is_usage(tmp_path: Path) -> None:
     assert sleap_rtc("no-such-command").code == 2
 
 
+def test_one_port_for_both_of_the_monitors_is_usage(tmp_path: Path) -> None:
+    result = sleap_rtc("train", "-p", str(tmp_path), "--publish-port", "9000", "--controller-port", "9000")
+    assert result.code == 2
+    assert "both 9000" in result.err
+    assert sleap_rtc("train", "-p", str(tmp_path), "--publish-port", "70000").code == 2
+
+
 def test_a_bug_of_ours_is_a_sentence_and_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

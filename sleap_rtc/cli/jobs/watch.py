@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sleap_rtc.cli.jobs.options import job_argument, read_request, where_options
+from sleap_rtc.cli.options import monitor_options
 
 if TYPE_CHECKING:
     from sleap_rtc.cli.jobs.reaching import Request
     from sleap_rtc.cli.progress import JobDisplay
     from sleap_rtc.cli.training import Asks
+    from sleap_rtc.client.lossviewer import MonitorPorts
 
 
 @click.command(
@@ -42,6 +44,7 @@ Examples:
     metavar="SECONDS",
     help="How long to try to reach a lost worker again.",
 )
+@monitor_options
 @where_options
 def watch(**options: Any) -> int:
     """Watch a job from its beginning and bring its models home.
@@ -52,11 +55,13 @@ def watch(**options: Any) -> int:
     """
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.training import until_interrupted
+    from sleap_rtc.client.lossviewer import MonitorPorts
     from sleap_rtc.config.timeouts import Timeouts
 
     timeouts = Timeouts(give_up=options.pop("give_up"))
     request = replace(read_request(options), timeouts=timeouts)
     no_fetch = options.pop("no_fetch")
+    options["monitor"] = MonitorPorts(options.pop("publish_port"), options.pop("controller_port"))
     wanted = _Wanted(**options | {"output": None if no_fetch else options["output"]})
 
     async def run() -> int:
@@ -76,6 +81,7 @@ class _Wanted:
     output: Path | None
     logs: bool
     as_json: bool
+    monitor: "MonitorPorts"
 
 
 async def _watch(request: "Request", wanted: _Wanted, display: "JobDisplay", asks: "Asks") -> int:
@@ -91,4 +97,6 @@ async def _watch(request: "Request", wanted: _Wanted, display: "JobDisplay", ask
         display.connected(worker.name, gpu_text(worker))
         asks.has_job = True
         display.accepted(job.summary)
-        return await Following(job, display, asks.queue, output=wanted.output, logs=wanted.logs).run()
+        return await Following(
+            job, display, asks.queue, output=wanted.output, logs=wanted.logs, monitor=wanted.monitor
+        ).run()
