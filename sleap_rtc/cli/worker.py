@@ -45,6 +45,14 @@ what is typed can be read in the list of processes.
     type=click.Path(file_okay=False, path_type=Path),
     help="Where files that clients sent are kept; ~/.sleap-rtc/store by default.",
 )
+@click.option(
+    "--keep-jobs",
+    metavar="DAYS",
+    type=click.IntRange(1, 3650),
+    default=14,
+    show_default=True,
+    help="How long jobs and their models are kept after their end.",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those it has.")
 @transport_option
 @click.pass_context
@@ -57,6 +65,7 @@ def worker(
     name: str | None,
     jobs: Path | None,
     store: Path | None,
+    keep_jobs: int,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -73,5 +82,5 @@ def worker(
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
     settings = settings_for(server=server, transport=transport, api_key=api_key)
-    request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain)
+    request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs)
     return run_async(serve(request))
