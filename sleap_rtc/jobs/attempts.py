@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sleap_rtc.errors import ConflictError
 from sleap_rtc.protocol.jobs import Event, JobState, RunEnded, RunStarted, StateChanged, check_transition
 
-from .events import Journal, read_events
+from .events import Journal, last_seq, read_events
 from .folder import JobFolder, StateRecord
 
 _one_at_a_time = threading.Lock()
@@ -40,7 +40,7 @@ def may_resume(folder: JobFolder) -> bool:
     Raises:
         ConflictError: why there is nothing to go on with.
     """
-    record = folder.state()
+    record = _latest(folder)
     job, state = folder.job, record.state
     if state is JobState.RECEIVED:
         raise ConflictError(f"The files of the job {job} have not all arrived: send its package again.")
@@ -59,6 +59,14 @@ def may_resume(folder: JobFolder) -> bool:
             f"'sleap-rtc jobs fetch {job}'."
         )
     return True
+
+
+def _latest(folder: JobFolder) -> StateRecord:
+    """How the job stands; its end is in the journal first, and whoever watches that may be quick to ask."""
+    last = read_events(folder.events, max(0, last_seq(folder.events) - 1))
+    if last and isinstance(body := last[-1].body, StateChanged):
+        return StateRecord(state=body.state, t=last[-1].t, error=body.error, attempt=body.attempt)
+    return folder.state()
 
 
 def _is_unfinished(folder: JobFolder) -> bool:

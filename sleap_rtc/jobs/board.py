@@ -191,9 +191,7 @@ class JobBoard:
         removed = []
         for folder in await asyncio.to_thread(retention.expired, self._root, keep, intake.now_ms()):
             async with self._schedule.lock(folder.job):
-                if not in_use(folder.job) and await asyncio.to_thread(
-                    retention.remove, folder, keep, intake.now_ms()
-                ):
+                if not in_use(folder.job) and await asyncio.to_thread(retention.remove, folder, keep, intake.now_ms()):
                     removed.append(folder.job)
         return removed
 

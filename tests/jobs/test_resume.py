@@ -287,6 +287,18 @@ async def _resume_watched(board: JobBoard, folder: JobFolder, since: int) -> lis
     return [event async for events in board.watch(folder, since) for event in events]
 
 
+async def test_whoever_reads_the_end_may_resume_at_once(root: Path, fake: FakeRunner, package: Path) -> None:
+    async with running(new_board(root, fake("raises-once"))) as board:
+        folder = await submit(board, package)
+        await all_events(board, folder)
+        await board.idle()
+        # as it is between the two writes of an end
+        record = folder.state()
+        folder.write_state(record.model_copy(update={"state": JobState.FINISHING, "error": None}))
+        assert attempts.may_resume(folder)
+        folder.write_state(record)
+
+
 @pytest.mark.real
 @pytest.mark.timeout(600)
 async def test_the_real_sleap_nn_goes_on_with_the_next_epoch(root: Path, tmp_path: Path, real_labels: bytes) -> None:
