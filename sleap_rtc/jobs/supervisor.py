@@ -10,11 +10,13 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sleap_rtc.errors import SleapRTCError, StorageError
 from sleap_rtc.jobs.attempts import Past, past
+from sleap_rtc.jobs.checkpoints import Remains
 from sleap_rtc.jobs.environment import job_environment
 from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
@@ -145,6 +147,9 @@ class Supervisor:
         """End the job with what went wrong in here, where the end is not written yet."""
         if self._state.ended:
             raise error
+        with suppress(SleapRTCError):  # a model of an earlier attempt can be fetched all the same
+            for run in self._folder.spec().runs:
+                Remains(self._folder, run.name).merge()
         info = ErrorInfo(code="job_failed", sentence=f"The job failed: {error.sentence}")
         self._folder.write_exit(ExitRecord(state=JobState.FAILED, runs=tuple(self._results), error=info))
         self._enter(JobState.FAILED, info)

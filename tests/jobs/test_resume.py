@@ -11,7 +11,7 @@ import pytest
 from sleap_rtc.errors import BusyError, ConflictError, StorageError
 from sleap_rtc.jobs import attempts
 from sleap_rtc.jobs.board import JobBoard
-from sleap_rtc.jobs.events import read_events
+from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event, JobState
@@ -243,7 +243,7 @@ async def test_a_crash_at_any_step_leaves_the_old_end_or_the_next_attempt(
         await all_events(board, folder)
         await board.idle()
     with monkeypatch.context() as patch:
-        owner = attempts.Journal if step == "append" else JobFolder
+        owner = Journal if step == "append" else JobFolder
         real = getattr(owner, step)
 
         def crash(*args: object, **kwargs: object) -> None:

@@ -32,7 +32,7 @@ async def test_what_ended_long_ago_is_removed_and_the_rest_is_kept(
     job(root, 1, state, 13.9)
     job(root, 2, JobState.RUNNING, 400)
     job(root, 3, JobState.QUEUED, 400)
-    board = new_board(root, fake())
+    board = new_board(root, fake("good"))
     assert await board.remove_old(KEEP) == [old.job]
     assert names_in(root) == ["j_12345671", "j_12345672", "j_12345673"]
     assert [summary.job for summary in board.summaries()] == names_in(root)
@@ -40,12 +40,12 @@ async def test_what_ended_long_ago_is_removed_and_the_rest_is_kept(
 
 async def test_an_end_in_the_future_counts_as_now(root: Path, fake: FakeRunner) -> None:
     job(root, 0, JobState.DONE, -400)
-    assert await new_board(root, fake()).remove_old(KEEP) == []
+    assert await new_board(root, fake("good")).remove_old(KEEP) == []
 
 
 async def test_what_is_fetched_now_is_kept(root: Path, fake: FakeRunner) -> None:
     folder = job(root, 0, JobState.DONE, 30)
-    board = new_board(root, fake())
+    board = new_board(root, fake("good"))
     assert await board.remove_old(KEEP, lambda name: name == folder.job) == []
     assert await board.remove_old(KEEP, lambda name: False) == [folder.job]
 
@@ -53,7 +53,7 @@ async def test_what_is_fetched_now_is_kept(root: Path, fake: FakeRunner) -> None
 async def test_a_job_whose_next_attempt_is_promised_is_kept(root: Path, fake: FakeRunner) -> None:
     folder = job(root, 0, JobState.LOST, 30)
     folder.promise_attempt(2)
-    board = new_board(root, fake())
+    board = new_board(root, fake("good"))
     assert await board.remove_old(KEEP) == []
     attempts.finish(folder)
     assert await board.remove_old(KEEP) == []
@@ -63,4 +63,4 @@ async def test_an_odd_folder_is_kept_and_stops_nothing(root: Path, fake: FakeRun
     odd = job(root, 0, JobState.DONE, 30)
     (odd.control / "state.json").write_text("{")
     old = job(root, 1, JobState.DONE, 30)
-    assert await new_board(root, fake()).remove_old(KEEP) == [old.job]
+    assert await new_board(root, fake("good")).remove_old(KEEP) == [old.job]

@@ -254,3 +254,24 @@ async def test_a_job_that_is_done_or_unknown_is_not_resumed(lab: Lab) -> None:
             await job.resume()
         with pytest.raises(NotFoundError):
             await worker.resume("j_87654321")
+
+
+async def test_what_is_fetched_after_a_resume_is_the_new_attempts(lab: Lab, tmp_path: Path) -> None:
+    await lab.start_worker("endless")
+    async with lab.join() as worker:
+        job = await worker.submit(await lab.package())
+        logs = []
+        for _ in range(2):
+            seen = Seen()
+            watching = asyncio.create_task(job.watch(seen.event, since=job.summary.last_seq))
+            await seen.first_epoch.wait()
+            await job.stop()
+            assert await watching is JobState.DONE
+            (folder,) = await job.fetch(tmp_path / "models")
+            logs.append((folder / "training_log.csv").read_text().splitlines())
+            await job.resume()
+        await job.cancel()
+    first, second = logs
+    assert second[: len(first)] == first
+    assert [row.split(",")[0] for row in second[1:]] == [str(epoch) for epoch in range(len(second) - 1)]
+    assert len(second) > len(first)
