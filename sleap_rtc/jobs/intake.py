@@ -232,9 +232,11 @@ def settle(folder: JobFolder) -> None:
     if (record := folder.exit()) is not None:
         _enter_end(folder, record)
         return
-    for run in folder.spec().runs:
-        Remains(folder, run.name).merge()
-    if state is JobState.QUEUED and folder.commands() and folder.state().attempt == 1:
+    attempt = folder.state().attempt
+    if attempt > 1:
+        for run in folder.spec().runs:
+            Remains(folder, run.name).merge()
+    if state is JobState.QUEUED and folder.commands() and attempt == 1:
         end(folder, JobState.CANCELLED)
         return
     sentence = (

@@ -191,6 +191,31 @@ async def test_a_stop_of_a_waiting_attempt_keeps_the_model(
     assert len(noted(ledger)) == 1
 
 
+@pytest.mark.parametrize("end", ["lost", "failed"])
+async def test_a_model_that_could_be_fetched_still_can_be_after_a_worse_attempt(
+    root: Path, tmp_path: Path, fake: FakeRunner, end: str
+) -> None:
+    package = write_package(tmp_path / "long", {"one": training_config(max_epochs=1_000_000)})
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+        await board.command(folder, "stop")
+        await all_events(board, folder)
+        await board.idle()
+    before = logged_epochs(folder)
+    async with running(new_board(root, fake("endless" if end == "lost" else "raises"))) as board:
+        await board.resume(folder)
+        if end == "lost":
+            last = board.summary(folder).last_seq
+            await events_until(board, folder, lambda event: event.seq > last and is_epoch_end(event))
+            kill_supervisor(folder)
+        events = await all_events(board, folder)
+    assert states(events)[-1] == (2, JobState(end))
+    assert {"one/best.ckpt", "one/last.ckpt"} <= {file.path for file in folder.results()}
+    assert logged_epochs(folder)[: len(before)] == before
+    assert len(logged_epochs(folder)) > len(before)
+
+
 async def test_a_cancelled_job_and_one_that_runs_are_not_resumed(root: Path, fake: FakeRunner, package: Path) -> None:
     async with running(new_board(root, fake("endless"))) as board:
         folder = await submit(board, package)
