@@ -18,6 +18,7 @@ from sleap_rtc.errors import AuthenticationError, ConfigError, DependencyError
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu, at_most, chosen, find_gpus
+from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine, preload
 from sleap_rtc.worker.capabilities import sleap_nn_version
@@ -45,6 +46,7 @@ class WorkerRequest:
         jobs: the folder of its jobs, if not the usual one.
         store: the folder of the files that clients sent, if not the usual one.
         drain: whether Ctrl-C waits for the jobs that run or wait.
+        keep_jobs: for how many days jobs are kept after their end.
     """
 
     settings: Settings
@@ -54,6 +56,7 @@ class WorkerRequest:
     jobs: Path | None
     store: Path | None
     drain: bool
+    keep_jobs: int = DEFAULT_DAYS
 
     @property
     def server(self) -> str:
@@ -185,6 +188,7 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
             jobs / ".preflight", gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None)
         ),
         processor_slots=request.settings.worker.slots or 1,
+        keep_jobs=request.keep_jobs * DAY,
         engine=engine,
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)

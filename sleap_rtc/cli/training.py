@@ -301,6 +301,8 @@ class Following:
             self._has_models = self._has_models or body.folder is not None
             # the run's own error quotes the end of its log; the job's says only that it failed
             self._error = body.error.as_exception() if body.error else self._error
+        if isinstance(body, StateChanged) and body.state is JobState.QUEUED:
+            self._error = None  # an earlier attempt's
         if isinstance(body, StateChanged) and body.error and not self._error:
             self._error = body.error.as_exception()
         self._display.event(event)

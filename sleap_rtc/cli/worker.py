@@ -66,6 +66,14 @@ what is typed can be read in the list of processes.
     default=None,
     help="Import sleap-nn before there is a job, so that it starts at once.  [default: warm]",
 )
+@click.option(
+    "--keep-jobs",
+    metavar="DAYS",
+    type=click.IntRange(1, 3650),
+    default=14,
+    show_default=True,
+    help="How long jobs and their models are kept after their end.",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
 @click.pass_context
@@ -81,6 +89,7 @@ def worker(
     slots: int | None,
     gpus: str | None,
     warm: bool | None,
+    keep_jobs: int,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -98,5 +107,5 @@ def worker(
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
     at_once = None if slots is None else str(slots)
     settings = settings_for(server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm)
-    request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain)
+    request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs)
     return run_async(serve(request))

@@ -29,6 +29,7 @@ from sleap_rtc.protocol.jobs import (
     JobListed,
     JobLog,
     JobOptions,
+    JobResume,
     JobShow,
     JobState,
     JobSubmit,
@@ -186,6 +187,22 @@ class RemoteWorker:
         message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
         return await self._send(message, Upload(package.offering, on_bytes, on_pause))
 
+    async def resume(self, job: str) -> "RemoteJob":
+        """Let a job that was lost, failed or was stopped go on, as its next attempt.
+
+        Raises:
+            NotFoundError: if the worker has no such job of this user.
+            ConflictError: if there is nothing to go on with.
+            BusyError: if the worker takes no new jobs.
+        """
+        reply = await self.link.call(lambda session: session.request(JobResume(job=job), JobAccepted))
+        if reply.manifest is not None and reply.options is not None:
+            content = content_of(reply.manifest, reply.options)
+            # a newer job of the same content is not forgotten for this one
+            if self._pending.find(self.link.worker_id, content) is None:
+                self._write_down(job, reply.job.name, content)
+        return RemoteJob(self, reply.job, self._pending)
+
     def _write_down(self, job: str, name: str, content: str) -> None:
         self._pending.write(
             PendingJob(
@@ -306,6 +323,10 @@ class RemoteJob:
     async def cancel(self) -> None:
         """Stop and discard."""
         await self._command(JobCommand(job=self.id, command="cancel"))
+
+    async def resume(self) -> None:
+        """Let a job that was lost, failed or was stopped go on; see `RemoteWorker.resume`."""
+        self.summary = (await self._worker.resume(self.id)).summary
 
     async def _command(self, message: JobCommand) -> None:
         await self._worker.link.call(lambda session: session.request(message, Done))

@@ -80,8 +80,9 @@ class Watch:
                 raise ProtocolError("The worker left out an event of the job. Type the same command to watch it again.")
             self._last_seq = event.seq
             self._on_event(event)
-            if isinstance(event.body, StateChanged) and event.body.state.ended:
-                self._state = event.body.state
+            if isinstance(event.body, StateChanged):
+                # an end that a next attempt follows is history
+                self._state = event.body.state if event.body.state.ended else None
 
     def _take_log(self, part: JobLog) -> None:
         if self._on_log and self._log_offset is not None and part.offset > self._log_offset:

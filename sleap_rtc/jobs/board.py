@@ -5,7 +5,7 @@ schedule: which jobs are not over yet, in which order they wait, and which slots
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from sleap_rtc.errors import BusyError, ConflictError, NotFoundError
 from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.jobs import Event, JobOptions, JobSpec, JobState, JobSummary, Owner
 
-from . import intake
+from . import attempts, intake, retention
 from .access import Access
 from .checking import Preflight
 from .events import last_seq
@@ -36,10 +36,12 @@ class BoardSettings:
     Attributes:
         poll: how often running jobs are looked at.
         watch: how often a watched journal or log is looked at.
+        leaving: how long a supervisor that has written its job's end may take to go.
     """
 
     poll: float = 0.5
     watch: float = 0.1
+    leaving: float = 15.0
 
 
 class JobBoard:
@@ -185,6 +187,43 @@ class JobBoard:
             if await asyncio.to_thread(intake.command, folder, command, waiting=waiting):
                 self._schedule.dequeue(folder.job)
 
+    async def resume(self, folder: JobFolder) -> JobSummary:
+        """Let a job that was lost, failed or was stopped wait again, as its next attempt: on disk when this returns.
+
+        Raises:
+            ConflictError: if there is nothing to go on with.
+            BusyError: if this worker takes no new jobs, or the job's last attempt is still being ended.
+        """
+        return await self._to_the_end(self._resume(folder))
+
+    async def _resume(self, folder: JobFolder) -> JobSummary:
+        async with self._schedule.lock(folder.job):
+            await asyncio.to_thread(attempts.finish, folder)
+            state = (await asyncio.to_thread(folder.state)).state
+            if await asyncio.to_thread(attempts.may_resume, folder):
+                self._refuse_when_closed()
+                try:
+                    async with asyncio.timeout(self._settings.leaving):
+                        await self._schedule.leaves(folder, self._settings.watch)
+                except TimeoutError:
+                    raise BusyError(
+                        f"What ran for the job {folder.job} is still being ended: resume it again in a moment."
+                    ) from None
+                await asyncio.to_thread(attempts.begin, folder)
+                state = JobState.QUEUED
+            if state is JobState.QUEUED and await asyncio.to_thread(folder.supervisor) is None:
+                self._schedule.enqueue(folder.job)
+        return await asyncio.to_thread(self.summary, folder)
+
+    async def remove_old(self, keep: float, in_use: Callable[[str], bool] = lambda job: False) -> list[str]:
+        """Remove the jobs that ended more than `keep` seconds ago, but for those in use; return which."""
+        removed = []
+        for folder in await asyncio.to_thread(retention.expired, self._root, keep, intake.now_ms()):
+            async with self._schedule.lock(folder.job):
+                if not in_use(folder.job) and await asyncio.to_thread(retention.remove, folder, keep, intake.now_ms()):
+                    removed.append(folder.job)
+        return removed
+
     async def watch(self, folder: JobFolder, since: int = 0, *, follow: bool = True) -> AsyncIterator[list[Event]]:
         """The events of a job after number `since`: first what is there, then as they come, up to the job's end."""
         async for events in watch_events(folder, since, self._settings.watch, follow=follow):
@@ -208,6 +247,7 @@ class JobBoard:
             submitted=spec.submitted,
             owner=spec.owner.name,
             changed=state.t,
+            attempt=state.attempt,
             runs=spec.runs,
             position=waiting.index(spec.job) + 1 if spec.job in waiting else None,
             starts_in=self._schedule.starts_in(spec.job),

@@ -35,6 +35,11 @@ class StateRecord(_Record):
     state: JobState
     t: int
     error: ErrorInfo | None = None
+    attempt: int = 1
+
+
+class _NextAttempt(_Record):
+    attempt: int
 
 
 class RunResult(_Record):
@@ -74,6 +79,7 @@ class JobFolder:
         self.inputs = path / "inputs"
         self.work = path / "work"
         self.models = self.work / "models"
+        self.before = self.work / "before"
         self.scratch = self.work / "tmp"
         self.control = path / "control"
         self.events = self.control / "events.jsonl"
@@ -86,6 +92,8 @@ class JobFolder:
         self._supervisor = self.control / "supervisor.json"
         self._commands = self.control / "commands"
         self._devices = self.control / "devices.json"
+        self._attempts = self.control / "attempts"
+        self._next_attempt = self.control / "next_attempt.json"
 
     def __repr__(self) -> str:
         return f"JobFolder({str(self.path)!r})"
@@ -161,7 +169,7 @@ class JobFolder:
         return self._optional(self._supervisor, ProcessRecord)
 
     def claim(self, record: ProcessRecord) -> bool:
-        """Become the job's one supervisor, for ever; False if it has, or had, another one."""
+        """Become the one supervisor of the job's attempt, for ever; False if it has, or had, another one."""
         return create_exclusively(self._supervisor, record.model_dump_json().encode())
 
     def unclaim(self) -> None:
@@ -198,6 +206,37 @@ class JobFolder:
         """Whether the job ever had its turn, so that a supervisor may have been started for it."""
         return self._devices.exists()
 
+    def next_attempt(self) -> int | None:
+        """The attempt that was promised and is not yet begun; None if there is none."""
+        record = self._optional(self._next_attempt, _NextAttempt)
+        return record.attempt if record else None
+
+    def promise_attempt(self, attempt: int) -> None:
+        """Promise another attempt: from here on, it comes about whatever crashes; on disk when this returns."""
+        write_atomically(self._next_attempt, _NextAttempt(attempt=attempt).model_dump_json().encode())
+
+    def keep_promise(self) -> None:
+        """Note that the promised attempt has begun."""
+        self._next_attempt.unlink(missing_ok=True)
+
+    def set_aside(self, attempt: int) -> None:
+        """Move what belongs to an attempt that is over out of the next one's way, or go on doing so after a crash.
+
+        Raises:
+            StorageError: if the disk refuses.
+        """
+        old = self._attempts / str(attempt)
+        try:
+            old.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in (self._supervisor, self._exit, self._devices, self._commands):
+                if path.exists() and not (old / path.name).exists():
+                    path.rename(old / path.name)
+            self._commands.mkdir(exist_ok=True, mode=0o700)
+            sync_folder(old)
+            sync_folder(self.control)
+        except OSError as error:
+            raise storage_error(old, error) from error
+
     def config_of(self, run: str) -> Path:
         """Where the config that a run runs with is written."""
         return self.work / "runs" / run / "config.yaml"
@@ -217,8 +256,9 @@ class JobFolder:
         """The files of the runs that ended well: plain files with names that any system takes; none after a cancel."""
         if self.state().state is JobState.CANCELLED or not all(map(is_real_folder, (self.work, self.models))):
             return []
-        bodies = (event.body for event in read_events(self.events, 0))
-        folders = [body.folder for body in bodies if isinstance(body, RunEnded) and body.folder]
+        # a run that was resumed has ended more than once: the latest end counts
+        ends = {event.run: event.body for event in read_events(self.events) if isinstance(event.body, RunEnded)}
+        folders = dict.fromkeys(body.folder for body in ends.values() if body.folder)
         found = [file for name in folders for file in _plain_files(self.models / name, name)]
         if len(found) > MAX_ENTRIES:
             raise StorageError(f"The job wrote more than {MAX_ENTRIES} files into its models: they cannot be fetched.")
@@ -245,6 +285,11 @@ def is_real_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def is_plain(path: Path) -> bool:
+    """Whether there is a file at `path` itself, and not a link to one."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _plain_files(folder: Path, prefix: str, depth: int = 0) -> Iterator[ResultFile]:

@@ -14,7 +14,9 @@ from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice, Queued, StateChanged, check_transition
 
+from . import attempts
 from .archive import is_zip, unpack_zip
+from .checkpoints import Remains
 from .events import Journal, read_events
 from .folder import Command, ExitRecord, JobFolder, StateRecord
 from .plan import Plan, stage
@@ -122,10 +124,11 @@ def _journal_plan(folder: JobFolder, plan: Plan) -> None:
 
 def enter(folder: JobFolder, state: JobState, error: ErrorInfo | None = None) -> None:
     """Write a job's next state; on disk when this returns."""
-    check_transition(folder.state().state, state)
+    before = folder.state()
+    check_transition(before.state, state)
     with Journal(folder.events) as journal:
-        event = journal.append(StateChanged(state=state, error=error), durable=True)
-    folder.write_state(StateRecord(state=state, t=event.t, error=error))
+        event = journal.append(StateChanged(state=state, error=error, attempt=before.attempt), durable=True)
+    folder.write_state(StateRecord(state=state, t=event.t, error=error, attempt=before.attempt))
 
 
 def end(folder: JobFolder, state: JobState, error: ErrorInfo | None = None) -> None:
@@ -147,7 +150,8 @@ def command(folder: JobFolder, wanted: Command, *, waiting: bool) -> bool:
     """
     if waiting:
         _catch_up(folder)
-    state = folder.state().state
+    record = folder.state()
+    state = record.state
     if state.ended:
         return waiting
     if state in (JobState.RECEIVED, JobState.STAGED):
@@ -155,13 +159,17 @@ def command(folder: JobFolder, wanted: Command, *, waiting: bool) -> bool:
         return True
     # written first: if the end cannot be, whoever starts or settles the job finds the command
     folder.send_command(wanted)
-    if not waiting or not folder.claim(this_process()):
+    # what an earlier attempt has made comes home after a stop: that is for the supervisor to settle, in its turn
+    keeps = wanted == "stop" and record.attempt > 1
+    if not waiting or keeps or not folder.claim(this_process()):
         return False
     try:
         end(folder, JobState.CANCELLED)
     except ODD:
         folder.unclaim()
         raise
+    shutil.rmtree(folder.models, ignore_errors=True)
+    shutil.rmtree(folder.before, ignore_errors=True)
     return True
 
 
@@ -226,6 +234,7 @@ def unfinished(root: Path) -> list[tuple[JobFolder, JobState]]:
     for folder in folders(root):
         try:
             # where there is, or was, a supervisor, the file is its own until it is known to be gone
+            attempts.finish(folder)
             if folder.supervisor() is None:
                 _catch_up(folder)
             record = _state_if_readable(folder) or StateRecord(state=JobState.RUNNING, t=0)
@@ -247,12 +256,17 @@ def settle(folder: JobFolder) -> None:
     if (record := folder.exit()) is not None:
         _enter_end(folder, record)
         return
-    if state is JobState.QUEUED and folder.commands():
+    attempt = folder.state().attempt
+    if attempt > 1:
+        for run in folder.spec().runs:
+            Remains(folder, run.name).merge()
+    if state is JobState.QUEUED and folder.commands() and attempt == 1:
         end(folder, JobState.CANCELLED)
         return
     sentence = (
         f"The job was lost while it was {state}: its supervisor on this worker is gone, perhaps because the machine "
-        "was restarted. Runs that had ended are kept; submit the job again for the others."
+        f"was restarted. Runs that had ended are kept; the others go on from their last checkpoint with "
+        f"'sleap-rtc jobs resume {folder.job}'."
     )
     end(folder, JobState.LOST, ErrorInfo(code="job_failed", sentence=sentence))
 
@@ -270,8 +284,8 @@ def _catch_up(folder: JobFolder) -> None:
     if not states or not isinstance(body := states[-1].body, StateChanged):
         return
     record = _state_if_readable(folder)
-    if record is None or record.state is not body.state:
-        folder.write_state(StateRecord(state=body.state, t=states[-1].t, error=body.error))
+    if record is None or (record.state, record.attempt) != (body.state, body.attempt):
+        folder.write_state(StateRecord(state=body.state, t=states[-1].t, error=body.error, attempt=body.attempt))
 
 
 def _state_if_readable(folder: JobFolder) -> StateRecord | None:

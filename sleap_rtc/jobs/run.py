@@ -15,9 +15,10 @@ from typing import Any, BinaryIO, Literal
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Run, RunEnded, RunStarted, Step
 
+from .checkpoints import Remains
 from .events import Journal
 from .failures import Reported, explain, no_model, with_log
-from .folder import JobFolder, RunResult, is_real_folder
+from .folder import JobFolder, RunResult, is_plain, is_real_folder
 from .ladder import Action, Ladder
 from .log_writer import LogWriter
 from .processes import kill_descendants, terminate_group
@@ -67,19 +68,24 @@ class RunSupervision:
         log: where its output goes.
         runners: where its runner comes from.
         environment: what the job brings into the runner's environment.
+        resumed: whether an earlier attempt began it: it goes on from there.
+        kept: whether an earlier attempt had a model of it that could be fetched.
     """
 
     def __init__(
         self, folder: JobFolder, run: Run, config: dict[str, Any], *, settings: SupervisorSettings,
-        journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str],
+        journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], resumed: bool = False,
+        kept: bool = False,
     ) -> None:  # fmt: skip
         self._folder, self._run, self._config = folder, run, config
         self._settings, self._journal, self._log = settings, journal, log
         self._runners, self._environment = runners, environment
         self._models = folder.models / run.name
+        self._remains = Remains(folder, run.name) if resumed else None
+        self._kept = kept
         self._progress = Progress(settings.step_interval)
         self._ladder = Ladder(settings)
-        self._ready = threading.Event()
+        self._ready, self._heard = threading.Event(), threading.Event()
         self._begun = False
         self._reported: Reported | None = None
         self._full = False
@@ -98,6 +104,8 @@ class RunSupervision:
             How it ended, and why if it failed.
         """
         self._folder.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._remains is not None:
+            self._go_on_from(self._remains.take())
         ahead = self._runners.take_ahead()
         if ahead is not None:
             code = self._attend(ahead, command, tick, begin)
@@ -129,16 +137,30 @@ class RunSupervision:
         self._log.finish()
         return process.returncode
 
+    def _go_on_from(self, checkpoint: Path | None) -> None:
+        name = self._run.name
+        if checkpoint is None:
+            text = f"Run '{name}' begins anew: it had no checkpoint to go on from."
+        else:
+            self._config["trainer_config"]["resume_ckpt_path"] = str(checkpoint)
+            text = f"Run '{name}' goes on from its last checkpoint."
+        self._journal.append(Notice(text=text), name)
+
     def _stay(
         self, process: subprocess.Popen[bytes], readers: list[_Reader], command: Callable[[], str | None],
         tick: Callable[[], None], begin: Callable[[], None],
     ) -> None:  # fmt: skip
+        remains = self._remains
         while process.poll() is None:
             tick()
             if self._ready.is_set() and not self._begun:
                 self._begun = True
                 begin()
                 self._hand_over(process)
+            if remains is not None and self._heard.is_set():
+                # its first message comes when it has chosen its folder
+                remains.put_back()
+                remains = None
             self._climb(process, command())
             for reader in readers:
                 reader.check()
@@ -170,10 +192,12 @@ class RunSupervision:
         self._journal_body(RunStarted(index=index, runs=count, model_type=run.model_type, max_epochs=run.max_epochs))
 
     def _end(self, code: int, command: str | None) -> tuple[RunResult, ErrorInfo | None]:
+        if self._remains is not None:
+            self._remains.merge()
         outcome, sentence = self._outcome(code, command)
         folder = self._run.name if outcome != "cancelled" and self._has_model() else None
-        if outcome == "failed":
-            # what a failed run left is no result
+        if outcome == "failed" and not self._kept:
+            # what a failed run left is no result, unless there was one before
             folder = None
         error = ErrorInfo(code="job_failed", sentence=sentence) if sentence else None
         full = with_log(sentence, self._log.tail) if sentence else None
@@ -196,7 +220,7 @@ class RunSupervision:
     def _has_model(self) -> bool:
         folder = self._folder
         real = all(is_real_folder(path) for path in (folder.work, folder.models, self._models))
-        return real and any(_is_plain(self._models / name) for name in _CHECKPOINTS)
+        return real and any(is_plain(self._models / name) for name in _CHECKPOINTS)
 
     def _restore(self) -> None:
         """Put back what a run that was ended by force may have taken with it."""
@@ -218,6 +242,7 @@ class RunSupervision:
             elif message.get("type") == "failed":
                 self._reported = Reported(str(message.get("kind"))[:200], str(message.get("message"))[:4000])
             elif message.get("type") == "progress":
+                self._heard.set()
                 body = self._progress.receive(message, time.monotonic())
                 if body is not None:
                     self._journal_body(body)
@@ -262,12 +287,8 @@ def _copy_files(source: Path, target: Path) -> None:
         if not is_real_folder(folder):
             return
     for name in _KEPT:
-        if _is_plain(source / name):
+        if is_plain(source / name):
             fresh = target / f".{name}-{secrets.token_hex(6)}"
             shutil.copy2(source / name, fresh, follow_symlinks=False)
             # a rename replaces a link, where a copy would write through it
             fresh.replace(target / name)
-
-
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()

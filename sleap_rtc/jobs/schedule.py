@@ -87,6 +87,12 @@ class Schedule:
         """Held by whoever takes a job from one place to another."""
         return self._locks.setdefault(job, asyncio.Lock())
 
+    async def leaves(self, folder: JobFolder, pause: float) -> None:
+        """Wait until nothing runs for a job that is over; its supervisor may still be leaving."""
+        while folder.job in self._running or await asyncio.to_thread(self._executor.alive, folder):
+            await asyncio.sleep(pause)
+            await self.refresh()
+
     def enqueue(self, job: str) -> None:
         """Let a job wait, unless it does."""
         if job not in self.queue:

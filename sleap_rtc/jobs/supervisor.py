@@ -12,12 +12,15 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sleap_rtc.errors import SleapRTCError, StorageError
+from sleap_rtc.jobs.attempts import Past, past
+from sleap_rtc.jobs.checkpoints import Remains
 from sleap_rtc.jobs.environment import job_environment
-from sleap_rtc.jobs.events import Journal
+from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
 from sleap_rtc.jobs.log_writer import LogWriter
 from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants
@@ -44,6 +47,7 @@ class Supervisor:
         self._settings = settings
         self._runners = runners or Runners(settings)
         self._state = JobState.QUEUED
+        self._attempt = 1
         self._results: list[RunResult] = []
         self._error: ErrorInfo | None = None
         self._beat = 0.0
@@ -53,6 +57,7 @@ class Supervisor:
         self._identity = self._runners.supervisor.model_copy(update={"heartbeat": time.time()})
         if not self._folder.claim(self._identity):
             return False
+        self._attempt = self._folder.state().attempt
         settings = self._settings
         log = LogWriter(self._folder.log, max_size=settings.max_log, max_line=settings.max_line, tail=settings.tail)
         try:
@@ -73,18 +78,31 @@ class Supervisor:
         runs = self._folder.spec().runs
         # read before anything of the job runs, for what it may write it could write to the next run's config
         configs = [read_yaml((self._folder.path / run.config).read_bytes(), MAX_OWN_BYTES) for run in runs]
+        before = past(read_events(self._folder.events))
         for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
-            if self._command() is None:
-                self._run_one(index, len(runs), run, config, log)
-            if self._results and self._results[-1].outcome != "done":
-                break
+            if not self._take_over(run, before):
+                if self._command() is None:
+                    self._run_one(index, len(runs), run, config, log, before)
+                if self._results and self._results[-1].outcome != "done":
+                    break
         self._finish()
 
-    def _run_one(self, index: int, count: int, run: Run, config: dict[str, Any], log: LogWriter) -> None:
+    def _take_over(self, run: Run, before: Past) -> bool:
+        """Take a run as an earlier attempt left it: one that was done, or that nothing more is to be done about."""
+        ended = before.ends.get(run.name)
+        if ended is None or ended.folder is None or (ended.outcome != "done" and self._command() != "stop"):
+            return False
+        outcome = "done" if ended.outcome == "done" else "stopped"
+        self._results.append(RunResult(name=run.name, outcome=outcome, folder=ended.folder))
+        return True
+
+    def _run_one(self, index: int, count: int, run: Run, config: dict[str, Any], log: LogWriter, before: Past) -> None:
+        ended = before.ends.get(run.name)
         _, devices = self._folder.devices()
         supervision = RunSupervision(
             self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
             runners=self._runners, environment=job_environment(self._folder.scratch, devices),
+            resumed=run.name in before.began, kept=ended is not None and ended.folder is not None,
         )  # fmt: skip
 
         def begin() -> None:
@@ -116,6 +134,7 @@ class Supervisor:
         kept = any(result.folder for result in self._results)
         if "cancelled" in outcomes or (command == "cancel" and len(outcomes - {"done"}) == 0):
             shutil.rmtree(self._folder.models, ignore_errors=True)
+            shutil.rmtree(self._folder.before, ignore_errors=True)
             end = JobState.CANCELLED
         elif "failed" in outcomes:
             end = JobState.FAILED
@@ -135,15 +154,18 @@ class Supervisor:
         """End the job with what went wrong in here, where the end is not written yet."""
         if self._state.ended:
             raise error
+        with suppress(SleapRTCError):  # a model of an earlier attempt can be fetched all the same
+            for run in self._folder.spec().runs:
+                Remains(self._folder, run.name).merge()
         info = ErrorInfo(code="job_failed", sentence=f"The job failed: {error.sentence}")
         self._folder.write_exit(ExitRecord(state=JobState.FAILED, runs=tuple(self._results), error=info))
         self._enter(JobState.FAILED, info)
 
     def _enter(self, state: JobState, error: ErrorInfo | None = None) -> None:
         check_transition(self._state, state)
-        event = self._journal.append(StateChanged(state=state, error=error), durable=True)
+        event = self._journal.append(StateChanged(state=state, error=error, attempt=self._attempt), durable=True)
         self._state = state
-        self._folder.write_state(StateRecord(state=state, t=event.t, error=error))
+        self._folder.write_state(StateRecord(state=state, t=event.t, error=error, attempt=self._attempt))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from sleap_rtc.protocol.jobs import Event, StateChanged
 
-from .events import EventReader, read_log
+from .events import EventReader, last_seq, read_events, read_log
 from .folder import JobFolder
 
 
@@ -23,7 +23,10 @@ async def watch_events(
         ended = not follow or await asyncio.to_thread(_is_over, folder)
         while events := await asyncio.to_thread(reader.read):
             yield events
-            ended = ended or any(_ends(event) for event in events)
+            for event in events:
+                if isinstance(event.body, StateChanged):
+                    # an end in the history is none where a next attempt follows it
+                    ended = not follow or event.body.state.ended
         if not ended:
             await asyncio.sleep(pause)
 
@@ -46,8 +49,13 @@ async def follow_log(
 
 
 def _is_over(folder: JobFolder) -> bool:
-    return not folder.path.exists() or folder.state().state.ended
+    if not folder.path.exists():
+        return True
+    # the journal is ahead of the state file for a moment, also where a next attempt begins
+    return folder.state().state.ended and tells_end(folder)
 
 
-def _ends(event: Event) -> bool:
-    return isinstance(event.body, StateChanged) and event.body.state.ended
+def tells_end(folder: JobFolder) -> bool:
+    """Whether the journal's last word is the job's end."""
+    last = read_events(folder.events, max(0, last_seq(folder.events) - 1))
+    return not last or not isinstance(last[-1].body, StateChanged) or last[-1].body.state.ended

@@ -32,12 +32,14 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can follow."""
-        return not TRANSITIONS[self]
+        """Whether the job is over, unless it is resumed."""
+        return self in _OVER
 
 
 _S = JobState
 _ENDS = frozenset({_S.FAILED, _S.CANCELLED, _S.LOST})
+_OVER = _ENDS | {_S.DONE}
+_NEXT_ATTEMPT = frozenset({_S.QUEUED})
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     _S.RECEIVED: frozenset({_S.STAGED}) | _ENDS,
     _S.STAGED: frozenset({_S.QUEUED}) | _ENDS,
@@ -45,10 +47,10 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     _S.STARTING: frozenset({_S.RUNNING, _S.FINISHING}) | _ENDS,
     _S.RUNNING: frozenset({_S.FINISHING}) | _ENDS,
     _S.FINISHING: frozenset({_S.DONE}) | _ENDS,
-    _S.DONE: frozenset(),
-    _S.FAILED: frozenset(),
+    _S.DONE: _NEXT_ATTEMPT,
+    _S.FAILED: _NEXT_ATTEMPT,
     _S.CANCELLED: frozenset(),
-    _S.LOST: frozenset(),
+    _S.LOST: _NEXT_ATTEMPT,
 }
 
 
@@ -113,11 +115,12 @@ class Event(_Record):
 
 
 class StateChanged(_Record):
-    """The job is now in `state`; `error` says why where that is bad news."""
+    """The job is now in `state`; `error` says why where that is bad news. A job that is resumed has a next attempt."""
 
     type: Literal["state"] = "state"
     state: JobState
     error: ErrorInfo | None = None
+    attempt: int = Field(default=1, ge=1)
 
 
 class Queued(_Record):
@@ -195,6 +198,7 @@ class JobSummary(_Record):
         owner: the submitter's name.
         mine: whether whoever asked may watch, fetch, stop, cancel and resume it.
         changed: when it came into its state, in UTC milliseconds.
+        attempt: how often it was begun: one more with every resume.
         position: its place in the queue, from 1; None unless it waits.
         starts_in: seconds until it starts, at most, as far as the jobs before it tell; None where they do not.
     """
@@ -228,10 +232,15 @@ class JobSubmit(Message):
 
 
 class JobAccepted(Message):
-    """Worker → client: the job is on disk here, and this is how it stands."""
+    """Worker → client: the job is on disk here, and this is how it stands.
+
+    The answer to `job.resume` also says what was submitted, so that the same package typed again finds the job.
+    """
 
     TYPE = "job.accepted"
     job: JobSummary
+    manifest: Sha256 | None = None
+    options: JobOptions | None = None
 
 
 class JobShow(Message):

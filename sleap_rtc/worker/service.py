@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from sleap_rtc.protocol.jobs import (
     JobEvents,
     JobList,
     JobLog,
+    JobResume,
     JobShow,
     JobState,
     JobSubmit,
@@ -58,6 +60,8 @@ class Desk:
 
     RESULTS_KEPT = 16
     """Jobs whose results stay listed and hashed; others are hashed again when somebody asks."""
+    IN_USE = 15 * 60.0
+    """Seconds after a request for a part of a job's results in which the job is not removed, however old."""
 
     def __init__(self, board: JobBoard, store: Store) -> None:
         self.board = board
@@ -66,6 +70,7 @@ class Desk:
         self._receiving: dict[str, asyncio.Task[None]] = {}
         self._results: OrderedDict[str, tuple[Owner, Offering]] = OrderedDict()
         self._hashing: dict[str, asyncio.Task[Offering]] = {}
+        self._asked: dict[str, float] = {}
 
     def lock(self, job: str) -> asyncio.Lock:
         """One receiver a job."""
@@ -99,6 +104,25 @@ class Desk:
         """The results of a job, if somebody has asked for them of late and whoever asks now may have them."""
         owner, offering = self._results.get(job, (None, None))
         return offering if owner and access.may_act_on(owner) else None
+
+    def note_asked(self, job: str) -> None:
+        """Note that somebody fetches the results of a job now."""
+        self._asked[job] = time.monotonic()
+
+    def in_use(self, job: str) -> bool:
+        """Whether somebody fetches the results of a job, or did a moment ago and may go on."""
+        now = time.monotonic()
+        self._asked = {each: then for each, then in self._asked.items() if now - then < self.IN_USE}
+        return job in self._asked or job in self._hashing or job in self._receiving
+
+    async def drop_results(self, job: str) -> None:
+        """Hand out the results of a job no longer: it goes on, and will have others."""
+        if hashing := self._hashing.get(job):
+            hashing.cancel()
+            await asyncio.wait([hashing])
+        _, offering = self._results.pop(job, (None, None))
+        if offering is not None:
+            offering.source.close()
 
     async def results(self, folder: JobFolder, access: Access) -> Offering:
         """The results of a job that has ended, hashed once for all who ask."""
@@ -156,6 +180,7 @@ class JobService:
             JobList: self._list,
             JobWatch: self._watch,
             JobCommand: self._command,
+            JobResume: self._resume,
         }
 
     @property
@@ -203,6 +228,13 @@ class JobService:
         await self._board.command(await self._find(message.job), message.command)
         return Done()
 
+    async def _resume(self, _: Session, message: JobResume) -> Message:
+        folder = await self._find(message.job)
+        summary = await self._board.resume(folder)
+        await self._desk.drop_results(message.job)
+        spec = await asyncio.to_thread(folder.spec)
+        return JobAccepted(job=summary, manifest=spec.manifest, options=spec.options)
+
     async def _watch(self, session: Session, message: JobWatch) -> Message:
         folder = await self._find(message.job)
         session.start(self._serve_watch, session, folder, message)
@@ -242,8 +274,10 @@ class JobService:
     async def _offering(self, transfer: str) -> Offering:
         # asked for every few hundred kilobytes of a download: what was checked once need not be read again
         if (known := self._desk.hashed_results(transfer, self._access)) is not None:
+            self._desk.note_asked(transfer)
             return known
         folder = await self._find(transfer)
+        self._desk.note_asked(transfer)
         if not await asyncio.to_thread(_has_ended, folder):
             raise ConflictError("The job is still running; its models can be fetched when it has ended.")
         return await self._desk.results(folder, self._access)
@@ -257,10 +291,10 @@ class JobService:
 
 def _has_ended(folder: JobFolder) -> bool:
     # the journal is written before the state file, and whoever watches it may ask in between
-    if folder.state().state.ended:
-        return True
     last = read_events(folder.events, max(0, last_seq(folder.events) - 1))
-    return bool(last) and isinstance(last[-1].body, StateChanged) and last[-1].body.state.ended
+    if last and isinstance(last[-1].body, StateChanged):
+        return last[-1].body.state.ended
+    return folder.state().state.ended
 
 
 def _is_cancelled() -> bool:

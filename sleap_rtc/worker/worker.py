@@ -15,6 +15,7 @@ from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
+from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 ABILITIES = ("train",)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
+SWEEP_EVERY = 3600.0
+"""Seconds between two looks for jobs that are kept no longer."""
 UNPROVEN_AT_ONCE = 4
 """Links being made at once; a stranger who never proves anything can hold no more than these."""
 
@@ -50,6 +53,7 @@ class WorkerSettings:
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
         processor_slots: how many jobs run at once where there is no GPU.
+        keep_jobs: seconds for which jobs are kept after their end.
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
@@ -65,6 +69,7 @@ class WorkerSettings:
     executor: Executor
     preflight: Preflight | None = None
     processor_slots: int = 1
+    keep_jobs: float = DEFAULT_DAYS * DAY
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -130,6 +135,7 @@ class Worker:
                     tasks.create_task(self.board.run())
                     tasks.create_task(switchboard.run())
                     tasks.create_task(self._announce(signaling))
+                    tasks.create_task(self._sweep(desk))
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
@@ -184,6 +190,12 @@ class Worker:
             if now != said:
                 said = now
                 await _tell(signaling, now)
+
+    async def _sweep(self, desk: Desk) -> None:
+        while True:
+            for job in await self.board.remove_old(self._settings.keep_jobs, desk.in_use):
+                await desk.drop_results(job)
+            await asyncio.sleep(SWEEP_EVERY)
 
     def _describe(self) -> WorkerInfo:
         return describe(

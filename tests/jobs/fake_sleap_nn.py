@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from sleap_rtc.jobs.yaml_data import read_yaml
 
 BEHAVIOURS = (
     "good", "endless", "deaf", "stubborn", "raises", "exits", "killed", "oom", "daemon", "junk", "chatty", "no-model",
-    "missing", "second-fails", "slow-import", "wipes",
+    "missing", "second-fails", "slow-import", "wipes", "raises-once",
 )  # fmt: skip
 
 
@@ -51,7 +52,11 @@ class FakeTrainer:
             ledger.write(f"start {self._run} {os.getpid()}\n")
         surroundings = dict(os.environ) | {"cwd": str(Path.cwd()), "tempdir": tempfile.gettempdir()}
         self._ledger.with_suffix(".surroundings").write_text(json.dumps(surroundings))
-        self._folder.mkdir(parents=True)
+        if (self._folder / "best.ckpt").exists():
+            # as the real one does, so that nothing is overwritten
+            self._folder = self._folder.with_name(f"{self._run}-1")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._first = self._resume(trainer.get("resume_ckpt_path"))
         for name in ("initial_config.yaml", "training_config.yaml"):
             (self._folder / name).write_bytes(config.read_bytes())
         self._connect(trainer["zmq"])
@@ -61,6 +66,16 @@ class FakeTrainer:
         if self._model_size:
             (self._folder / "best.ckpt").write_bytes(os.urandom(self._model_size))
         return 0
+
+    def _resume(self, checkpoint: str | None) -> int:
+        """The epoch to begin with."""
+        if checkpoint is None:
+            return 0
+        with zipfile.ZipFile(checkpoint) as archive:
+            first = int(archive.read("epoch")) + 1
+        with self._ledger.open("a") as ledger:
+            ledger.write(f"resume {self._run} {first}\n")
+        return first
 
     def _connect(self, ports: dict[str, int]) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -75,13 +90,13 @@ class FakeTrainer:
             epochs = 1_000_000
         self._send("train_begin", wandb_url=None)
         rows: list[dict[str, Any]] = []
-        for epoch in range(epochs):
+        for epoch in range(self._first, epochs):
             self._send("epoch_begin", epoch=epoch)
             for batch in range(steps):
                 self._step(epoch, batch)
                 if self._stopped:
                     break
-            logs = {"val/loss": 1.0 / (epoch + 1), "loss": 0.5} | ({"train/loss": 0.7} if epoch else {})
+            logs = {"val/loss": 1.0 / (epoch + 1), "loss": 0.5} | ({"train/loss": 0.7} if epoch > self._first else {})
             rows.append({"epoch": epoch, "train/loss": logs.get("train/loss", ""), "val/loss": logs["val/loss"]})
             self._save(rows)
             self._send("epoch_end", epoch=epoch, logs=logs)
@@ -102,7 +117,11 @@ class FakeTrainer:
     def _save(self, rows: list[dict[str, Any]]) -> None:
         if self._behaviour != "no-model":
             for name in ("best.ckpt", "last.ckpt"):
-                (self._folder / name).write_text(f"epoch {rows[-1]['epoch']}")
+                # a checkpoint is a zip archive, and there whole or not at all
+                fresh = self._folder / f".{name}"
+                with zipfile.ZipFile(fresh, "w") as archive:
+                    archive.writestr("epoch", str(rows[-1]["epoch"]))
+                fresh.replace(self._folder / name)
         with (self._folder / "training_log.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0].keys())
             writer.writeheader()
@@ -132,6 +151,8 @@ class FakeTrainer:
                 self._publisher.send(body)
 
     def _misbehave(self, epoch: int) -> None:
+        if self._behaviour == "raises-once" and self._first == 0:
+            raise ValueError("the layers do not fit today")
         if self._behaviour == "raises" or (self._behaviour == "second-fails" and "2" in self._run):
             raise ValueError("the layers do not fit")
         if self._behaviour == "exits":

@@ -5,10 +5,13 @@ import os
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
+from sleap_rtc.cli.resuming import resume_job
 from sleap_rtc.client.link import LinkState
-from sleap_rtc.errors import ConfigError, NotFoundError, PackageError, UnreachableError
+from sleap_rtc.errors import ConfigError, ConflictError, JobFailedError, NotFoundError, PackageError, UnreachableError
+from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import EpochEnded, Event, JobState, RunEnded
 from tests.roles.conftest import Lab
 
@@ -202,3 +205,73 @@ async def test_a_strangers_job_is_not_there(lab: Lab) -> None:
     async with lab.join() as worker:
         with pytest.raises(NotFoundError):
             await worker.link.call(lambda session: session.request(JobShow(job=job.id), JobAccepted))
+
+
+async def test_a_lost_job_goes_on_over_the_link_and_its_package_finds_it(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await lab.start_worker("endless")
+    package = await lab.package()
+    seen = Seen()
+    async with lab.join() as worker:
+        job = await worker.submit(package)
+        watching = asyncio.create_task(job.watch(seen.event))
+        await seen.first_epoch.wait()
+        record = JobFolder(lab.jobs / job.id).supervisor()
+        assert record is not None
+        psutil.Process(record.pid).kill()
+        assert await watching is JobState.LOST
+        job.forget()
+        with pytest.raises(JobFailedError):
+            await job.fetch(tmp_path / "models")
+        await resume_job(job)
+        assert (job.summary.attempt, job.summary.state) == (2, JobState.QUEUED)
+        again = await worker.submit(package)
+        assert again.id == job.id
+        whole, more = Seen(), Seen()
+        known = len(seen.events)
+        watching = asyncio.create_task(again.watch(whole.event, since=0))
+        rest = asyncio.create_task(again.watch(more.event, since=known))
+        await more.first_epoch.wait()
+        await again.stop()
+        assert await watching is await rest is JobState.DONE
+        folders = await again.fetch(tmp_path / "models")
+    whole.assert_gapless()
+    assert seen.events + more.events == whole.events
+    assert [folder.name for folder in folders] == ["single_instance"]
+    assert lab.starts() == ["single_instance"] * 2
+    said = capsys.readouterr().out
+    assert f"The job {job.id} goes on as attempt 2" in said
+    assert f"sleap-rtc jobs watch {job.id}" in said
+
+
+async def test_a_job_that_is_done_or_unknown_is_not_resumed(lab: Lab) -> None:
+    await lab.start_worker()
+    async with lab.join() as worker:
+        job = await worker.submit(await lab.package())
+        await job.watch(lambda event: None)
+        with pytest.raises(ConflictError, match="nothing to resume"):
+            await job.resume()
+        with pytest.raises(NotFoundError):
+            await worker.resume("j_87654321")
+
+
+async def test_what_is_fetched_after_a_resume_is_the_new_attempts(lab: Lab, tmp_path: Path) -> None:
+    await lab.start_worker("endless")
+    async with lab.join() as worker:
+        job = await worker.submit(await lab.package())
+        logs = []
+        for _ in range(2):
+            seen = Seen()
+            watching = asyncio.create_task(job.watch(seen.event, since=job.summary.last_seq))
+            await seen.first_epoch.wait()
+            await job.stop()
+            assert await watching is JobState.DONE
+            (folder,) = await job.fetch(tmp_path / "models")
+            logs.append((folder / "training_log.csv").read_text().splitlines())
+            await job.resume()
+        await job.cancel()
+    first, second = logs
+    assert second[: len(first)] == first
+    assert [row.split(",")[0] for row in second[1:]] == [str(epoch) for epoch in range(len(second) - 1)]
+    assert len(second) > len(first)

@@ -9,6 +9,7 @@ COMMANDS = {
     "fetch": ("sleap_rtc.cli.jobs.fetch:fetch", "Bring the models of a job home that is over."),
     "list": ("sleap_rtc.cli.jobs.list:list_jobs", "List the jobs of a room's workers."),
     "logs": ("sleap_rtc.cli.jobs.logs:logs", "Print the training log of a job."),
+    "resume": ("sleap_rtc.cli.jobs.resume:resume", "Go on with a job that was lost, failed or stopped."),
     "show": ("sleap_rtc.cli.jobs.show:show", "Say how a job stands."),
     "stop": ("sleap_rtc.cli.jobs.stop:stop", "Stop a job; its best model so far is kept."),
     "watch": ("sleap_rtc.cli.jobs.watch:watch", "Watch a job and bring its models home."),
@@ -18,7 +19,7 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, table=COMMANDS)
 def jobs() -> None:
-    """List, watch, stop and fetch the jobs of a room's workers.
+    """List, watch, stop, resume and fetch the jobs of a room's workers.
 
     JOB is a job's id, or enough of its beginning. A job that was sent from this
     machine is found by itself; for others say where to look: --room, or
