@@ -29,6 +29,8 @@ LEAST_SPAN = 64 * 1024
 LEAST_TELLING = 32 * 1024
 """Bytes of the smallest answer whose delay is compared with others: a short one is always quick."""
 MOST_SPAN = 1024 * 1024
+MOST_PATIENT = 4
+"""Times the usual silence that a lane is allowed where little comes: what came so far may have been little, too."""
 MOST_SILENT = 3
 """Times in a row that lanes were silent and nothing came meanwhile: then it is not the lanes that are at fault."""
 STALL = 0.3
@@ -248,8 +250,8 @@ class Window:
     def _end_silent(self, now: float, rate: float) -> None:
         # an engine may take half a minute to notice that a path is dead, and the other lanes need not wait for it; a
         # frame of every lane must have had the time to pass, for it is only heard whole
-        lanes = self._lanes.all_open
-        patience = max(self._session.timeouts.dead, 4 * len(lanes) * self.frame / rate if rate else 0.0)
+        lanes, dead = self._lanes.all_open, self._session.timeouts.dead
+        patience = min(max(dead, 4 * len(lanes) * self.frame / rate if rate else 0.0), MOST_PATIENT * dead)
         silent = [lane for lane in lanes if lane.due and now - lane.heard > patience]
         if silent:
             self._silent = self._silent + 1 if self._lanes.received == self._heard else 1

@@ -8,19 +8,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
 from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.identity import load_identity
 from sleap_rtc.jobs.executor import LocalExecutor
-from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Gpu
-from sleap_rtc.jobs.processes import kill_job
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
+from tests.jobs.ending import end_jobs
 from tests.roles.worker_process import TIMEOUTS
 from tests.service.people import join, person
 from tests.service.running import RunningService, running_service
@@ -112,7 +109,7 @@ class RoomLab:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-            _end_jobs(jobs)
+            end_jobs(jobs)
 
     def jobs_of(self, worker: str) -> Path:
         return self.folder / worker / "jobs"
@@ -142,12 +139,3 @@ async def room_lab(folder: Path) -> AsyncIterator[RoomLab]:
         room = await api.create_room("lab", 30)
         token = await api.create_token(room.room_id, "gpu", 7)
         yield RoomLab(service, folder, api, room, token.token)
-
-
-def _end_jobs(jobs: Path) -> None:
-    for folder in jobs.glob("j_*"):
-        record = JobFolder(folder).supervisor()
-        if record is not None:
-            with suppress(psutil.NoSuchProcess):
-                psutil.Process(record.pid).kill()
-        kill_job(folder)

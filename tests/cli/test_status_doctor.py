@@ -232,7 +232,7 @@ async def test_a_link_carries_data_on_each_engine(engine: str, monkeypatch: pyte
     found = await check_link(scene(engine=engine))
     assert found.status in (Status.OK, Status.WARN)  # warn: slow, which a test must not mind
     assert found.details["engine"] == engine
-    assert found.details["bytes"] == 8 * 64 * 1024
+    assert found.details["bytes"] == 8 * {"libwebrtc": 256, "aiortc": 64}[engine] * 1024
 
 
 @pytest.mark.parametrize("engine", ["libwebrtc", "aiortc"])

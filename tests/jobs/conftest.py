@@ -17,10 +17,10 @@ from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Slot
-from sleap_rtc.jobs.processes import kill_job
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.jobs import Event, JobOptions, Owner
+from tests.jobs.ending import end_jobs
 
 FAKE = Path(__file__).with_name("fake_sleap_nn.py")
 OWNER = Owner(user="u_alice1234", name="Alice", room="r_lab12345")
@@ -99,11 +99,12 @@ def root(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "jobs"
     yield path
     for folder in path.glob("j_*"):
+        # a warm one was told its job when it ran already: its command line names none
         record = JobFolder(folder).supervisor()
         if record is not None and record.pid != os.getpid():
             with suppress(psutil.NoSuchProcess):
                 psutil.Process(record.pid).kill()
-        kill_job(folder)
+    end_jobs(path)
 
 
 def new_board(
@@ -185,7 +186,7 @@ def lives(pid: int) -> bool:
 def noted(ledger: Path, kind: str = "start") -> list[tuple[str, int]]:
     """The (run, pid) of every start, or daemon, in the fake trainer's ledger."""
     lines = [line.split() for line in ledger.read_text().splitlines()]
-    return [(run, int(pid)) for what, run, pid in lines if what == kind]
+    return [(run, int(pid)) for what, run, pid, *_ in lines if what == kind]
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

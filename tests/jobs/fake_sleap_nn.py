@@ -49,7 +49,7 @@ class FakeTrainer:
         self._run = trainer["run_name"]
         self._folder = Path(trainer["ckpt_dir"]) / self._run
         with self._ledger.open("a") as ledger:
-            ledger.write(f"start {self._run} {os.getpid()}\n")
+            ledger.write(f"start {self._run} {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')}\n")
         surroundings = dict(os.environ) | {"cwd": str(Path.cwd()), "tempdir": tempfile.gettempdir()}
         self._ledger.with_suffix(".surroundings").write_text(json.dumps(surroundings))
         if (self._folder / "best.ckpt").exists():

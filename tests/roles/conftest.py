@@ -5,11 +5,10 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import pytest
 
 from sleap_rtc.client.client import join_session
@@ -17,10 +16,10 @@ from sleap_rtc.client.link import LinkState
 from sleap_rtc.client.package import Package, open_package
 from sleap_rtc.client.remote import RemoteWorker
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.jobs.processes import kill_job
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.transport.engines import Engine
 from tests.jobs.conftest import LABELS, training_config
+from tests.jobs.ending import end_jobs
 from tests.roles.times import TIMEOUTS
 from tests.service.running import RunningService, running_service
 
@@ -106,10 +105,4 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
             await found.kill_worker()
             for package in found.packages:
                 package.close()
-            # known by their command lines: a supervisor that is only starting has written nothing down yet
-            for process in psutil.process_iter(["cmdline"]):
-                if any(word.startswith(f"{found.jobs}/") for word in process.info["cmdline"] or ()):
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-            for folder in found.jobs.glob("j_*"):
-                kill_job(folder)
+            end_jobs(found.jobs)

@@ -59,7 +59,7 @@ async def test_a_detached_job_outlives_its_worker_and_is_watched_without_a_gap(l
     assert await watching.ended() == 0
     numbers = [event["seq"] for event in watching.said("progress")]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert user.model.startswith(b"epoch ")
+    assert b"epoch" in user.model
     assert lab.starts() == ["single_instance"]
     # its models are home: the journal, and the string with it, forgets the job
     assert list((user.folder / "home" / "pending").glob("*.json")) == []
