@@ -191,7 +191,7 @@ def noted(ledger: Path, kind: str = "start") -> list[tuple[str, int]]:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait, for a bounded time, for something that another process does."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - another process sets no event here
             await asyncio.sleep(0.02)
 

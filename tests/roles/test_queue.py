@@ -33,7 +33,7 @@ async def interrupt(lab: Lab, number: signal.Signals = signal.SIGINT) -> None:
 
 async def ended(lab: Lab) -> int:
     assert lab.process
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         return await lab.process.wait()
 
 
