@@ -5,7 +5,7 @@ files' or the default. A command uses what the settings say, never the option al
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,25 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 NEVER = "never"
 
 _DAYS = re.compile(r"(\d{1,5}) *(d|w)?", re.IGNORECASE)
+
+
+def with_options(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    """Add options to a command, in their order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def session_option(command: F) -> F:
+    """Add ``--session-string``."""
+    return click.option(
+        "-s",
+        "--session-string",
+        envvar="SLEAP_RTC_SESSION",
+        show_envvar=True,
+        metavar="STRING",
+        help="The sleap-session:… line that a worker printed.",
+    )(command)
 
 
 def server_option(command: F) -> F:
@@ -78,9 +97,7 @@ MONITOR = (
 
 def monitor_options(command: F) -> F:
     """Add the options of `MONITOR` to a command."""
-    for option in reversed(MONITOR):
-        command = option(command)
-    return command
+    return with_options(command, MONITOR)
 
 
 def read_expiry(context: click.Context, parameter: click.Parameter, value: str) -> int | None:

@@ -6,20 +6,21 @@ from typing import Any, TypeVar
 
 import click
 
-from sleap_rtc.cli.options import MONITOR, room_option, server_option, settings_for, transport_option
+from sleap_rtc.cli.options import (
+    MONITOR,
+    room_option,
+    server_option,
+    session_option,
+    settings_for,
+    transport_option,
+    with_options,
+)
 from sleap_rtc.client.choice import RULE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 WHERE = (
-    click.option(
-        "-s",
-        "--session-string",
-        envvar="SLEAP_RTC_SESSION",
-        show_envvar=True,
-        metavar="STRING",
-        help="The sleap-session:… line that a worker printed.",
-    ),
+    session_option,
     room_option,
     click.option(
         "--auto-select/--no-auto-select",
@@ -70,9 +71,7 @@ WHAT = (
 
 
 def _training_options(command: F) -> F:
-    for option in reversed((*WHERE, *WHAT, *MONITOR)):
-        command = option(command)
-    return command
+    return with_options(command, (*WHERE, *WHAT, *MONITOR))
 
 
 def _run(**options: Any) -> int:

@@ -9,9 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import psutil
-
-from sleap_rtc.jobs.processes import kill_job
 from tests.bench.packages import random_package
 from tests.bench.processes import (
     MIB,
@@ -30,6 +27,7 @@ from tests.bench.processes import (
 )
 from tests.bench.proxy_control import ProxyControl
 from tests.bench.worker_process import JOBS
+from tests.jobs.ending import end_jobs
 
 LEAVE_WITHIN = 10.0
 _STRING = "sleap-session:"
@@ -71,7 +69,7 @@ class Lab:
             command = python("tests.bench.worker_process", self._server, folder, engine)
             environment = {"SLEAP_RTC_HOME": str(folder / "home")}
             # entered first, so ended last: a worker that still lives would start the next job
-            stack.callback(_end_jobs, folder / JOBS)
+            stack.callback(end_jobs, folder / JOBS)
             process = stack.enter_context(spawned(command, cwd=folder, limit=limit, environment=environment, log=log))
             yield BenchWorker(process, word_with(process, _STRING), folder, engine)
 
@@ -186,13 +184,3 @@ def _leave(client: Process) -> None:
     # not read any further: a reader that is gone is one more reason for it to end
     with suppress(subprocess.TimeoutExpired):
         client.wait(LEAVE_WITHIN)
-
-
-def _end_jobs(jobs: Path) -> None:
-    """End what outlives a worker: supervisors, known by their job's folder, and all that they started."""
-    for process in psutil.process_iter(["cmdline"]):
-        if any(word.startswith(f"{jobs}/") for word in process.info["cmdline"] or ()):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-    for folder in jobs.glob("j_*"):
-        kill_job(folder)

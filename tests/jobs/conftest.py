@@ -1,6 +1,5 @@
 import asyncio
 import json
-import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -98,12 +97,6 @@ def root(tmp_path: Path) -> Iterator[Path]:
     """A folder for jobs, of which nothing runs on after the test."""
     path = tmp_path / "jobs"
     yield path
-    for folder in path.glob("j_*"):
-        # a warm one was told its job when it ran already: its command line names none
-        record = JobFolder(folder).supervisor()
-        if record is not None and record.pid != os.getpid():
-            with suppress(psutil.NoSuchProcess):
-                psutil.Process(record.pid).kill()
     end_jobs(path)
 
 

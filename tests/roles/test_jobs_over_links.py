@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sleap_rtc.cli.resuming import resume_job
+from sleap_rtc.cli.jobs.resume import resume_job
 from sleap_rtc.client.link import LinkState
 from sleap_rtc.errors import ConfigError, ConflictError, JobFailedError, NotFoundError, PackageError, UnreachableError
 from sleap_rtc.jobs.folder import JobFolder

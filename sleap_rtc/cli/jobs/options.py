@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sleap_rtc.cli.options import room_option, server_option, settings_for, transport_option
+from sleap_rtc.cli.options import (
+    room_option,
+    server_option,
+    session_option,
+    settings_for,
+    transport_option,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from sleap_rtc.cli.jobs.reaching import Request
@@ -13,14 +20,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WHERE = (
-    click.option(
-        "-s",
-        "--session-string",
-        envvar="SLEAP_RTC_SESSION",
-        show_envvar=True,
-        metavar="STRING",
-        help="The sleap-session:… line that a worker printed.",
-    ),
+    session_option,
     room_option,
     click.option("--worker", metavar="WORKER", help="Look on this worker of the room alone: its name or id."),
     server_option,
@@ -32,9 +32,7 @@ NAMES = ("session_string", "room", "worker", "server", "transport")
 
 def where_options(command: F) -> F:
     """Add what says where to look for jobs."""
-    for option in reversed(_WHERE):
-        command = option(command)
-    return command
+    return with_options(command, _WHERE)
 
 
 def job_argument(command: F) -> F:
