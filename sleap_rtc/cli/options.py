@@ -68,6 +68,40 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One line of JSON, for scripts.")(command)
 
 
+def events_option(command: F) -> F:
+    """Add ``--json`` of commands that tell events, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")(command)
+
+
+def logs_option(command: F) -> F:
+    """Add ``--logs``."""
+    return click.option("--logs", is_flag=True, help="Show the training log too.")(command)
+
+
+def output_option(command: F) -> F:
+    """Add ``--output``."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("models"),
+        show_default=True,
+        help="Where the trained models go.",
+    )(command)
+
+
+def give_up_option(command: F) -> F:
+    """Add ``--give-up``, in seconds."""
+    return click.option(
+        "--give-up",
+        type=click.FloatRange(min=0),
+        default=600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to try to reach a lost worker again.",
+    )(command)
+
+
 def room_option(command: F) -> F:
     """Add ``--room``; None where it was not typed, for the default room."""
     return click.option(

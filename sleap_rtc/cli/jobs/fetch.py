@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sleap_rtc.cli.jobs.options import job_argument, read_request, where_options
+from sleap_rtc.cli.options import events_option, output_option
 
 if TYPE_CHECKING:
     from sleap_rtc.cli.jobs.reaching import Request
@@ -19,15 +20,8 @@ Examples:
 """
 )
 @job_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Where the trained models go.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")
+@output_option
+@events_option
 @where_options
 def fetch(job: str, output: Path, as_json: bool, **options: Any) -> None:
     """Bring the models of a job home that is over.

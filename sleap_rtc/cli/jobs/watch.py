@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sleap_rtc.cli.jobs.options import job_argument, read_request, where_options
-from sleap_rtc.cli.options import monitor_options
+from sleap_rtc.cli.options import events_option, give_up_option, logs_option, monitor_options, output_option
 
 if TYPE_CHECKING:
     from sleap_rtc.cli.jobs.reaching import Request
@@ -25,25 +25,11 @@ Examples:
 """
 )
 @job_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Where the trained models go.",
-)
+@output_option
 @click.option("--no-fetch", is_flag=True, help="Leave the models on the worker.")
-@click.option("--logs", is_flag=True, help="Show the training log too.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")
-@click.option(
-    "--give-up",
-    type=click.FloatRange(min=0),
-    default=600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to try to reach a lost worker again.",
-)
+@logs_option
+@events_option
+@give_up_option
 @monitor_options
 @where_options
 def watch(**options: Any) -> int:
