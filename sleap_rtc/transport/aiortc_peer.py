@@ -16,6 +16,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.sdp import candidate_from_sdp
+from OpenSSL import SSL
 
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError
@@ -186,7 +187,7 @@ def _hear_failures(pc: RTCPeerConnection, sctp: RTCSctpTransport, lost: Callable
     async def send_or_lose(data: bytes) -> None:
         try:
             await send(data)
-        except ConnectionError as error:
+        except (ConnectionError, SSL.Error) as error:
             log.debug("aiortc lost a packet: %s", error)  # as networks do; its state says the rest
 
     pc._RTCPeerConnection__connect = connect_or_tell  # type: ignore[attr-defined]  # noqa: SLF001

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ from sleap_rtc.errors import ConfigError, ConflictError, JobFailedError, NotFoun
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import EpochEnded, Event, JobState, RunEnded
 from tests.roles.conftest import Lab
+from tests.roles.times import TIMEOUTS
 
 
 class Seen:
@@ -146,9 +148,8 @@ async def test_stop_brings_the_best_model_home_and_cancel_brings_nothing(lab: La
 async def test_a_worker_that_stays_away_is_given_up_with_a_sentence(lab: Lab) -> None:
     await lab.start_worker("endless")
     seen = Seen()
-    async with lab.join(seen.state) as worker:
+    async with lab.join(seen.state, timeouts=replace(TIMEOUTS, give_up=0.5)) as worker:
         job = await worker.submit(await lab.package())
-        object.__setattr__(worker.link._settings.timeouts, "give_up", 0.5)
         watching = asyncio.ensure_future(job.watch(seen.event))
         await seen.first_epoch.wait()
         await lab.kill_worker()
