@@ -14,8 +14,8 @@ from sleap_rtc.client.package import Package
 from sleap_rtc.client.pending import PendingJobs, content_of
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import UnreachableError, UsageError
-from sleap_rtc.protocol.jobs import JobOptions
 from sleap_rtc.protocol.signaling import WorkerPresence
+from sleap_rtc.protocol.training import JobOptions
 from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
 
 

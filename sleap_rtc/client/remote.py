@@ -28,7 +28,6 @@ from sleap_rtc.protocol.jobs import (
     JobList,
     JobListed,
     JobLog,
-    JobOptions,
     JobResume,
     JobShow,
     JobState,
@@ -37,6 +36,7 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.training import JobOptions
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.transfer.offering import Offering

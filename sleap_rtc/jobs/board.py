@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from sleap_rtc.errors import BusyError, ConflictError, NotFoundError
 from sleap_rtc.protocol.ids import check_id, is_id
-from sleap_rtc.protocol.jobs import Event, JobOptions, JobSpec, JobState, JobSummary, Owner
+from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
+from sleap_rtc.protocol.training import JobOptions
 
 from . import attempts, intake, retention
 from .access import Access
@@ -124,7 +125,7 @@ class JobBoard:
             if await asyncio.to_thread((self._root / spec.job).exists):
                 return await asyncio.to_thread(self._known, spec)
             self._refuse_when_closed()
-            self._schedule.check_fits(spec.options.devices)
+            self._schedule.check_fits(spec.devices)
             async with self._making:
                 return await asyncio.to_thread(intake.receive, self._root, spec)
 

@@ -137,10 +137,7 @@ class Outlook:
         known = [pace.seconds_per_epoch for pace in paces.values() if pace.seconds_per_epoch is not None]
         pace = sum(known) / len(known) if known else inf
         free_in = [0.0 if job is None else left.get(job, inf) for job in slots.values()]
-        wanted = [
-            Wanted(spec.options.devices, _product(epochs(run.max_epochs for run in spec.runs), pace))
-            for spec in waiting
-        ]
+        wanted = [Wanted(spec.devices, _product(epochs(run.max_epochs for run in spec.runs), pace)) for spec in waiting]
         return [seconds if isfinite(seconds) else None for seconds in start_times(free_in, wanted)]
 
     def _read(self, running: Sequence[JobFolder]) -> dict[str, Pace]:

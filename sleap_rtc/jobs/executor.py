@@ -51,7 +51,7 @@ class LocalExecutor:
     def start(self, folder: JobFolder) -> None:
         """Start the supervisor of a job; it outlives this process."""
         # with several devices sleap-nn starts itself again, and imports everything once more
-        pid = self._warm.hand_over(folder) if self._warm and folder.spec().options.devices == 1 else None
+        pid = self._warm.hand_over(folder) if self._warm and folder.spec().devices == 1 else None
         if pid is None:
             self._start_cold(folder)
             return

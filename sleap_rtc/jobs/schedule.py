@@ -200,7 +200,7 @@ class Schedule:
         """Start the next job; False if it must wait on: for more slots, or because nothing can be written now."""
         job = folder.job
         try:
-            wanted = (await asyncio.to_thread(self._spec, folder)).options.devices
+            wanted = (await asyncio.to_thread(self._spec, folder)).devices
             # a worker that was started again may have fewer: what could never start must not stop the others
             self.check_fits(wanted)
             if wanted > len(free):

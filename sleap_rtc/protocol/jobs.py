@@ -10,6 +10,7 @@ from sleap_rtc.errors import ConflictError
 from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.files import ManifestRef, Sha256
 from sleap_rtc.protocol.ids import JobId, RoomId, UserId
+from sleap_rtc.protocol.training import JobOptions
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Metrics = dict[Annotated[str, StringConstraints(max_length=128)], float | None]
@@ -86,13 +87,6 @@ class Run(_Record):
     max_epochs: int | None = None
 
 
-class JobOptions(_Record):
-    """What the submitter asked for beside the package itself; `devices` is how many GPUs the job takes."""
-
-    kind: Literal["train"] = "train"
-    devices: int = Field(default=1, ge=1, le=64)
-
-
 class JobSpec(_Record):
     """``spec.json``: what was asked for. `runs` is empty until the package is staged."""
 
@@ -103,6 +97,11 @@ class JobSpec(_Record):
     options: JobOptions = JobOptions()
     submitted: int
     runs: tuple[Run, ...] = ()
+
+    @property
+    def devices(self) -> int:
+        """How many GPUs the job takes."""
+        return self.options.devices or 1
 
 
 class Event(_Record):

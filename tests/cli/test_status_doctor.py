@@ -29,9 +29,10 @@ from sleap_rtc.errors import ConfigError, UnreachableError
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
 from sleap_rtc.jobs.gpus import Gpu
 from sleap_rtc.protocol.files import FileEntry
-from sleap_rtc.protocol.jobs import JobOptions, JobSpec, JobState, Owner
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Owner
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.tokens import make_token
+from sleap_rtc.protocol.training import JobOptions
 from sleap_rtc.transfer.chunker import Chunker
 from sleap_rtc.transfer.store import Store
 from tests.cli.room_lab import RoomLab, room_lab

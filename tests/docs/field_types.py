@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import annotated_types as at
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, JsonValue, StringConstraints
 
-from sleap_rtc.protocol import files, ids, jobs, signaling, streams
+from sleap_rtc.protocol import files, ids, jobs, signaling, streams, training
 
 NAMES: list[tuple[Any, str]] = [
     (ids.RoomId, "room id"),
@@ -23,6 +23,11 @@ NAMES: list[tuple[Any, str]] = [
     (jobs.RunName, "run name"),
     (jobs.Metrics, "metrics"),
     (jobs.EventBody, "one of the event bodies"),
+    (training.PackagePath, "path in the package"),
+    (training.UserPath, "path"),
+    (training.OverrideKey, "dotted key"),
+    (training.Word, "word"),
+    (JsonValue, "JSON"),
     (signaling.Label, "label"),
     (signaling.Sdp, "SDP"),
 ]
@@ -72,6 +77,11 @@ def _list(annotation: Any) -> str:
     return f"list of {describe(get_args(annotation)[0])}"
 
 
+def _map(annotation: Any) -> str:
+    key, value = get_args(annotation)
+    return f"map of {describe(key)} to {describe(value)}"
+
+
 _SHAPES: dict[Any, Callable[[Any], str]] = {
     Annotated: _annotated,
     Literal: _literal,
@@ -79,6 +89,7 @@ _SHAPES: dict[Any, Callable[[Any], str]] = {
     types.UnionType: _union,
     tuple: _list,
     list: _list,
+    dict: _map,
 }
 
 
@@ -88,7 +99,7 @@ def _limited(words: str, metadata: Sequence[Any]) -> str:
     longest, least, below = (_first(parts, name) for name in ("max_length", "ge", "lt"))
     most = _first(parts, "le") if below is None else below - 1
     if longest is not None:
-        return f"{words}, at most {longest} {'of them' if words.startswith('list') else 'characters'}"
+        return f"{words}, at most {longest} {'of them' if words.startswith(('list', 'map')) else 'characters'}"
     if least is not None and most is not None:
         return f"{words}, {least} to {_bound(most)}"
     return words if least is None else f"{words}, at least {least}"

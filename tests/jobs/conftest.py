@@ -18,7 +18,8 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
-from sleap_rtc.protocol.jobs import Event, JobOptions, Owner
+from sleap_rtc.protocol.jobs import Event, Owner
+from sleap_rtc.protocol.training import JobOptions
 from tests.jobs.ending import end_jobs
 
 FAKE = Path(__file__).with_name("fake_sleap_nn.py")

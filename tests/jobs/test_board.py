@@ -11,7 +11,8 @@ from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundErro
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Gpu, slots_for, visible
 from sleap_rtc.jobs.settings import SupervisorSettings
-from sleap_rtc.protocol.jobs import JobOptions, JobState
+from sleap_rtc.protocol.jobs import JobState
+from sleap_rtc.protocol.training import JobOptions
 
 from .conftest import (
     OWNER,

@@ -17,7 +17,8 @@ from sleap_rtc.jobs.folder import ExitRecord, JobFolder
 from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.plan import Plan
 from sleap_rtc.jobs.processes import ProcessRecord
-from sleap_rtc.protocol.jobs import JobOptions, JobSpec, JobState, Notice
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice
+from sleap_rtc.protocol.training import JobOptions
 
 from .conftest import (
     OWNER,

@@ -20,7 +20,6 @@ from sleap_rtc.protocol.jobs import (
     EpochEnded,
     EpochStarted,
     Event,
-    JobOptions,
     JobSpec,
     JobState,
     Queued,
@@ -28,6 +27,7 @@ from sleap_rtc.protocol.jobs import (
     RunEnded,
     RunStarted,
 )
+from sleap_rtc.protocol.training import JobOptions
 
 from .conftest import (
     OWNER,

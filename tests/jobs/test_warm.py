@@ -13,7 +13,8 @@ import pytest
 
 from sleap_rtc.jobs import warm
 from sleap_rtc.jobs.executor import LocalExecutor
-from sleap_rtc.protocol.jobs import JobOptions, JobState
+from sleap_rtc.protocol.jobs import JobState
+from sleap_rtc.protocol.training import JobOptions
 
 from .conftest import (
     OWNER,

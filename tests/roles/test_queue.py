@@ -11,7 +11,8 @@ from sleap_rtc.cli.serving import farewell
 from sleap_rtc.client.remote import RemoteJob
 from sleap_rtc.errors import BusyError, ConfigError
 from sleap_rtc.jobs.folder import JobFolder
-from sleap_rtc.protocol.jobs import Event, JobOptions, JobState, Queued
+from sleap_rtc.protocol.jobs import Event, JobState, Queued
+from sleap_rtc.protocol.training import JobOptions
 from tests.jobs.conftest import eventually
 from tests.roles.conftest import Lab
 from tests.roles.test_jobs_over_links import Seen
