@@ -15,7 +15,6 @@ from sleap_rtc.client.pending import PendingJobs, content_of
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import UnreachableError, UsageError
 from sleap_rtc.protocol.signaling import WorkerPresence
-from sleap_rtc.protocol.training import JobOptions
 from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
 
 
@@ -77,7 +76,7 @@ def _same_as_before(
     server: str, room: Room, online: Sequence[WorkerPresence], package: Package
 ) -> WorkerPresence | None:
     """The worker that this package was sent to by an earlier command whose models have not come home."""
-    content = content_of(package.manifest.digest, JobOptions())
+    content = content_of(package.manifest.digest, package.options)
     known = PendingJobs().find_in_room(normal_server(server), room.room_id, content)
     if known is None:
         return None

@@ -1,7 +1,6 @@
 """``sleap-rtc train`` and ``sleap-rtc client``, which is the same command under its first name."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +18,7 @@ from sleap_rtc.cli.options import (
     transport_option,
     with_options,
 )
+from sleap_rtc.cli.train_options import WHAT_TO_TRAIN
 from sleap_rtc.client.choice import RULE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,36 +40,31 @@ WHERE = (
 )
 """Where to train."""
 
-WHAT = (
-    click.option(
-        "-p",
-        "--pkg-path",
-        required=True,
-        type=click.Path(path_type=Path),
-        help="The training package: SLEAP's exported zip, or a folder.",
-    ),
+HOW = (
     output_option,
     logs_option,
     events_option,
     click.option("--detach", is_flag=True, help="End when the worker has the job, and print its id."),
-    click.option("--new", is_flag=True, help="Make a new job, even if this package is being trained."),
+    click.option("--new", is_flag=True, help="Make a new job, even if this one is being trained."),
     give_up_option,
     server_option,
     transport_option,
 )
-"""What to train, and how to go about it."""
+"""How to go about it."""
 
 
 def _training_options(command: F) -> F:
-    return with_options(command, (*WHERE, *WHAT, *MONITOR))
+    return with_options(command, (*WHAT_TO_TRAIN, *WHERE, *HOW, *MONITOR))
 
 
 def _run(**options: Any) -> int:
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.training import TrainRequest, train_remotely
+    from sleap_rtc.cli.training_request import find_wandb_key, read_typed, take_typed
     from sleap_rtc.cli.where import WhereTyped, find_where
     from sleap_rtc.client.lossviewer import MonitorPorts
 
+    wanted = read_typed(take_typed(options))
     monitor = MonitorPorts(options.pop("publish_port"), options.pop("controller_port"))
     source = click.get_current_context().get_parameter_source("session_string")
     typed = WhereTyped(
@@ -81,7 +76,14 @@ def _run(**options: Any) -> int:
     # the token of a session string belongs to its own server: a project's file must not send it elsewhere
     server = settings.own_server if isinstance(where, str) else settings.server
     request = TrainRequest(
-        where=where, server=server, transport=settings.transport, limits=settings.limits, monitor=monitor, **options
+        wanted=wanted,
+        wandb_key=find_wandb_key(wanted),
+        where=where,
+        server=server,
+        transport=settings.transport,
+        limits=settings.limits,
+        monitor=monitor,
+        **options,
     )
     return run_async(train_remotely(request))
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,10 +15,11 @@ from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.cli.telling import say_detached, say_link, say_service
+from sleap_rtc.client.assembling import Wanted, assemble
 from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
 from sleap_rtc.client.lossviewer import MonitorPorts, monitored
-from sleap_rtc.client.package import Package, look_into
+from sleap_rtc.client.package import Package, UnreadPackage
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
@@ -43,13 +44,15 @@ class TrainRequest:
     """What the user asks for.
 
     Attributes:
+        wanted: what to train.
         where: a session string, or a room with the way to choose its worker.
         detach: end when the worker has the job.
         monitor: where SLEAP's own monitor shows the training.
+        wandb_key: the user's key for Weights & Biases, where it is told; it is kept nowhere.
     """
 
+    wanted: Wanted
     where: str | RoomChoice
-    pkg_path: Path
     output: Path
     logs: bool
     as_json: bool
@@ -60,6 +63,7 @@ class TrainRequest:
     transport: str
     limits: TransferLimits
     monitor: MonitorPorts
+    wandb_key: str | None = field(default=None, repr=False)
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error: the user pressed Ctrl-C
@@ -114,12 +118,11 @@ async def until_interrupted(work: Callable[[Asks], Coroutine[Any, Any, int]]) ->
 
 
 async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
-    name = request.pkg_path.absolute().name
-
     def say_reading(done: int, total: int) -> None:
-        display.reading(name, done, total)
+        display.reading(unread.name, done, total)
 
-    with closing(await look_into(request.pkg_path)) as unread:
+    with closing(await assemble(request.wanted)) as unread:
+        _say_unasked(unread)
         # reading takes as long as its disk needs: meanwhile the worker is reached
         async with (
             beside(unread.read(say_reading)) as reading,
@@ -128,7 +131,13 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
             display.connected(presence.name, gpu_text(presence))
             package = await reading
             display.upload(0, package.manifest.total_size, 0)
-            job = await worker.submit(package, new=request.new, on_bytes=display.upload, on_pause=display.upload_paused)
+            job = await worker.submit(
+                package,
+                new=request.new,
+                on_bytes=display.upload,
+                on_pause=display.upload_paused,
+                **_secrets(request.wandb_key),
+            )
             package.close()
             asks.has_job = True
             display.accepted(job.summary)
@@ -139,6 +148,16 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
             return await Following(
                 job, display, asks.queue, output=request.output, logs=request.logs, monitor=request.monitor
             ).run()
+
+
+def _say_unasked(unread: UnreadPackage) -> None:
+    """A config may be somebody else's: nothing leaves this machine on its word alone without being said."""
+    if unread.unasked:
+        note(f"The config names these files, and they are sent: {', '.join(map(str, unread.unasked))}")
+
+
+def _secrets(wandb_key: str | None) -> dict[str, Any]:
+    return {} if wandb_key is None else {"wandb_key": wandb_key}
 
 
 @asynccontextmanager

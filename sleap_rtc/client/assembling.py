@@ -9,13 +9,13 @@ up there.
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from sleap_rtc.errors import ConfigError, PackageError, SleapRTCError, UsageError
+from sleap_rtc.errors import ConfigError, UsageError
 from sleap_rtc.jobs.matching import match_file
 from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml
 from sleap_rtc.protocol.files import is_clutter
@@ -24,7 +24,7 @@ from sleap_rtc.protocol.training import JobOptions
 from sleap_rtc.transfer.merged import MergedSource
 from sleap_rtc.transfer.source import FilesSource, Source
 
-from .named_paths import KINDS, LABELS, TRAIN, VALIDATION, WEIGHTS, Kind, Named, named_by, named_in, overridden
+from .named_paths import KINDS, LABELS, TRAIN, VALIDATION, Kind, Named, named_by, named_in, overridden
 from .package import UnreadPackage, check_contents, open_source, shown_name
 from .packing import Packing
 
@@ -61,7 +61,7 @@ class Wanted:
     config_dir: str | None = None
     labels: tuple[str, ...] = ()
     val_labels: tuple[str, ...] = ()
-    options: JobOptions = JobOptions()
+    options: JobOptions = field(default_factory=JobOptions)
 
 
 @dataclass(frozen=True)

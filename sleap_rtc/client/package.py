@@ -3,7 +3,7 @@
 import asyncio
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sleap_rtc.errors import PackageError
@@ -27,7 +27,7 @@ class Package:
 
     name: str
     offering: Offering
-    options: JobOptions = JobOptions()
+    options: JobOptions = field(default_factory=JobOptions)
 
     def close(self) -> None:
         """Give the files back, when nothing of the package will be sent any more. Idempotent."""
@@ -50,12 +50,12 @@ class UnreadPackage:
     """
 
     def __init__(
-        self, name: str, source: Source, options: JobOptions = JobOptions(), unasked: tuple[Path, ...] = ()
+        self, name: str, source: Source, options: JobOptions | None = None, unasked: tuple[Path, ...] = ()
     ) -> None:
         self.name = name
         self.unasked = unasked
         self._source = source
-        self._options = options
+        self._options = options or JobOptions()
 
     async def read(self, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:
         """Hash the files.

@@ -167,7 +167,7 @@ class RemoteWorker:
 
         Args:
             package: what to train.
-            options: what else to say about it.
+            options: what else to say about it; what the package brings along by default.
             new: make a new job even if one is under way.
             on_bytes: told the bytes that the worker acknowledged, those there are, and those it had already.
             on_pause: told why the worker takes nothing just now, and None when it goes on.
@@ -175,7 +175,7 @@ class RemoteWorker:
         Raises:
             SleapRTCError: why the worker refuses it.
         """
-        options = options or JobOptions()
+        options = options or package.options
         content = content_of(package.manifest.digest, options)
         known = None if new else self._pending.find(self.link.worker_id, content)
         there = await self._show(known.job) if known else None
