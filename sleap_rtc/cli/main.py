@@ -23,7 +23,7 @@ COMMANDS = {
     "server": ("sleap_rtc.cli.server:server", "Run the signaling service that lets peers find each other."),
     "status": ("sleap_rtc.cli.status:status", "Say who you are; show rooms, workers and jobs."),
     "token": ("sleap_rtc.cli.token:token", "Make, list and revoke the tokens of workers."),
-    "train": ("sleap_rtc.cli.train:train", "Train a package on a remote GPU and bring the models home."),
+    "train": ("sleap_rtc.cli.train:train", "Train on a remote GPU and bring the models home."),
     "whoami": ("sleap_rtc.cli.whoami:whoami", "Say who is logged in."),
     "worker": ("sleap_rtc.cli.worker:worker", "Offer this machine's GPU for training."),
 }

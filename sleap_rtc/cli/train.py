@@ -88,17 +88,26 @@ def _run(**options: Any) -> int:
     return run_async(train_remotely(request))
 
 
-@click.command(
-    epilog="""\b
+EXAMPLES = """\b
 Examples:
   sleap-rtc train --room my-lab --auto-select -p labels.slp.training_job.zip
   sleap-rtc train -s "sleap-session:…" -p my_package/ -o models --logs
-  sleap-rtc train --room my-lab --auto-select -p labels.zip --detach
+  sleap-rtc train -c centroid -c centered_instance -d configs --labels a.slp
+  sleap-rtc train -c config "data_config.train_labels_path=[a.slp,b.slp]"
+  sleap-rtc train config.yaml --max-epochs 50 trainer_config.seed=1
+  sleap-rtc train --labels a.slp --preset bottomup --backbone unet_medium_rf
+  sleap-rtc train -c config --labels a.slp --from models/fly
 """
-)
+
+
+@click.command(epilog=EXAMPLES)
 @_training_options
 def train(**options: Any) -> int:
-    """Train a package on a remote GPU and bring the models home.
+    """Train on a remote GPU and bring the models home.
+
+    What to train is a package, or configs and labels as sleap-nn train takes
+    them, or labels and a preset. Files are files of this machine; what configs
+    and overrides name is sent along. KEY=VALUE are sleap-nn's overrides.
 
     Train in a room you belong to, or with a worker's session string. The job
     goes on if this command ends: type it again to watch on. Ctrl-C asks whether
@@ -107,10 +116,14 @@ def train(**options: Any) -> int:
     return _run(**options)
 
 
-@click.command(epilog=train.epilog and train.epilog.replace("sleap-rtc train", "sleap-rtc client"))
+@click.command(epilog=EXAMPLES.replace("sleap-rtc train", "sleap-rtc client").replace(" --auto-select", ""))
 @_training_options
 def client(**options: Any) -> int:
-    """Train a package on a remote GPU; the same as train.
+    """Train on a remote GPU; the same as train.
+
+    What to train is a package, or configs and labels as sleap-nn train takes
+    them, or labels and a preset. Files are files of this machine; what configs
+    and overrides name is sent along. KEY=VALUE are sleap-nn's overrides.
 
     Train in a room you belong to, or with a worker's session string. The job
     goes on if this command ends: type it again to watch on. Ctrl-C asks whether

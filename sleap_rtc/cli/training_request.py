@@ -97,6 +97,8 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The configs that were typed as paths, and the overrides."""
     configs = [text for text in arguments if "=" not in text and not text.startswith("~")]
     for text in configs:
+        if text.startswith("-"):
+            raise UsageError(f"'{printable(text, limit=120)}' stands behind '--', where only overrides belong.")
         if not text.lower().endswith(CONFIG_SUFFIXES):
             raise UsageError(
                 f"'{printable(text, limit=120)}' is neither a config (*.yaml) nor an override (key=value). A package "

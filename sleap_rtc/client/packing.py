@@ -69,8 +69,7 @@ class Packing:
         if self._meant.setdefault(text, place) != place:
             shown = printable(text, limit=200)
             raise UsageError(
-                f"'{shown}' means different files in different configs. Write whole paths, so that they can be told "
-                "apart."
+                f"'{shown}' stands for two different files. Write whole paths, so that they can be told apart."
             )
         return place
 

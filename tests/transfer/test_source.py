@@ -21,6 +21,7 @@ from sleap_rtc.errors import PackageError, StorageError, TransferError
 from sleap_rtc.protocol.chunks import SINGLE
 from sleap_rtc.protocol.files import MAX_FILE_SIZE, Manifest
 from sleap_rtc.transfer import source as source_module
+from sleap_rtc.transfer.merged import MergedSource
 from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.source import FilesSource, Source, folder_source
 from sleap_rtc.transfer.zip_source import SMALL, ZipSource
@@ -33,7 +34,7 @@ FILES = {
     "same": b"a: 1\n",
     "video.mp4": random.Random(3).randbytes(SMALL) + bytes(2 * MB),  # too large to be inflated on demand
 }
-KINDS = ["folder", "stored", "deflated"]
+KINDS = ["folder", "stored", "deflated", "merged"]
 
 
 def write_tree(folder: Path, files: Mapping[str, bytes] = FILES) -> Path:
@@ -62,6 +63,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
     def make_source(kind: str, files: Mapping[str, bytes] = FILES) -> Source:
         if kind == "folder":
             source: Source = folder_source(write_tree(tmp_path / "src", files))
+        elif kind == "merged":
+            half = len(files) // 2
+            one, other = dict(list(files.items())[:half]), dict(list(files.items())[half:])
+            source = MergedSource(make_source("folder", one), make_source("deflated", other))
         else:
             compression = zipfile.ZIP_STORED if kind == "stored" else zipfile.ZIP_DEFLATED
             source = ZipSource(write_zip(tmp_path / "a.zip", compression, files), tmp_path / "spool")
