@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sleap_rtc.errors import BusyError, ConflictError, NotFoundError
+from sleap_rtc.errors import BusyError, ConflictError, NotFoundError, SleapRTCError
 from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.training import JobOptions
@@ -23,6 +23,7 @@ from .events import last_seq
 from .executor import Executor
 from .folder import Command, JobFolder
 from .gpus import Slot
+from .making import Recipe
 from .plan import Plan
 from .schedule import Schedule
 from .watching import follow_log, watch_events
@@ -134,6 +135,7 @@ class JobBoard:
 
         Raises:
             PackageError, ConfigError: if it cannot be run; its folder is gone then.
+            BusyError: if a config of it cannot be made by sleap-nn now; likewise.
             ConflictError: if it was cancelled while its files arrived.
         """
         return await self._to_the_end(self._accept(folder))
@@ -143,7 +145,8 @@ class JobBoard:
             state = (await asyncio.to_thread(folder.state)).state
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
-                plan = await asyncio.to_thread(intake.prepare, folder)
+                made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder))
+                plan = await asyncio.to_thread(intake.prepare, folder, made)
                 if plan is not None and self._preflight is not None:
                     plan = await self._checked(folder, plan, self._preflight)
                 await asyncio.to_thread(intake.accept, folder, plan)
@@ -151,6 +154,15 @@ class JobBoard:
             elif state is JobState.CANCELLED and not (await asyncio.to_thread(folder.spec)).runs:
                 raise ConflictError(f"The job {folder.job} was cancelled while its files arrived.")
         return await asyncio.to_thread(self.summary, folder)
+
+    async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
+        if not recipes or self._preflight is None:
+            return {}
+        try:
+            return {recipe.path: await self._preflight.make(recipe) for recipe in recipes}
+        except SleapRTCError:
+            await asyncio.to_thread(folder.remove)
+            raise
 
     async def _checked(self, folder: JobFolder, plan: Plan, preflight: Preflight) -> Plan:
         findings = await preflight.check(folder, plan.runs)

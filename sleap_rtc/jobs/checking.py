@@ -1,7 +1,8 @@
 """The worker's side of the preflight: keeps a helper ready, asks it about each job, and does without it where it fails.
 
 A mistake is better told before the queue than after hours in it, but no job is lost to the check: where the helper is
-not ready, dies or takes too long, the job is queued unchecked, and its journal says so.
+not ready, dies or takes too long, the job is queued unchecked, and its journal says so. A config that only sleap-nn can
+make is another matter: without the helper there is nothing to queue, and the job is refused.
 """
 
 import asyncio
@@ -12,16 +13,22 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
+from pydantic import BaseModel
+
+from sleap_rtc.errors import BusyError, ConfigError
 from sleap_rtc.protocol.jobs import Run
+from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.backoff import backoff
 
 from .environment import python_command, runner_environment
 from .findings import MAX_ANSWER, READY, Findings, Request, RunToCheck
 from .folder import JobFolder
+from .making import Made, Recipe
 
 logger = logging.getLogger(__name__)
+A = TypeVar("A", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class PreflightSettings:
 
     Attributes:
         patience: how long a job waits for its turn and for a helper that is still starting.
+        making_patience: how long a job waits that cannot do without the helper.
         answer: how long the helper may take over one job.
         start: how long the helper may take to start; its imports take 10 to 20.
         first_pause: before the first new start of one that died; doubled up to `longest_pause`.
@@ -38,6 +46,7 @@ class PreflightSettings:
     """
 
     patience: float = 20.0
+    making_patience: float = 150.0
     answer: float = 20.0
     start: float = 120.0
     first_pause: float = 0.5
@@ -90,41 +99,77 @@ class Preflight:
             runs=tuple(RunToCheck(name=run.name, config=str(path / run.config)) for run in runs),
             gpu_memory_mb=self._gpu_memory_mb,
         )
-        until = asyncio.get_running_loop().time() + self._settings.patience
+        try:
+            return await self._asked(request, Findings, self._settings.patience)
+        except _NoAnswerError as error:
+            return Findings(
+                notices=(
+                    f"This job was queued without a check, because {error}: a mistake in it shows when it starts.",
+                )
+            )
+
+    async def make(self, recipe: Recipe) -> str:
+        """A config that only sleap-nn can make, as YAML text; it is as little to be trusted as what it was made from.
+
+        Raises:
+            ConfigError: if sleap-nn cannot make it.
+            BusyError: if the helper cannot be asked now.
+        """
+        shown = printable(recipe.path, limit=120)
+        try:
+            made = await self._asked(recipe.request, Made, self._settings.making_patience)
+        except _FailedError as error:
+            raise ConfigError(f"sleap-nn could not make the config '{shown}': {error}. Nothing was queued.") from error
+        except _NoAnswerError as error:
+            raise BusyError(
+                f"The config '{shown}' has to be made by sleap-nn before the job is queued, and {error}. "
+                "Submit the job again in a minute, or choose another worker."
+            ) from error
+        if made.config is None:
+            raise ConfigError(printable(made.problem or f"sleap-nn could not make the config '{shown}'."))
+        return made.config
+
+    async def _asked(self, request: BaseModel, answer: type[A], patience: float) -> A:
+        """Wait for the helper and its answer.
+
+        Raises:
+            _NoAnswerError: if there is none, with the reason.
+        """
+        until = asyncio.get_running_loop().time() + patience
         try:
             async with asyncio.timeout_at(until):
                 await self._turn.acquire()
         except TimeoutError:
-            return _unchecked("other jobs were being checked")
+            raise _NoAnswerError("other jobs were being checked") from None
         try:
-            return await self._take_turn(request, until)
+            return await self._take_turn(request, answer, until)
         finally:
             self._turn.release()
 
-    async def _take_turn(self, request: Request, until: float) -> Findings:
+    async def _take_turn(self, request: BaseModel, answer: type[A], until: float) -> A:
         try:
             async with asyncio.timeout_at(until):
                 await self._decided.wait()
         except TimeoutError:
-            return _unchecked("the check was still starting")
+            raise _NoAnswerError("its helper was still starting") from None
         helper = self._helper
         if helper is None:
-            return _unchecked("the check does not start on this worker")
-        findings = None
+            raise _NoAnswerError("its helper does not start on this worker")
+        found = None
         try:
             async with asyncio.timeout(self._settings.answer):
-                findings = await _ask(helper, request)
+                found = await _ask(helper, request, answer)
         except TimeoutError:
-            return _unchecked(f"the check took longer than {self._settings.answer:g} seconds")
+            raise _FailedError(f"it took longer than {self._settings.answer:g} seconds") from None
         except (OSError, ValueError) as error:
-            logger.warning("The check of %s failed: %s", request.folder, error)
-            return _unchecked("the check failed")
+            logger.warning("The helper failed at %s: %s", request, error)
+            raise _FailedError("its helper failed") from error
         finally:
-            if findings is None:
+            if found is None:
                 # a late answer must not be taken for the next job's
                 self._dismiss(helper)
         self._answered = True
-        return findings
+        return found
 
     async def _keep(self) -> None:
         pauses = self._pauses()
@@ -192,7 +237,15 @@ class Preflight:
         return runner_environment(str(home), home) | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
-async def _ask(helper: Process, request: Request) -> Findings:
+class _NoAnswerError(Exception):
+    """The helper has not answered; the text says why."""
+
+
+class _FailedError(_NoAnswerError):
+    """It was asked, and failed."""
+
+
+async def _ask(helper: Process, request: BaseModel, answer: type[A]) -> A:
     """Send a request and wait for its answer.
 
     Raises:
@@ -206,7 +259,7 @@ async def _ask(helper: Process, request: Request) -> Findings:
     line = await helper.stdout.readline()
     if not line.endswith(b"\n"):
         raise ConnectionResetError("the helper ended")
-    return Findings.model_validate_json(line)
+    return answer.model_validate_json(line)
 
 
 async def _bury(process: Process) -> None:
@@ -218,9 +271,3 @@ async def _bury(process: Process) -> None:
         async with asyncio.timeout(1):
             while process.stdout is not None and await process.stdout.read(MAX_ANSWER):
                 continue
-
-
-def _unchecked(why: str) -> Findings:
-    return Findings(
-        notices=(f"This job was queued without a check, because {why}: a mistake in it shows when it starts.",)
-    )

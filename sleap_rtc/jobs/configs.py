@@ -1,10 +1,11 @@
-"""Training configs are data: what may be in one, and what of it the worker decides.
+"""Training configs are data, and some of it the worker decides.
 
-A user's file never reaches sleap-nn. It is read as plain data, checked, the keys that are the worker's are set, and the
-result is written to the file that runs. What the user would miss is told in a notice, one sentence each.
+A user's file never reaches sleap-nn. It is read as plain data and checked (`config_rules`), the keys that are the
+worker's are set, and the result is written to the file that runs. What the user would miss is told in a notice, one
+sentence each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,10 @@ from typing import Any
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
 
+from .config_rules import left_out
 from .matching import file_name, match_file
 from .run_names import check_run_name
 from .values import NOTHING, Config, listed, section_of, whole_number
-from .yaml_data import read_yaml
-
-SECTIONS = ("data_config", "model_config", "trainer_config")
-_TOP_LEVEL = frozenset(SECTIONS) | {"name", "description", "sleap_nn_version", "filename"}
-_HYDRA_KEYS = frozenset({"defaults", "hydra", "_target_"})
 
 
 @dataclass(frozen=True)
@@ -31,12 +28,24 @@ class JobPaths:
         labels: those of them that hold labels.
         models: the folder in which the run's own folder is made.
         scratch: a folder for what may be thrown away.
+        train: those of the labels that every run trains on; what its config names if empty.
+        validation: those that it is validated on, likewise.
+        named: which file of the package a path means that the submitter wrote; others are looked up by their tail.
     """
 
     files: Mapping[str, Path]
     labels: Sequence[str]
     models: Path
     scratch: Path
+    train: Sequence[str] = ()
+    validation: Sequence[str] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, path: str, candidates: Sequence[str]) -> str | None:
+        """The one candidate that a path means, None if that is none or unclear."""
+        if path in self.named:
+            return self.named[path] if self.named[path] in candidates else None
+        return match_file(path, candidates)
 
 
 @dataclass
@@ -54,7 +63,8 @@ class _Draft:
             ConfigError: if another path stands for them already: what was two files must not become one.
         """
         before = self.meant.setdefault(found, asked)
-        if before != asked:
+        # who named both paths knows that they are the same file
+        if before != asked and not {before, asked} <= self.paths.named.keys():
             shown = [printable(path, limit=120) or "(none)" for path in (before, asked)]
             raise ConfigError(
                 f"The labels '{shown[0]}' and '{shown[1]}' are different files, but the package holds only "
@@ -74,65 +84,12 @@ class _Draft:
             self.notices.append(notice)
         section[key] = value
 
-
-def load_config(data: bytes, name: str = "config.yaml") -> Config:
-    """Read a sleap-nn training config.
-
-    Raises:
-        ConfigError: if it is no plain YAML within the limits, uses interpolation or Hydra's own keys, or has top-level
-            keys that sleap-nn does not know.
-    """
-    shown = printable(name, limit=120)
-    try:
-        config = read_yaml(data)
-        if not isinstance(config, dict):
-            raise ConfigError("it is not a mapping")
-        for problem in _problems(config):
-            raise ConfigError(problem)
-    except ConfigError as error:
-        raise ConfigError(f"The config '{shown}' is refused: {error.sentence}.") from error
-    return config
-
-
-def _problems(config: Config) -> Iterator[str]:
-    unknown = [key for key in config if key not in _TOP_LEVEL | _HYDRA_KEYS]
-    if unknown:
-        yield f"sleap-nn has no section '{printable(str(unknown[0]), limit=80)}'"
-    for name in SECTIONS:
-        if name in config and not isinstance(config[name], dict):
-            yield f"'{name}' is not a mapping"
-    yield from _hydra_problems(config)
-
-
-def _hydra_problems(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in _HYDRA_KEYS:
-                yield f"the key '{key}' would make Hydra load other files or code"
-            yield from _hydra_problems(str(key))
-            yield from _hydra_problems(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _hydra_problems(inner)
-    elif isinstance(value, str) and "${" in value:
-        yield "it uses interpolation (${…}): write the value out"
-
-
-def model_type(config: Config, name: str = "config.yaml") -> str:
-    """The head that the config trains, under sleap-nn's name.
-
-    Raises:
-        ConfigError: if the config names none, or several.
-    """
-    heads = section_of(config, "model_config").get("head_configs")
-    chosen = [str(key) for key, value in heads.items() if value is not None] if isinstance(heads, dict) else []
-    if len(chosen) != 1:
-        found = "several heads: " + ", ".join(chosen[:4]) if chosen else "no head"
-        raise ConfigError(
-            f"The config '{printable(name, limit=120)}' names {printable(found, limit=200)}. "
-            "Give exactly one entry under model_config.head_configs a value."
-        )
-    return printable(chosen[0], limit=64)
+    def own(self, section: Config, key: str, value: Any, *, unless: Sequence[Any] = ()) -> None:
+        """Set a key, given with its section's name, that the worker alone decides; say so if the user had set it."""
+        name = key.rpartition(".")[2]
+        if section.get(name) not in (*NOTHING, value, *unless):
+            self.notices.append(left_out(key))
+        section[name] = value
 
 
 def prepare_config(
@@ -165,12 +122,12 @@ def prepare_config(
 
 def _set_data(draft: _Draft, run_name: str, train_labels: str | None) -> None:
     data = draft.section("data_config")
-    asked = [train_labels] if train_labels else listed(data.get("train_labels_path"))
-    data["train_labels_path"] = _train_labels(draft, asked)
-    for key in ("val_labels_path", "test_file_path"):
-        paths = [draft.mean(path, _package_file(draft, path, f"data_config.{key}")) for path in listed(data.get(key))]
-        data[key] = list(dict.fromkeys(paths)) or None
-    data["cache_img_path"] = str(draft.paths.scratch / run_name / "images")
+    # a file named twice counts twice, as it does where sleap-nn is run by hand
+    data["train_labels_path"] = _chosen(draft, draft.paths.train) or _train_labels(draft, train_labels)
+    validation = _chosen(draft, draft.paths.validation)
+    data["val_labels_path"] = validation or _files_of(draft, "val_labels_path")
+    data["test_file_path"] = _files_of(draft, "test_file_path")
+    draft.own(data, "data_config.cache_img_path", str(draft.paths.scratch / run_name / "images"))
     draft.set(
         data, "use_existing_imgs", False, "Cached images (use_existing_imgs) cannot come along: they are made anew."
     )
@@ -178,13 +135,23 @@ def _set_data(draft: _Draft, run_name: str, train_labels: str | None) -> None:
         data["cache_workers"] = min(whole_number(data["cache_workers"], "data_config.cache_workers"), draft.cpus)
 
 
-def _train_labels(draft: _Draft, asked: list[str]) -> list[str]:
+def _chosen(draft: _Draft, paths: Sequence[str]) -> list[str]:
+    return [str(draft.paths.files[path]) for path in paths]
+
+
+def _files_of(draft: _Draft, key: str) -> list[str] | None:
+    asked = listed(draft.section("data_config").get(key))
+    return [draft.mean(path, _package_file(draft, path, f"data_config.{key}")) for path in asked] or None
+
+
+def _train_labels(draft: _Draft, train_labels: str | None) -> list[str]:
     labels = draft.paths.labels
-    found = [match for path in asked if (match := match_file(path, labels)) is not None]
+    asked = [train_labels] if train_labels else listed(draft.section("data_config").get("train_labels_path"))
+    found = [match for path in asked if (match := draft.paths.find(path, labels)) is not None]
     if len(found) == len(asked) and found:
-        return list(dict.fromkeys(draft.mean(path, match) for path, match in zip(asked, found, strict=True)))
+        return [draft.mean(path, match) for path, match in zip(asked, found, strict=True)]
     if len(labels) != 1:
-        missing = printable(file_name(next((p for p in asked if match_file(p, labels) is None), "")), limit=120)
+        missing = printable(file_name(next((p for p in asked if draft.paths.find(p, labels) is None), "")), limit=120)
         problem = (
             f"the config asks for '{missing}', which is not, or not clearly, among them"
             if missing
@@ -197,7 +164,7 @@ def _train_labels(draft: _Draft, asked: list[str]) -> list[str]:
     only = printable(labels[0], limit=120)
     if asked:
         draft.notices.append(f"The labels are read from '{only}', the package's only labels file.")
-    return [draft.mean(path, labels[0]) for path in dict.fromkeys(asked or [""])]
+    return [draft.mean(path, labels[0]) for path in asked or [""]]
 
 
 def _set_model(draft: _Draft) -> None:
@@ -223,7 +190,8 @@ def _set_model(draft: _Draft) -> None:
 
 def _set_output(draft: _Draft, run_name: str) -> None:
     trainer = draft.section("trainer_config")
-    trainer["ckpt_dir"] = str(draft.paths.models)
+    # where sleap-nn and SLEAP put models by themselves is no wish
+    draft.own(trainer, "trainer_config.ckpt_dir", str(draft.paths.models), unless=(".", "models"))
     trainer["run_name"] = run_name
     draft.set(trainer, "save_ckpt", True, "save_ckpt was off; it is on here, or no model would come home.")
     section_of(trainer, "model_ckpt")["save_last"] = True
@@ -267,12 +235,14 @@ def _set_reporting(draft: _Draft) -> None:
     zmq = trainer.get("zmq")
     if isinstance(zmq, dict) and "control_port" in zmq:
         draft.notices.append("sleap-nn has no trainer_config.zmq.control_port: it was left out.")
+    if isinstance(zmq, dict) and {zmq.get("controller_port"), zmq.get("publish_port")} != {None}:
+        draft.notices.append(left_out("trainer_config.zmq"))
     # the runner fills in the ports that it has bound
     trainer["zmq"] = {"controller_port": None, "publish_port": None}
 
 
 def _package_file(draft: _Draft, path: object, key: str) -> str:
-    match = match_file(path, list(draft.paths.files)) if isinstance(path, str) else None
+    match = draft.paths.find(path, list(draft.paths.files)) if isinstance(path, str) else None
     if match is None:
         shown = printable(file_name(str(path)), limit=120)
         raise ConfigError(

@@ -4,7 +4,7 @@ The helper reads files of strangers, so its answers are checked like a stranger'
 """
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -13,7 +13,7 @@ from sleap_rtc.protocol.text import printable
 
 READY = b'{"ready": true}\n'
 """What the helper says when everything is imported."""
-MAX_ANSWER = 256 * 1024
+MAX_ANSWER = 1024 * 1024
 """Bytes of the longest line that is read from the helper."""
 MAX_SENTENCES = 100
 MAX_SENTENCE = 600
@@ -45,6 +45,7 @@ class Request(_Line):
 
     folder: str
     runs: tuple[RunToCheck, ...]
+    kind: Literal["check"] = "check"
     gpu_memory_mb: int | None = None
 
 

@@ -4,7 +4,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,7 +20,8 @@ from .archive import is_zip, unpack_zip
 from .checkpoints import Remains
 from .events import Journal, read_events
 from .folder import Command, ExitRecord, JobFolder, StateRecord
-from .plan import Plan, stage
+from .making import Recipe
+from .plan import Plan, recipes, stage
 from .processes import this_process
 
 logger = logging.getLogger(__name__)
@@ -65,8 +67,8 @@ def _received(root: Path) -> Iterator[JobFolder]:
             logger.warning("Job %s cannot be read: %s", folder.job, error)
 
 
-def prepare(folder: JobFolder) -> Plan | None:
-    """Open the package and stage it; None if that was done before an interruption.
+def open_package(folder: JobFolder) -> tuple[Recipe, ...]:
+    """Open the package of a job; which of its configs have to be made before it can be staged.
 
     A package that is refused takes its folder with it.
 
@@ -75,10 +77,34 @@ def prepare(folder: JobFolder) -> Plan | None:
     """
     _catch_up(folder)
     if folder.state().state is not JobState.RECEIVED:
-        return None
-    try:
+        return ()
+    with _refusing(folder):
         _open_archive(folder)
-        return stage(folder)
+        return recipes(folder)
+
+
+def prepare(folder: JobFolder, made: Mapping[str, str] | None = None) -> Plan | None:
+    """Stage a package that was opened; None if that was done before an interruption.
+
+    A package that is refused takes its folder with it.
+
+    Args:
+        folder: the job's.
+        made: the configs that `open_package` said have to be made.
+
+    Raises:
+        PackageError, ConfigError: why it is refused.
+    """
+    if folder.state().state is not JobState.RECEIVED:
+        return None
+    with _refusing(folder):
+        return stage(folder, made)
+
+
+@contextmanager
+def _refusing(folder: JobFolder) -> Iterator[None]:
+    try:
+        yield
     except (PackageError, ConfigError):
         folder.remove()
         raise

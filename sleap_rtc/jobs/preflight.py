@@ -1,8 +1,9 @@
 """``python -m sleap_rtc.jobs.preflight``: tells whether sleap-nn can train a job, before the job is queued.
 
 One helper serves a worker: it imports sleap-io and sleap-nn's config classes, says that it is ready, and answers
-requests one after another, JSON lines on its pipes. It reads files of strangers and may end over one; whoever started
-it (`checking`) bounds its time and starts another. It opens no device and decodes no image.
+requests one after another, JSON lines on its pipes. It also makes the configs that only sleap-nn can (`config_making`).
+It reads files of strangers and may end over one; whoever started it (`checking`) bounds its time and starts another. It
+opens no device and decodes no image.
 """
 
 import gc
@@ -17,9 +18,11 @@ from typing import Any, BinaryIO
 
 from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.config_checks import verify_config
+from sleap_rtc.jobs.config_making import Maker
 from sleap_rtc.jobs.estimates import disk_problem, memory_notice
 from sleap_rtc.jobs.findings import READY, Findings, Request, RunToCheck
 from sleap_rtc.jobs.label_checks import Opened, Task, image_shape, label_notices, label_problems, missing_videos
+from sleap_rtc.jobs.making import AnyRequest
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.jobs.values import Config, listed
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
@@ -159,12 +162,13 @@ def serve() -> None:
     die_with_parent()
     logging.disable()
     requests, answers = _take_pipes()
-    checker = Checker()
+    checker, maker = Checker(), Maker()
     _limit_resources()
     _write(answers, READY)
     while line := requests.readline():
-        findings = checker.check(Request.model_validate_json(line))
-        _write(answers, findings.model_dump_json().encode() + b"\n")
+        request = AnyRequest.validate_json(line)
+        answer = checker.check(request) if isinstance(request, Request) else maker.make(request)
+        _write(answers, answer.model_dump_json().encode() + b"\n")
         gc.collect()  # labels are full of cycles, and hold their files open
 
 

@@ -30,7 +30,7 @@ def main(behaviour: str, ledger: Path) -> None:
         elif behaviour == "babbles":
             say("no JSON")
         elif behaviour == "floods":
-            say("x" * 1_000_000)
+            say("x" * 3_000_000)
         elif behaviour == "lies":
             say('{"problems": ["' + "x" * 10_000 + '"]}')
         else:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleap_rtc.errors import ConfigError
-from sleap_rtc.jobs.configs import JobPaths, load_config, model_type, prepare_config
+from sleap_rtc.jobs.config_rules import load_config, model_type
+from sleap_rtc.jobs.configs import JobPaths, prepare_config
 from sleap_rtc.jobs.matching import match_file
 from sleap_rtc.jobs.run_names import pick_run_name
 from sleap_rtc.jobs.values import Config
@@ -151,6 +153,53 @@ def test_among_several_labels_the_config_or_the_listing_must_choose() -> None:
             prepared(changed("data_config", "train_labels_path", asked), paths)
 
 
+NAMED = replace(
+    PATHS,
+    files={name: Path("/in", name) for name in ("a/labels.slp", "b/labels.slp", "w/old.h5", "w/last.ckpt")},
+    labels=["a/labels.slp", "b/labels.slp"],
+    named={
+        "labels.slp": "b/labels.slp",
+        "~/day 1/labels.slp": "a/labels.slp",
+        "day 1/labels.slp": "a/labels.slp",
+        "/models/old": "w/old.h5",
+        "run/last.ckpt": "w/last.ckpt",
+    },
+)
+"""A package whose files a client placed, and what its user calls them."""
+
+
+def test_a_path_that_the_submitter_named_means_that_file_and_no_other() -> None:
+    config = training_config(resume_ckpt_path="run/last.ckpt")
+    config["data_config"] |= {
+        "train_labels_path": ["labels.slp", "~/day 1/labels.slp"],
+        "val_labels_path": "day 1/labels.slp",
+        "test_file_path": ["labels.slp"],
+    }
+    config["model_config"] |= {"pretrained_backbone_weights": "/models/old", "pretrained_head_weights": "/models/old"}
+    prepared(config, NAMED)
+    assert config["data_config"]["train_labels_path"] == ["/in/b/labels.slp", "/in/a/labels.slp"]
+    assert config["data_config"]["val_labels_path"] == ["/in/a/labels.slp"]
+    assert config["data_config"]["test_file_path"] == ["/in/b/labels.slp"]
+    assert config["model_config"]["pretrained_backbone_weights"] == "/in/w/old.h5"
+    assert config["model_config"]["pretrained_head_weights"] == "/in/w/old.h5"
+    assert config["trainer_config"]["resume_ckpt_path"] == "/in/w/last.ckpt"
+
+
+def test_a_named_file_that_holds_no_labels_cannot_be_trained_on() -> None:
+    with pytest.raises(ConfigError, match="asks for 'old'"):
+        prepared(changed("data_config", "train_labels_path", "/models/old"), NAMED)
+
+
+def test_labels_that_were_chosen_for_all_runs_count_for_more_than_a_config() -> None:
+    chosen = replace(NAMED, train=["a/labels.slp", "b/labels.slp"], validation=["a/labels.slp"])
+    config = changed("data_config", "train_labels_path", "/nowhere/else.slp")
+    config["data_config"]["val_labels_path"] = "/nowhere/val.slp"
+    config, notices = prepared(config, chosen, train_labels="third.slp")
+    assert config["data_config"]["train_labels_path"] == ["/in/a/labels.slp", "/in/b/labels.slp"]
+    assert config["data_config"]["val_labels_path"] == ["/in/a/labels.slp"]
+    assert notices == []
+
+
 def test_validation_labels_come_with_the_package_or_not_at_all() -> None:
     assert prepared(training_config())[0]["data_config"]["val_labels_path"] is None
     config, _ = prepared(changed("data_config", "val_labels_path", ["/x/val.pkg.slp"]))
@@ -183,7 +232,23 @@ def test_the_worker_decides_where_is_written() -> None:
     assert config["data_config"]["cache_img_path"] == "/job/work/tmp/r/images"
     assert config["data_config"]["use_existing_imgs"] is False
     assert config["data_config"]["cache_workers"] == 4
-    assert len(notices) == 1
+    assert [notice.split()[0] for notice in notices] == [
+        "data_config.cache_img_path",
+        "Cached",
+        "trainer_config.ckpt_dir",
+    ]
+
+
+def test_where_models_go_by_themselves_is_no_wish_to_be_told() -> None:
+    for folder in (None, "", ".", "models"):
+        assert prepared(training_config(ckpt_dir=folder))[1] == []
+
+
+def test_zmq_ports_are_the_workers_and_told_where_they_were_set() -> None:
+    config, notices = prepared(training_config(zmq={"publish_port": 9001, "controller_port": 9000}))
+    assert config["trainer_config"]["zmq"] == {"controller_port": None, "publish_port": None}
+    assert notices == ["trainer_config.zmq was left out: progress comes over the worker's own ports."]
+    assert prepared(training_config(zmq={"publish_port": None}))[1] == []
 
 
 def test_checkpoints_are_on_whatever_the_config_says() -> None:
@@ -222,7 +287,7 @@ def test_nothing_is_reported_elsewhere() -> None:
     assert trainer["enable_progress_bar"] is False
     assert "secret" not in write_yaml(config)
     assert trainer["zmq"] == {"controller_port": None, "publish_port": None}
-    assert len(notices) == 3
+    assert len(notices) == 4
 
 
 @pytest.mark.parametrize(
@@ -278,11 +343,12 @@ def test_two_labels_never_become_one(train: object, others: Config) -> None:
         prepared(config)
 
 
-def test_the_same_labels_may_be_named_twice() -> None:
+def test_the_same_labels_may_be_named_twice_and_count_twice() -> None:
     config = changed("data_config", "train_labels_path", ["/a/labels.pkg.slp"] * 2)
     config["data_config"]["val_labels_path"] = "/a/labels.pkg.slp"
     data = prepared(config)[0]["data_config"]
-    assert data["train_labels_path"] == data["val_labels_path"] == ["/job/inputs/labels.pkg.slp"]
+    assert data["train_labels_path"] == ["/job/inputs/labels.pkg.slp"] * 2
+    assert data["val_labels_path"] == ["/job/inputs/labels.pkg.slp"]
 
 
 @pytest.mark.parametrize(("asked", "given"), [("1000000", 4), (" 2 ", 2), (3.0, 3), ("auto", 4), (None, 0), (0, 0)])

@@ -120,7 +120,7 @@ def test_packages_that_cannot_be_trained_are_refused_in_a_sentence(
         ("a.yaml", "model_config: {}\nx: trainer_config", "no section 'x'"),
         ("a.yaml", "model_config: {head_configs: {centroid: {}}}\nname: trainer_config", "has no trainer_config"),
         ("a.yaml", "model_config: {}\ntrainer_config: {}", "names no head"),
-        ("old.json", '{"model": {}, "optimization": {}}', "SLEAP 1.4"),
+        ("old.json", '{"model": {}, "optimization": {}}', "has to be made by sleap-nn, which this worker does not"),
         ("jobs.yaml", "training: [&a 1]", "jobs.yaml' is refused: .*anchor"),
     ],
 )
