@@ -134,8 +134,9 @@ class _Assembly:
         return _checked(
             wanted.options,
             configs=tuple(dict.fromkeys(config.place for config in configs)),
-            labels=tuple(dict.fromkeys(labels)),
-            val_labels=tuple(dict.fromkeys(val_labels)),
+            # named twice, a file counts twice, as it does for sleap-nn
+            labels=tuple(labels),
+            val_labels=tuple(val_labels),
             paths=dict(self.packing.meant),
         )
 

@@ -126,22 +126,14 @@ async def test_several_configs_keep_their_order_and_labels_are_sent_once(here: P
         "-c", "centered_instance", *CENTROID, *LABELS, "--labels", str(here / "a.slp"), "--val-labels", "b.slp"
     )
     assert sent.options.configs == ("configs/centered_instance.yaml", "configs/centroid.yaml")
-    assert (sent.options.labels, sent.options.val_labels) == (("labels/a.slp",), ("labels/b.slp",))
+    assert sent.options.labels == ("labels/a.slp", "labels/a.slp")  # twice, as typed
+    assert sent.options.val_labels == ("labels/b.slp",)
     assert sent.files == {*sent.options.configs, "labels/a.slp", "labels/b.slp"}
     assert sent.name == "centered_instance + centroid"
 
 
 async def test_short_words_are_overrides(here: Path) -> None:
-    words = (
-        "--max-epochs",
-        "5",
-        "--batch-size",
-        "2",
-        "--lr",
-        "5e-4",
-        "--run-name",
-        "fly",
-        "--seed", "0")
+    words = ("--max-epochs", "5", "--batch-size", "2", "--lr", "5e-4", "--run-name", "fly", "--seed", "0")
     sent = await typed(*CENTROID, *LABELS, *words, "--save-last", "--devices", "2", "--strategy", "ddp")
     assert sent.values == {
         "trainer_config.max_epochs": 5,

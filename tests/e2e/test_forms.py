@@ -1,0 +1,218 @@
+"""Every form of command that sleap-nn's guide shows, typed here and by hand: the same files, the same config."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml, write_yaml
+from tests.e2e.conftest import environment, start, word_with
+from tests.jobs.conftest import training_config
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
+
+LABELS = "data_config.train_labels_path=[labels.pkg.slp]"
+BRIEF = {"max_epochs": 1, "train_steps_per_epoch": 2, "min_train_steps_per_epoch": 2, "seed": 7}
+BEST = "by-hand/list/single/best.ckpt"
+"""A model to start from: what the first form left."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A row of the table.
+
+    Attributes:
+        remote: what is typed after ``sleap-rtc train``.
+        by_hand: what is typed after ``sleap-nn train``, once for each model; for `sleap_nn.train.train`, its arguments.
+        runs: the folders of the models.
+        starts: whether it needs `BEST`.
+    """
+
+    remote: list[str]
+    by_hand: list[list[str]] = field(default_factory=list)
+    train: dict[str, Any] | None = None
+    runs: tuple[str, ...] = ("single",)
+    starts: bool = False
+
+
+def same(*words: str, **more: Any) -> Form:
+    """A form in which sleap-nn's words are ours."""
+    return Form(list(words), [list(words)], **more)
+
+
+WEIGHTS = ("model_config.pretrained_backbone_weights", "model_config.pretrained_head_weights")
+FORMS = {
+    "list": same(
+        "-c", "single", "-d", "configs", "data_config.train_labels_path=[labels.pkg.slp,labels.pkg.slp]"
+    ),
+    "overrides": same(
+        "--config-name", "single.yaml", "--config-dir", "configs", "trainer_config.train_data_loader.batch_size=2",
+        "trainer_config.val_data_loader.batch_size=2", "trainer_config.trainer_devices=1",
+        "trainer_config.optimizer.lr=5e-4", LABELS,
+    ),
+    "top-down": Form(
+        ["-d", "configs", "-c", "centered_instance", "-c", "centroid", LABELS],
+        [["-d", "configs", "-c", "centroid", LABELS], ["-d", "configs", "-c", "centered_instance", LABELS]],
+        runs=("centroid", "centered_instance"),
+    ),
+    "resume": same(
+        "configs/single.yaml", f"trainer_config.resume_ckpt_path={BEST}", "trainer_config.max_epochs=2", LABELS,
+        starts=True,
+    ),
+    "fine-tune": Form(
+        ["--config", "configs/single.yaml", "--from", str(Path(BEST).parent), "--labels", "labels.pkg.slp"],
+        [["--config", "configs/single.yaml", *(f"{key}={BEST}" for key in WEIGHTS), LABELS]],
+        starts=True,
+    ),
+    "preset": Form(
+        ["--labels", "labels.pkg.slp", "--preset", "bottomup", "--backbone", "unet_medium_rf", "--augment",
+         "uniform_noise,rotation,scale", "--run-name", "single", "--max-epochs", "1", "--seed", "7",
+         "trainer_config.train_steps_per_epoch=2", "trainer_config.min_train_steps_per_epoch=2"],
+        train={
+            "train_labels_path": ["labels.pkg.slp"], "backbone_config": "unet_medium_rf", "head_configs": "bottomup",
+            "use_augmentations_train": True, "intensity_aug": "uniform_noise", "geometry_aug": ["rotation", "scale"],
+            "save_ckpt": True, **BRIEF,
+        },
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Trained:
+    """Where both sides' models are, and how the command of each form ended."""
+
+    folder: Path
+    commands: dict[str, "subprocess.Popen[str]"]
+
+    def end(self, form: str) -> "subprocess.Popen[str]":
+        """Wait until the command has ended."""
+        self.commands[form].wait(400)
+        return self.commands[form]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, real_labels: bytes) -> Iterator[Trained]:
+    """All forms at once: sleap-nn by hand in one process, and a worker whose runners are warm."""
+    folder = tmp_path_factory.mktemp("forms")
+    write_project(folder, real_labels)
+    service = start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))
+    made = Trained(folder, {})
+    others: list[subprocess.Popen[str]] = [service]
+    try:
+        worker = start(folder, "worker", "--slots", "2", "--server", word_with(service, "http://"))
+        others.append(worker)
+        line = word_with(worker, "sleap-session:")
+        with by_hand(folder) as hand:
+            train_by_hand(hand, folder, "list")
+            for name in FORMS:
+                made.commands[name] = type_command(folder, line, name)
+            for name in FORMS:
+                if name != "list":
+                    train_by_hand(hand, folder, name)
+        yield made
+    finally:
+        for process in (*made.commands.values(), *reversed(others)):
+            process.terminate()
+            process.wait(60)
+            if process.stdout:
+                process.stdout.close()
+
+
+def write_project(folder: Path, labels: bytes) -> None:
+    (folder / "labels.pkg.slp").write_bytes(labels)
+    (folder / "configs").mkdir()
+    for head, run in (("single_instance", "single"), ("centroid", "centroid"), ("centered_instance",) * 2):
+        config = training_config(head, run_name=run, **BRIEF)
+        config["data_config"]["train_labels_path"] = None
+        (folder / "configs" / f"{run}.yaml").write_text(write_yaml(config))
+
+
+def by_hand(folder: Path) -> "subprocess.Popen[str]":
+    """Start sleap-nn, once for all."""
+    root = str(Path(__file__).parents[2])
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.by_hand"],
+        cwd=folder, env=environment(folder / "unused") | {"PYTHONPATH": root}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(folder / "by-hand.log").open("w"),
+    )  # fmt: skip
+
+
+def train_by_hand(hand: "subprocess.Popen[str]", folder: Path, name: str) -> None:
+    form = FORMS[name]
+    place = f"by-hand/{name}"
+    asked: list[dict[str, Any]] = [
+        # a worker keeps the model, and decides where; by hand that is typed
+        {"argv": ["train", *words, "trainer_config.save_ckpt=true", f"++trainer_config.ckpt_dir={place}"]}
+        for words in form.by_hand
+    ]
+    if form.train:
+        asked = [{"train": form.train | {"ckpt_dir": place, "run_name": "single"}}]
+    assert hand.stdin
+    assert hand.stdout
+    for each in asked:
+        hand.stdin.write(json.dumps(each) + "\n")
+        hand.stdin.flush()
+        assert hand.stdout.readline() == "done\n", (folder / "by-hand.log").read_text()[-4000:]
+
+
+def type_command(folder: Path, line: str, name: str) -> "subprocess.Popen[str]":
+    """Type a form; its job waits in the worker's queue until its turn."""
+    command = [sys.executable, "-m", "sleap_rtc", "train", "-s", line, "-o", f"remote/{name}", *FORMS[name].remote]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment(folder / "client"), stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=(folder / f"{name}.log").open("w"), text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_trains_here_as_by_hand(name: str, trained: Trained) -> None:
+    ended = trained.end(name)
+    assert ended.returncode == 0, (trained.folder / f"{name}.log").read_text()
+    for run in FORMS[name].runs:
+        ours, theirs = (trained.folder / side / name / run for side in ("remote", "by-hand"))
+        assert files_in(ours) == files_in(theirs)
+        for config in ("initial_config.yaml", "training_config.yaml"):
+            assert normal(ours / config) == normal(theirs / config)
+
+
+def files_in(run: Path) -> set[str]:
+    """A run's files, without the checkpoint that a worker keeps beside them so that the job can be resumed."""
+    return {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} - {"last.ckpt"}
+
+
+WORKERS = {
+    "data_config": ("cache_img_path", "use_existing_imgs"),
+    "trainer_config": (
+        "ckpt_dir", "enable_progress_bar", "profiler", "run_name", "save_ckpt", "trainer_accelerator",
+        "trainer_device_indices", "trainer_devices", "trainer_strategy", "use_wandb", "wandb", "zmq",
+    ),
+}  # fmt: skip
+"""What the worker decides."""
+
+
+def normal(path: Path) -> Any:
+    """A config without what is the worker's, and with the names of files for their paths."""
+    config = read_yaml(path.read_bytes(), MAX_OWN_BYTES)
+    for section, keys in WORKERS.items():
+        for key in keys:
+            config[section].pop(key, None)
+    (config["trainer_config"].get("model_ckpt") or {}).pop("save_last", None)
+    return named(config)
+
+
+def named(value: Any) -> Any:
+    if isinstance(value, dict):
+        # that a key has no value can be said by leaving it out
+        return {key: named(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [named(item) for item in value]
+    if isinstance(value, str) and re.search(r"\.(slp|ckpt|yaml)$", value):
+        return os.path.basename(value)  # noqa: PTH119 - text, from either side
+    return value
