@@ -3,14 +3,13 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import JsonValue, ValidationError
 
 from sleap_rtc.cli.asking import can_ask
-from sleap_rtc.client.assembling import CONFIG_SUFFIXES, Wanted
+from sleap_rtc.client.assembling import CONFIG_SUFFIXES, Wanted, expanded
 from sleap_rtc.client.named_paths import BACKBONE_WEIGHTS, HEAD_WEIGHTS, RESUMED, TRAIN, VALIDATION, overridden
 from sleap_rtc.errors import UsageError
 from sleap_rtc.protocol.override_text import parse_override
@@ -83,7 +82,7 @@ def read_typed(typed: Typed) -> Wanted:
     _check_starts(typed, len(configs) + len(typed.config_names))
     read = [parse_override(text) for text in overrides]
     return Wanted(
-        package=Path(typed.pkg_path).expanduser() if typed.pkg_path else None,
+        package=expanded(typed.pkg_path) if typed.pkg_path else None,
         configs=configs,
         config_names=typed.config_names,
         config_dir=typed.config_dir,

@@ -143,13 +143,13 @@ class _Assembly:
     def _configs(self) -> Iterator[_Config]:
         wanted = self._wanted
         for text in wanted.configs:
-            file = _expanded(text)
+            file = expanded(text)
             if not _is_file(file):
                 raise UsageError(f"There is no config '{printable(text, limit=200)}'. Correct the path.")
             if file.suffix.lower() not in CONFIG_SUFFIXES:
                 raise UsageError(f"'{printable(text, limit=200)}' is no config: its name ends in no {_suffixes()}.")
             yield _Config(self.packing.add(_CONFIGS, file), file)
-        folder = _expanded(wanted.config_dir or ".")
+        folder = expanded(wanted.config_dir or ".")
         for name in wanted.config_names:
             yield self._named_config(name, folder)
 
@@ -171,7 +171,7 @@ class _Assembly:
         )
 
     def _typed(self, text: str, option: str) -> str:
-        file = _expanded(text)
+        file = expanded(text)
         if not _is_file(file):
             raise UsageError(f"{option} names '{printable(text, limit=200)}', which is no file. Correct the path.")
         if file.suffix.lower() not in KINDS[TRAIN].suffixes:
@@ -212,7 +212,7 @@ class _Assembly:
 
 
 def _find(named: Named, beside: Path | None) -> Path | None:
-    path = _expanded(named.text)
+    path = expanded(named.text)
     for place in (path, beside / path) if beside else (path,):
         if _is_file(place):
             return place
@@ -222,7 +222,8 @@ def _find(named: Named, beside: Path | None) -> Path | None:
     return None
 
 
-def _expanded(text: str) -> Path:
+def expanded(text: str) -> Path:
+    """A path with the home folder written out, where somebody knows it."""
     try:
         return Path(text).expanduser()
     except RuntimeError:  # nobody knows whose home that is

@@ -32,14 +32,12 @@ class Form:
         remote: what is typed after ``sleap-rtc train``.
         by_hand: what is typed after ``sleap-nn train``, once for each model; for `sleap_nn.train.train`, its arguments.
         runs: the folders of the models.
-        starts: whether it needs `BEST`.
     """
 
     remote: list[str]
     by_hand: list[list[str]] = field(default_factory=list)
     train: dict[str, Any] | None = None
     runs: tuple[str, ...] = ("single",)
-    starts: bool = False
 
 
 def same(*words: str, **more: Any) -> Form:
@@ -64,12 +62,10 @@ FORMS = {
     ),
     "resume": same(
         "configs/single.yaml", f"trainer_config.resume_ckpt_path={BEST}", "trainer_config.max_epochs=2", LABELS,
-        starts=True,
     ),
     "fine-tune": Form(
         ["--config", "configs/single.yaml", "--from", str(Path(BEST).parent), "--labels", "labels.pkg.slp"],
         [["--config", "configs/single.yaml", *(f"{key}={BEST}" for key in WEIGHTS), LABELS]],
-        starts=True,
     ),
     "preset": Form(
         ["--labels", "labels.pkg.slp", "--preset", "bottomup", "--backbone", "unet_medium_rf", "--augment",
@@ -137,11 +133,12 @@ def write_project(folder: Path, labels: bytes) -> None:
 def by_hand(folder: Path) -> "subprocess.Popen[str]":
     """Start sleap-nn, once for all."""
     root = str(Path(__file__).parents[2])
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.by_hand"],
-        cwd=folder, env=environment(folder / "unused") | {"PYTHONPATH": root}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(folder / "by-hand.log").open("w"),
-    )  # fmt: skip
+    with (folder / "by-hand.log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.by_hand"],
+            cwd=folder, env=environment(folder / "unused") | {"PYTHONPATH": root}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        )  # fmt: skip
 
 
 def train_by_hand(hand: "subprocess.Popen[str]", folder: Path, name: str) -> None:
@@ -165,10 +162,11 @@ def train_by_hand(hand: "subprocess.Popen[str]", folder: Path, name: str) -> Non
 def type_command(folder: Path, line: str, name: str) -> "subprocess.Popen[str]":
     """Type a form; its job waits in the worker's queue until its turn."""
     command = [sys.executable, "-m", "sleap_rtc", "train", "-s", line, "-o", f"remote/{name}", *FORMS[name].remote]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment(folder / "client"), stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=(folder / f"{name}.log").open("w"), text=True,
-    )  # fmt: skip
+    with (folder / f"{name}.log").open("w") as log:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment(folder / "client"), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=log, text=True,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORMS)
