@@ -83,7 +83,7 @@ def test_commands_in_prose_exist(page: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "complete"),
-    [("serve", False), ("worker --gpu 1", False), ("client -s x", True), ("demo --max-epochs none", True)],
+    [("serve", False), ("worker --gpu 1", False), ("token revoke", True), ("demo --max-epochs none", True)],
 )
 def test_a_command_that_does_not_exist_is_noticed(line: str, complete: bool) -> None:
     assert command_lines.problem(line.split(), complete=complete)
