@@ -15,12 +15,14 @@ import pytest
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml, write_yaml
 from tests.e2e.conftest import environment, start, word_with
 from tests.jobs.conftest import training_config
+from tests.jobs.ending import end_jobs
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 
 LABELS = "data_config.train_labels_path=[labels.pkg.slp]"
 BRIEF = {"max_epochs": 1, "train_steps_per_epoch": 2, "min_train_steps_per_epoch": 2, "seed": 7}
-BEST = "by-hand/list/single/best.ckpt"
+FIRST = "overrides"
+BEST = f"by-hand/{FIRST}/single/best.ckpt"
 """A model to start from: what the first form left."""
 
 
@@ -47,16 +49,13 @@ def same(*words: str, **more: Any) -> Form:
 
 WEIGHTS = ("model_config.pretrained_backbone_weights", "model_config.pretrained_head_weights")
 FORMS = {
-    "list": same(
-        "-c", "single", "-d", "configs", "data_config.train_labels_path=[labels.pkg.slp,labels.pkg.slp]"
-    ),
     "overrides": same(
-        "--config-name", "single.yaml", "--config-dir", "configs", "trainer_config.train_data_loader.batch_size=2",
-        "trainer_config.val_data_loader.batch_size=2", "trainer_config.trainer_devices=1",
-        "trainer_config.optimizer.lr=5e-4", LABELS,
+        "-c", "single", "-d", "configs", "data_config.train_labels_path=[labels.pkg.slp,labels.pkg.slp]",
+        "trainer_config.train_data_loader.batch_size=2", "trainer_config.val_data_loader.batch_size=2",
+        "trainer_config.trainer_devices=1", "trainer_config.optimizer.lr=5e-4",
     ),
     "top-down": Form(
-        ["-d", "configs", "-c", "centered_instance", "-c", "centroid", LABELS],
+        ["--config-dir", "configs", "-c", "centered_instance.yaml", "--config-name", "centroid", LABELS],
         [["-d", "configs", "-c", "centroid", LABELS], ["-d", "configs", "-c", "centered_instance", LABELS]],
         runs=("centroid", "centered_instance"),
     ),
@@ -102,15 +101,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, real_labels: bytes) -> Ite
     made = Trained(folder, {})
     others: list[subprocess.Popen[str]] = [service]
     try:
-        worker = start(folder, "worker", "--slots", "2", "--server", word_with(service, "http://"))
+        worker = start(folder, "worker", "--slots", "1", "--server", word_with(service, "http://"))
         others.append(worker)
         line = word_with(worker, "sleap-session:")
         with by_hand(folder) as hand:
-            train_by_hand(hand, folder, "list")
+            train_by_hand(hand, folder, FIRST)
             for name in FORMS:
                 made.commands[name] = type_command(folder, line, name)
             for name in FORMS:
-                if name != "list":
+                if name != FIRST:
                     train_by_hand(hand, folder, name)
         yield made
     finally:
@@ -119,6 +118,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, real_labels: bytes) -> Ite
             process.wait(60)
             if process.stdout:
                 process.stdout.close()
+        end_jobs(folder / "worker" / "jobs")
 
 
 def write_project(folder: Path, labels: bytes) -> None:
@@ -127,6 +127,9 @@ def write_project(folder: Path, labels: bytes) -> None:
     for head, run in (("single_instance", "single"), ("centroid", "centroid"), ("centered_instance",) * 2):
         config = training_config(head, run_name=run, **BRIEF)
         config["data_config"]["train_labels_path"] = None
+        # Hydra takes an override only where the config has its key
+        config["trainer_config"] |= {"trainer_devices": None, "resume_ckpt_path": None}
+        config["model_config"] |= dict.fromkeys(key.rpartition(".")[2] for key in WEIGHTS)
         (folder / "configs" / f"{run}.yaml").write_text(write_yaml(config))
 
 

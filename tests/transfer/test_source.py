@@ -66,7 +66,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         elif kind == "merged":
             half = len(files) // 2
             one, other = dict(list(files.items())[:half]), dict(list(files.items())[half:])
-            source = MergedSource(make_source("folder", one), make_source("deflated", other))
+            source = MergedSource(folder_source(write_tree(tmp_path / "half", one)), make_source("deflated", other))
         else:
             compression = zipfile.ZIP_STORED if kind == "stored" else zipfile.ZIP_DEFLATED
             source = ZipSource(write_zip(tmp_path / "a.zip", compression, files), tmp_path / "spool")
