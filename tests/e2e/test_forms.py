@@ -80,42 +80,44 @@ FORMS = {
 
 
 @dataclass
-class Trained:
-    """Where both sides' models are, and how the command of each form ended."""
+class Project:
+    """A folder with configs and labels, in which commands are typed, and the line of a worker."""
 
     folder: Path
-    commands: dict[str, "subprocess.Popen[str]"]
+    line: str
 
-    def end(self, form: str) -> "subprocess.Popen[str]":
-        """Wait until the command has ended."""
-        self.commands[form].wait(400)
-        return self.commands[form]
+    def train(self, name: str, *flags: str) -> None:
+        """Type a form of ``sleap-rtc train``, which must succeed."""
+        command = [sys.executable, "-m", "sleap_rtc", "train", "-s", self.line, "-o", f"remote/{name}", *flags]
+        done = subprocess.run(
+            [*command, *FORMS[name].remote], cwd=self.folder, env=environment(self.folder / "client"),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, real_labels: bytes) -> Iterator[Trained]:
-    """All forms at once: sleap-nn by hand in one process, and a worker whose runners are warm."""
+def trained(tmp_path_factory: pytest.TempPathFactory, real_labels: bytes) -> Iterator[Project]:
+    """All forms by hand, in one process, while a worker has the jobs of all of them and trains one after another."""
     folder = tmp_path_factory.mktemp("forms")
     write_project(folder, real_labels)
-    service = start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))
-    made = Trained(folder, {})
-    others: list[subprocess.Popen[str]] = [service]
+    programs = [start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))]
     try:
-        worker = start(folder, "worker", "--slots", "1", "--server", word_with(service, "http://"))
-        others.append(worker)
-        line = word_with(worker, "sleap-session:")
+        server = word_with(programs[0], "http://")
+        programs.append(start(folder, "worker", "--slots", "1", "--server", server))
+        project = Project(folder, word_with(programs[1], "sleap-session:"))
         with by_hand(folder) as hand:
             train_by_hand(hand, folder, FIRST)
             for name in FORMS:
-                made.commands[name] = type_command(folder, line, name)
+                project.train(name, "--detach")
             for name in FORMS:
                 if name != FIRST:
                     train_by_hand(hand, folder, name)
-        yield made
+        yield project
     finally:
-        for process in (*made.commands.values(), *reversed(others)):
+        for process in reversed(programs):
             process.terminate()
-            process.wait(60)
+            process.wait(30)
             if process.stdout:
                 process.stdout.close()
         end_jobs(folder / "worker" / "jobs")
@@ -162,20 +164,10 @@ def train_by_hand(hand: "subprocess.Popen[str]", folder: Path, name: str) -> Non
         assert hand.stdout.readline() == "done\n", (folder / "by-hand.log").read_text()[-4000:]
 
 
-def type_command(folder: Path, line: str, name: str) -> "subprocess.Popen[str]":
-    """Type a form; its job waits in the worker's queue until its turn."""
-    command = [sys.executable, "-m", "sleap_rtc", "train", "-s", line, "-o", f"remote/{name}", *FORMS[name].remote]
-    with (folder / f"{name}.log").open("w") as log:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment(folder / "client"), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=log, text=True,
-        )  # fmt: skip
-
-
 @pytest.mark.parametrize("name", FORMS)
-def test_a_form_trains_here_as_by_hand(name: str, trained: Trained) -> None:
-    ended = trained.end(name)
-    assert ended.returncode == 0, (trained.folder / f"{name}.log").read_text()
+def test_a_form_trains_here_as_by_hand(name: str, trained: Project) -> None:
+    trained.train(name)  # the same command again: it finds its job, and brings the models home
+    assert len(list((trained.folder / "worker" / "jobs").glob("j_*"))) == len(FORMS)
     for run in FORMS[name].runs:
         ours, theirs = (trained.folder / side / name / run for side in ("remote", "by-hand"))
         assert files_in(ours) == files_in(theirs)
