@@ -62,6 +62,9 @@ def parse_override(text: str) -> Override:
 
 
 def _override(key: str, value: JsonValue, text: str) -> Override:
+    if key.rpartition(".")[2] == "api_key" or _holds_key(value):
+        # the options of a job are written down, here and on the worker
+        raise _refused(key, "a key is never part of a job's options. Set WANDB_API_KEY instead.")
     if not HYDRA_KEYS.isdisjoint(key.split(".")):
         raise _refused(text, "its key would make Hydra load other files or code. Leave it out.")
     try:
@@ -71,6 +74,12 @@ def _override(key: str, value: JsonValue, text: str) -> Override:
         raise _refused(
             text, f"'{shown}' is no key of a config. Write the dotted key, such as trainer_config.max_epochs=50."
         ) from error
+
+
+def _holds_key(value: JsonValue) -> bool:
+    if isinstance(value, list):
+        return any(map(_holds_key, value))
+    return isinstance(value, dict) and ("api_key" in value or any(map(_holds_key, value.values())))
 
 
 def _refused(text: str, why: str) -> ConfigError:

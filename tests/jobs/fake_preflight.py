@@ -1,8 +1,10 @@
 """A preflight helper that goes wrong in one way, and is otherwise content with every job.
 
-Run as ``python fake_preflight.py BEHAVIOUR LEDGER``; each start leaves a line in the ledger. Imports nothing of ours.
+Run as ``python fake_preflight.py BEHAVIOUR LEDGER``; each start leaves a line in the ledger. It converts an old config
+to what the config says under "becomes". Imports nothing of ours.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -22,7 +24,8 @@ def main(behaviour: str, ledger: Path) -> None:
     if behaviour == "slow":
         time.sleep(3600)
     say('{"ready": true}')
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        request = json.loads(line)
         if behaviour == "dies once" and first:
             sys.exit(1)
         if behaviour == "hangs":
@@ -33,6 +36,8 @@ def main(behaviour: str, ledger: Path) -> None:
             say("x" * 3_000_000)
         elif behaviour == "lies":
             say('{"problems": ["' + "x" * 10_000 + '"]}')
+        elif request["kind"] == "convert":
+            say(json.dumps(json.loads(Path(request["path"]).read_text())["becomes"]))
         else:
             say('{"problems": [], "notices": ["looked at"]}')
 

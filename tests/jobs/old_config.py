@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_NODES = ("head", "mid", "tail")
+_NODES = ("head", "thorax", "abdomen")
 
 
 def _node(name: str) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def _edge(source: Any, target: Any, number: int, kind: Any) -> dict[str, Any]:
 def _skeleton() -> dict[str, Any]:
     edge = {"py/reduce": [{"py/type": "sleap.skeleton.EdgeType"}, {"py/tuple": [1]}]}
     # what was written once is referred to by its number, 1 and 2 being the first edge's nodes and 3 its type
-    links = [_edge(_node("head"), _node("mid"), 0, edge), _edge({"py/id": 2}, _node("tail"), 1, {"py/id": 3})]
+    links = [_edge(_node("head"), _node("thorax"), 0, edge), _edge({"py/id": 2}, _node("abdomen"), 1, {"py/id": 3})]
     return {
         "directed": True,
         "graph": {"name": "Skeleton-0", "num_edges_inserted": 2},

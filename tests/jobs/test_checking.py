@@ -1,20 +1,22 @@
 """A worker asks its preflight helper, and loses no job to one that fails."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from sleap_rtc.errors import PackageError
+from sleap_rtc.errors import BusyError, ConfigError, PackageError
 from sleap_rtc.jobs.checking import Preflight, PreflightSettings
 from sleap_rtc.jobs.estimates import LEAST_DISK, checkpoint_bytes, disk_problem, memory_notice
 from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.findings import Findings
 from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice
 
-from .conftest import FakeRunner, eventually, new_board, submit, training_config, write_package
+from .conftest import FakeRunner, eventually, names_in, new_board, submit, training_config, write_package
 
 HELPER = Path(__file__).with_name("fake_preflight.py")
 UNET = {"kernel_size": 3, "filters": 16, "filters_rate": 2.0, "max_stride": 16}
@@ -35,7 +37,9 @@ def starts(tmp_path: Path) -> Path:
 
 def new_preflight(root: Path, starts: Path, behaviour: str, *, patience: float = 20, answer: float = 20) -> Preflight:
     helper = (sys.executable, str(HELPER), behaviour, str(starts))
-    settings = PreflightSettings(patience=patience, answer=answer, first_pause=0.05, helper=helper)
+    settings = PreflightSettings(
+        patience=patience, making_patience=patience, answer=answer, first_pause=0.05, helper=helper
+    )
     return Preflight(root / ".preflight", settings=settings)
 
 
@@ -104,6 +108,75 @@ async def test_the_end_of_the_worker_leaves_a_job_unchecked_not_unqueued(
         pass
     folder = await submit(new_board(root, fake("good"), preflight=preflight), package)
     assert folder.state().state is JobState.QUEUED
+
+
+def with_old_config(package: Path, becomes: dict[str, str]) -> Path:
+    """The package with a config that has to be converted, and what the helper makes of it."""
+    old = {"data": {}, "model": {}, "optimization": {}, "becomes": becomes}
+    (package / "old.json").write_text(json.dumps(old))
+    return package
+
+
+async def test_a_config_that_the_helper_made_is_queued(
+    root: Path, fake: FakeRunner, package: Path, starts: Path
+) -> None:
+    with_old_config(package, {"config": write_yaml(training_config("centroid", max_epochs=9))})
+    preflight = new_preflight(root, starts, "good")
+    async with preflight.at_work():
+        folder = await submit(new_board(root, fake("good"), preflight=preflight), package)
+    assert [(run.name, run.max_epochs) for run in folder.spec().runs] == [("old", 9), ("one", 2)]
+
+
+@pytest.mark.parametrize(
+    ("becomes", "why"),
+    [
+        ({"problem": "It has no heads. Export it again."}, "It has no heads"),
+        ({"config": "hydra: {}"}, "'old.json' is refused: .*Hydra"),
+        ({"config": "name: ${oc.env:HOME}"}, "'old.json' is refused: .*interpolation"),
+        ({}, "could not make the config 'old.json'"),
+        ({"config": "#" * 300_000}, "its helper failed"),
+    ],
+)
+async def test_what_the_helper_made_is_read_like_a_strangers(
+    root: Path, fake: FakeRunner, package: Path, starts: Path, becomes: dict[str, str], why: str
+) -> None:
+    preflight = new_preflight(root, starts, "good")
+    async with preflight.at_work():
+        with pytest.raises(ConfigError, match=why):
+            await submit(new_board(root, fake("good"), preflight=preflight), with_old_config(package, becomes))
+    assert names_in(root) == [".preflight"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "why"),
+    [
+        ("slow", BusyError, "still starting. Submit the job again"),
+        ("broken", BusyError, "does not start on this worker"),
+        ("hangs", ConfigError, "longer than 0.2 seconds"),
+        ("babbles", ConfigError, "its helper failed"),
+    ],
+)
+async def test_a_config_that_cannot_be_made_is_never_queued(
+    root: Path, fake: FakeRunner, package: Path, starts: Path, behaviour: str, error: type[Exception], why: str
+) -> None:
+    with_old_config(package, {"config": write_yaml(training_config())})
+    preflight = new_preflight(
+        root,
+        starts,
+        behaviour,
+        patience=0.2 if behaviour == "slow" else 20,
+        answer=0.2 if behaviour == "hangs" else 20,
+    )
+    async with preflight.at_work():
+        with pytest.raises(error, match=why):
+            await submit(new_board(root, fake("good"), preflight=preflight), package)
+    assert names_in(root) == [".preflight"]
+
+
+async def test_a_worker_without_a_helper_refuses_old_configs(root: Path, fake: FakeRunner, package: Path) -> None:
+    with pytest.raises(ConfigError, match="which this worker does not do"):
+        await submit(new_board(root, fake("good")), with_old_config(package, {}))
+    assert names_in(root) == []
 
 
 def test_a_refusal_lists_every_problem() -> None:

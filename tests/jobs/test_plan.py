@@ -5,9 +5,11 @@ import pytest
 
 from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.folder import JobFolder
-from sleap_rtc.jobs.plan import Plan, stage
+from sleap_rtc.jobs.making import ConversionRequest, PresetRequest
+from sleap_rtc.jobs.plan import Plan, recipes, stage
 from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml, write_yaml
 from sleap_rtc.protocol.jobs import JobSpec
+from sleap_rtc.protocol.training import JobOptions, Override, Preset
 
 from .conftest import LABELS, OWNER, training_config, write_package
 
@@ -18,8 +20,14 @@ def folder(tmp_path: Path) -> JobFolder:
     return JobFolder.create(tmp_path / spec.job, spec)
 
 
-def staged(folder: JobFolder) -> Plan:
-    return stage(folder, cpus=2)
+def staged(folder: JobFolder, made: dict[str, str] | None = None, **options: Any) -> Plan:
+    if options:
+        folder.write_spec(folder.spec().model_copy(update={"options": JobOptions(**options)}))
+    return stage(folder, made, cpus=2)
+
+
+def configs_of(folder: JobFolder, plan: Plan) -> list[dict[str, Any]]:
+    return [read_yaml((folder.path / run.config).read_bytes()) for run in plan.runs]
 
 
 def add(folder: JobFolder, path: str, content: dict[str, Any] | str | bytes) -> None:
@@ -171,3 +179,172 @@ def test_what_a_desktop_leaves_behind_is_passed_over(folder: JobFolder) -> None:
     for name in ("__MACOSX/labels.pkg.slp", "._labels.pkg.slp", "sub/.a.yaml"):
         add(folder, name, b"model_config trainer_config")
     assert [run.name for run in staged(folder).runs] == ["a"]
+
+
+def test_only_the_configs_that_were_chosen_train_the_first_stage_first(folder: JobFolder) -> None:
+    configs = {"a": training_config("centered_instance"), "b": training_config("centroid"), "c": training_config()}
+    write_package(folder.inputs, configs)
+    add(folder, "jobs.yaml", {"training": [{"cfg": "c.yaml"}]})
+    plan = staged(folder, configs=("a.yaml", "b.yaml", "a.yaml"))
+    assert [run.name for run in plan.runs] == ["b", "a"]
+
+
+def test_a_config_that_was_chosen_may_lie_beside_a_model_and_have_any_name(folder: JobFolder) -> None:
+    write_package(folder.inputs, {})
+    add(folder, "start/best.ckpt", b"weights")
+    add(folder, "start/training_config.yaml", training_config())
+    add(folder, "sub/bottomup.cfg", training_config("bottomup"))
+    plan = staged(folder, configs=("start/training_config.yaml", "sub/bottomup.cfg"))
+    assert [run.name for run in plan.runs] == ["training_config", "bottomup"]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"configs": ("b.yaml",)}, "config 'b.yaml'"),
+        ({"labels": ("b.slp",)}, "labels file 'b.slp'"),
+        ({"val_labels": ("a.yaml",)}, "labels file 'a.yaml'"),
+        ({"paths": {"~/b.ckpt": "b.ckpt"}}, "file 'b.ckpt'"),
+    ],
+)
+def test_what_the_options_name_must_have_come(folder: JobFolder, options: dict[str, Any], what: str) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    with pytest.raises(PackageError, match=f"names the {what}, which is not in its package"):
+        staged(folder, **options)
+
+
+def test_labels_that_were_chosen_are_every_runs(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config(), "b": training_config()})
+    add(folder, "more/labels.pkg.slp", LABELS)
+    plan = staged(folder, labels=("more/labels.pkg.slp", "labels.pkg.slp"), val_labels=("labels.pkg.slp",))
+    for config in configs_of(folder, plan):
+        both = [str(folder.inputs / name) for name in ("more/labels.pkg.slp", "labels.pkg.slp")]
+        assert config["data_config"]["train_labels_path"] == both
+        assert config["data_config"]["val_labels_path"] == both[1:]
+
+
+def test_overrides_reach_every_config_and_its_summary(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config("centroid"), "b": training_config("centered_instance")})
+    overrides = [
+        Override(key="trainer_config.max_epochs", value=7),
+        Override(key="trainer_config.run_name", value="mice"),
+        Override(key="trainer_config.zmq.control_port", value=9000),
+    ]
+    plan = staged(folder, overrides=overrides)
+    assert [(run.name, run.max_epochs) for run in plan.runs] == [("mice", 7), ("mice-2", 7)]
+    assert [config["trainer_config"]["max_epochs"] for config in configs_of(folder, plan)] == [7, 7]
+    assert "mice: The override of trainer_config.zmq.control_port was left out" in plan.notices[0]
+
+
+def test_labels_in_an_override_are_the_submitters_files(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    add(folder, "two/labels.pkg.slp", LABELS)
+    add(folder, "jobs.yaml", {"training": [{"cfg": "a.yaml", "train_labels": "labels.pkg.slp"}]})
+    wanted = Override(key="data_config.train_labels_path", value=["../x/labels.pkg.slp", "labels.pkg.slp"])
+    paths = {"../x/labels.pkg.slp": "two/labels.pkg.slp"}
+    (config,) = configs_of(folder, staged(folder, overrides=[wanted], paths=paths))
+    names = ("two/labels.pkg.slp", "labels.pkg.slp")
+    assert config["data_config"]["train_labels_path"] == [str(folder.inputs / name) for name in names]
+
+
+def test_overrides_that_are_refused_name_their_config(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    with pytest.raises(ConfigError, match=r"In 'a.yaml': The config with its overrides is refused: .*interpolation"):
+        staged(folder, overrides=[Override(key="name", value="${oc.env:HOME}")])
+    with pytest.raises(ConfigError, match=r"In 'a.yaml': trainer_config.resume_ckpt_path names 'last.ckpt'"):
+        staged(folder, overrides=[Override(key="trainer_config.resume_ckpt_path", value="/etc/last.ckpt")])
+
+
+def test_an_override_too_deep_to_be_written_is_refused(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    value: Any = 1
+    for _ in range(15):
+        value = {"x": value}
+    with pytest.raises(ConfigError, match="nested deeper"):
+        staged(folder, overrides=[Override(key="trainer_config.a.b.c.d", value=value)])
+
+
+OLD = b'{"data": {}, "model": {}, "optimization": {}}'
+
+
+def wanted(folder: JobFolder, **options: Any) -> dict[str, Any]:
+    folder.write_spec(folder.spec().model_copy(update={"options": JobOptions(**options)}))
+    return {recipe.path: recipe.request for recipe in recipes(folder)}
+
+
+def test_old_configs_are_made_new_wherever_they_are_named(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    add(folder, "old.json", OLD)
+    add(folder, "a.json", OLD)  # what a.yaml was made from
+    add(folder, "metrics.json", "{}")
+    add(folder, "start/best_model.h5", b"weights")
+    add(folder, "start/training_config.json", OLD)
+    old = ConversionRequest(path=str((folder.inputs / "old.json").absolute()), name="old.json")
+    assert wanted(folder) == {"old.json": old}
+    assert wanted(folder, configs=("old.json", "a.yaml")) == {"old.json": old}
+    assert list(wanted(folder, configs=("a.json",))) == ["a.json"]
+    add(folder, "jobs.yaml", {"training": [{"cfg": "old.json"}]})
+    assert wanted(folder) == {"old.json": old}
+
+
+def test_what_was_made_is_a_config_like_any_other(folder: JobFolder) -> None:
+    write_package(folder.inputs, {})
+    add(folder, "old.json", OLD)
+    made = training_config(run_name="baseline", ckpt_dir="/home/alice/models")
+    plan = staged(
+        folder,
+        {"old.json": write_yaml(made)},
+        overrides=[Override(key="trainer_config.max_epochs", value=9)],
+    )
+    assert [(run.name, run.max_epochs) for run in plan.runs] == [("baseline", 9)]
+    assert "baseline: sleap-nn converted 'old.json', a config of SLEAP 1.4 or older." in plan.notices
+    with pytest.raises(ConfigError, match="interpolation"):
+        staged(folder, {"old.json": "name: ${oc.env:HOME}"})
+
+
+def test_a_preset_needs_labels_alone(folder: JobFolder) -> None:
+    write_package(folder.inputs, {})
+    preset = Preset(head="bottomup", backbone="unet_medium_rf", augment=("uniform_noise", "rotation", "scale"))
+    ((path, request),) = wanted(folder, preset=preset).items()
+    assert request == PresetRequest(
+        head="bottomup", backbone="unet_medium_rf", intensity=("uniform_noise",), geometry=("rotation", "scale")
+    )
+    config = training_config("bottomup")
+    config["data_config"]["train_labels_path"] = None
+    plan = staged(folder, {path: write_yaml(config)}, preset=preset)
+    assert [(run.name, run.model_type) for run in plan.runs] == [("bottomup", "bottomup")]
+    assert plan.notices == ()
+    (written,) = configs_of(folder, plan)
+    assert written["data_config"]["train_labels_path"] == [str(folder.inputs / "labels.pkg.slp")]
+
+
+@pytest.mark.parametrize(
+    ("preset", "why"),
+    [
+        (Preset(head="topdown", backbone="unet"), "no preset 'topdown'. Choose among single_instance, centroid"),
+        (Preset(head="bottomup", backbone="pretrained"), "no backbone 'pretrained'. Choose among unet, "),
+        (
+            Preset(head="bottomup", backbone="unet", augment=("rotation", "blur")),
+            "no augmentation 'blur'. Choose .*flip",
+        ),
+    ],
+)
+def test_unknown_presets_are_refused_with_what_there_is(folder: JobFolder, preset: Preset, why: str) -> None:
+    write_package(folder.inputs, {})
+    with pytest.raises(ConfigError, match=why):
+        wanted(folder, preset=preset)
+
+
+def test_what_sleap_nn_adds_to_a_preset_is_told(folder: JobFolder) -> None:
+    write_package(folder.inputs, {})
+    preset = Preset(head="bottomup", backbone="unet", augment=("contrast",))
+    ((path, _),) = wanted(folder, preset=preset).items()
+    plan = staged(folder, {path: write_yaml(training_config("bottomup"))})
+    assert plan.notices == ("No geometric augmentation was named: sleap-nn's own default, rotation, is on.",)
+
+
+def test_a_preset_and_configs_exclude_each_other(folder: JobFolder) -> None:
+    write_package(folder.inputs, {"a": training_config()})
+    preset = Preset(head="bottomup", backbone="unet")
+    with pytest.raises(ConfigError, match="not from both"):
+        wanted(folder, preset=preset, configs=("a.yaml",))

@@ -1,6 +1,7 @@
 """The real preflight helper on real packages: what sleap-nn would fail on is told before the queue."""
 
 import asyncio
+import json
 import shutil
 import sys
 import zipfile
@@ -13,15 +14,20 @@ import pytest
 import pytest_asyncio
 
 from sleap_rtc.cli.demo.dataset import make_dataset
-from sleap_rtc.errors import PackageError
+from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.checking import Preflight, PreflightSettings
+from sleap_rtc.jobs.config_rules import load_config, model_type
 from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.making import Recipe
+from sleap_rtc.jobs.presets import BACKBONES, GEOMETRY, HEADS, INTENSITY, preset_request
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
 from sleap_rtc.protocol.jobs import JobState, Notice
+from sleap_rtc.protocol.training import JobOptions, Override, Preset
 
 from .conftest import eventually, lives, names_in, new_board, submit
+from .old_config import old_config
 
 pytestmark = [
     pytest.mark.real,
@@ -258,6 +264,78 @@ async def test_a_helper_killed_in_the_middle_costs_no_job(root: Path, preflight:
     assert "queued without a check" in notices(folder)[0]
     # the next one waits for the new helper
     assert notices(await submit(board, demo, "j_33333333")) == []
+
+
+def config_of(folder: JobFolder) -> dict[str, Any]:
+    (run,) = folder.spec().runs
+    config: dict[str, Any] = read_yaml((folder.path / run.config).read_bytes())
+    return config
+
+
+async def test_a_config_of_sleap_1_4_is_converted(root: Path, preflight: Preflight, package: Path) -> None:
+    for name in ("jobs.yaml", CONFIG):
+        (package / name).unlink()
+    old = old_config(run_name="baseline", labels="C:\\mice\\labels.v001.pkg.slp")
+    (package / "old.json").write_text(json.dumps(old))
+    options = JobOptions(overrides=(Override(key="trainer_config.max_epochs", value=1),))
+    folder = await submit(new_board(root, SupervisorSettings(), preflight=preflight), package, options=options)
+    assert [(run.model_type, run.max_epochs) for run in folder.spec().runs] == [("single_instance", 1)]
+    assert any("sleap-nn converted 'old.json'" in notice for notice in notices(folder))
+    config = config_of(folder)
+    assert config["model_config"]["backbone_config"]["unet"]["filters"] == 8
+    assert config["model_config"]["head_configs"]["single_instance"]["confmaps"]["part_names"] == [
+        "head",
+        "thorax",
+        "abdomen",
+    ]
+    assert config["trainer_config"]["run_name"] == "baseline.n-30"
+    assert config["trainer_config"]["optimizer"]["lr"] == 0.0005
+    assert config["data_config"]["preprocessing"]["scale"] == 0.5
+    assert config["data_config"]["train_labels_path"] == [str(folder.inputs / "labels.pkg.slp")]
+
+
+@pytest.mark.parametrize(
+    ("old", "why"),
+    [
+        ({"data": {"labels": None}, "model": {}, "optimization": {}}, "cannot be converted by sleap-nn"),
+        ({"data": {}, "model": {}, "optimization": {}}, "names no head"),
+        ([{"model": {}, "optimization": {}}], "not a mapping"),
+        ({"model": {}, "optimization": json.loads("[" * 20 + "]" * 20)}, "nested deeper"),
+    ],
+)
+async def test_an_old_config_that_cannot_be_converted_is_refused(
+    root: Path, preflight: Preflight, package: Path, old: Any, why: str
+) -> None:
+    for name in ("jobs.yaml", CONFIG):
+        (package / name).unlink()
+    (package / "old.json").write_text(json.dumps(old))
+    with pytest.raises(ConfigError, match=rf"'old\.json'.*{why}"):
+        await submit(new_board(root, SupervisorSettings(), preflight=preflight), package)
+    assert names_in(root) == []
+
+
+async def test_a_preset_trains_labels_without_a_config(root: Path, preflight: Preflight, package: Path) -> None:
+    for name in ("jobs.yaml", CONFIG):
+        (package / name).unlink()
+    preset = Preset(head="bottomup", backbone="unet_medium_rf", augment=("uniform_noise", "rotation", "scale"))
+    options = JobOptions(preset=preset, overrides=(Override(key="trainer_config.max_epochs", value=3),))
+    folder = await submit(new_board(root, SupervisorSettings(), preflight=preflight), package, options=options)
+    assert [(run.name, run.max_epochs) for run in folder.spec().runs] == [("bottomup", 3)]
+    config = config_of(folder)
+    augmentation = config["data_config"]["augmentation_config"]
+    assert augmentation["intensity"]["uniform_noise_p"] == 1.0
+    assert (augmentation["geometric"]["rotation_p"], augmentation["geometric"]["scale_p"]) == (1.0, 1.0)
+    assert config["data_config"]["use_augmentations_train"] is True
+    assert config["model_config"]["backbone_config"]["unet"]["max_stride"] == 16
+    assert config["trainer_config"]["save_ckpt"] is True
+
+
+async def test_every_preset_is_one_of_this_sleap_nn(preflight: Preflight) -> None:
+    presets = [Preset(head=head, backbone=name) for head, name in zip(HEADS, BACKBONES, strict=True)]
+    presets[0] = presets[0].model_copy(update={"augment": INTENSITY + GEOMETRY})
+    for preset in presets:
+        made = load_config((await preflight.make(Recipe("preset", preset_request(preset)))).encode())
+        assert model_type(made) == preset.head
 
 
 OWNER = """

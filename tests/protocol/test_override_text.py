@@ -121,6 +121,15 @@ def test_what_is_none_is_refused_with_the_reason(text: str, reason: str) -> None
     assert len(refused.value.sentence) < 400
 
 
+@pytest.mark.parametrize(
+    "text", ["trainer_config.wandb.api_key=c0ffee", "trainer_config.wandb={x: [{api_key: c0ffee}]}"]
+)
+def test_a_key_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ConfigError, match="WANDB_API_KEY") as refused:
+        parse_override(text)
+    assert "c0ffee" not in refused.value.sentence
+
+
 HYDRA_READS_ALIKE = [
     "50", "-3", "1e-4", "5e-4", ".5", "1.", "true", "FALSE", "null", "", "007", "a b", "/data/my labels.slp",
     r"C:\data\a.slp", r"a\,b", r"a\ b", "'50'", '"a, [b]: {c}"', r"'it\'s'", r"'C:\data\\'", r"'a\\b'",
