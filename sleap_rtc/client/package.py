@@ -22,7 +22,7 @@ class Package:
     Attributes:
         name: the folder's or file's name.
         offering: its files, ready to be sent.
-        options: what is said about it beside.
+        options: what is said about it beside, where `RemoteWorker.submit` is not told otherwise.
     """
 
     name: str

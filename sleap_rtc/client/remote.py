@@ -167,7 +167,7 @@ class RemoteWorker:
 
         Args:
             package: what to train.
-            options: what else to say about it; what the package brings along by default.
+            options: what else to say about it.
             new: make a new job even if one is under way.
             on_bytes: told the bytes that the worker acknowledged, those there are, and those it had already.
             on_pause: told why the worker takes nothing just now, and None when it goes on.
