@@ -12,12 +12,13 @@ from sleap_rtc.cli.output import note, say, warn
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.config.identity import Identity, load_identity
 from sleap_rtc.config.paths import home
-from sleap_rtc.config.schema import API_KEY
+from sleap_rtc.config.schema import API_KEY, Mount
 from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import AuthenticationError, ConfigError, DependencyError
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu, at_most, chosen, find_gpus
+from sleap_rtc.jobs.mounts import Mounts, check_mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine, preload
@@ -47,6 +48,7 @@ class WorkerRequest:
         store: the folder of the files that clients sent, if not the usual one.
         drain: whether Ctrl-C waits for the jobs that run or wait.
         keep_jobs: for how many days jobs are kept after their end.
+        mounts: folders that jobs may read, beside those of the configuration; a label's typed folder wins.
     """
 
     settings: Settings
@@ -57,11 +59,22 @@ class WorkerRequest:
     store: Path | None
     drain: bool
     keep_jobs: int = DEFAULT_DAYS
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def server(self) -> str:
         """The service's address."""
         return self.settings.server
+
+    @property
+    def jobs_folder(self) -> Path:
+        """The folder of its jobs."""
+        return (self.jobs or home() / "jobs").absolute()
+
+    @property
+    def store_folder(self) -> Path:
+        """The folder of the files that clients sent."""
+        return self.store or home() / "store"
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class _Machine:
     identity: Identity
     gpus: list[Gpu]
     sleap_nn: str
+    mounts: Mounts
 
 
 async def serve(request: WorkerRequest) -> int:
@@ -88,7 +102,7 @@ async def serve(request: WorkerRequest) -> int:
     by_login = not request.session and not by_key and request.room is not None
     if not (request.session or by_key):
         _check_no_key_is_withheld(request.settings)
-    machine = await _look_around(request.settings)
+    machine = await _look_around(request)
     origin = request.settings.origin("server")
     if origin in map(str, request.settings.files):
         note(f"The service {request.server} is the one that {origin} names.")
@@ -107,7 +121,8 @@ def _check_no_key_is_withheld(settings: Settings) -> None:
         )
 
 
-async def _look_around(settings: Settings) -> _Machine:
+async def _look_around(request: WorkerRequest) -> _Machine:
+    settings = request.settings
     version = sleap_nn_version()
     if version is None:
         raise DependencyError(
@@ -119,7 +134,13 @@ async def _look_around(settings: Settings) -> _Machine:
         gpus = chosen(gpus, settings.worker.gpus)
     gpus = at_most(gpus, settings.worker.slots)
     await asyncio.to_thread(preload, cast(Engine, settings.transport))
-    return _Machine(identity, gpus, version)
+    return _Machine(identity, gpus, version, await asyncio.to_thread(_find_mounts, request))
+
+
+def _find_mounts(request: WorkerRequest) -> Mounts:
+    typed = {mount.label for mount in request.mounts}
+    configured = [mount for mount in request.settings.worker.mounts if mount.label not in typed]
+    return check_mounts([*configured, *request.mounts], [request.jobs_folder, request.store_folder])
 
 
 async def _enrol_by_key(request: WorkerRequest) -> Enrolment:
@@ -172,21 +193,24 @@ async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
 
 def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: str, announce: "_Announcer") -> Worker:
     engine = cast(Engine, request.settings.transport)
-    jobs = (request.jobs or home() / "jobs").absolute()
+    jobs = request.jobs_folder
     settings = WorkerSettings(
         server=request.server,
         token=token,
         name=name,
         identity=machine.identity,
         jobs=jobs,
-        store=request.store or home() / "store",
+        store=request.store_folder,
         limits=request.settings.limits,
         gpus=machine.gpus,
         executor=LocalExecutor(warm=request.settings.worker.warm),
         # a job may get any of them: what fits into the smallest needs no warning
         preflight=Preflight(
-            jobs / ".preflight", gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None)
+            jobs / ".preflight",
+            gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None),
+            mounts=machine.mounts,
         ),
+        mounts=machine.mounts,
         processor_slots=request.settings.worker.slots or 1,
         keep_jobs=request.keep_jobs * DAY,
         engine=engine,

@@ -74,6 +74,13 @@ what is typed can be read in the list of processes.
     show_default=True,
     help="How long jobs and their models are kept after their end.",
 )
+@click.option(
+    "--mount",
+    "mounts",
+    metavar="LABEL=PATH[:rw]",
+    multiple=True,
+    help="A folder that jobs may read, such as the lab's videos: clients name a file in it as LABEL:/path. Repeatable.",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
 @click.pass_context
@@ -90,6 +97,7 @@ def worker(
     gpus: str | None,
     warm: bool | None,
     keep_jobs: int,
+    mounts: tuple[str, ...],
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -101,11 +109,15 @@ def worker(
     """
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.serving import WorkerRequest, serve
+    from sleap_rtc.config.schema import read_mount
 
     typed_key = context.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
     at_once = None if slots is None else str(slots)
     settings = settings_for(server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm)
-    request = WorkerRequest(settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs)
+    typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
+    request = WorkerRequest(
+        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts
+    )
     return run_async(serve(request))

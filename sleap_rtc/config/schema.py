@@ -109,6 +109,19 @@ def _gpus(value: Any, where: str) -> str:
     return _text(",".join(str(entry) for entry in entries), where)
 
 
+def read_mount(text: str, where: str) -> Mount:
+    """Read a mount as it is typed: ``label=/path``, with ``:rw`` behind where jobs may write.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    label, separator, path = text.partition("=")
+    if not separator:
+        raise ConfigError(f"{where} must be written as label=/path, or label=/path:rw where jobs may write.")
+    rw = path.endswith(":rw")
+    return _mount({"label": label, "path": path.removesuffix(":rw"), "rw": rw}, where)
+
+
 def _mounts(value: Any, where: str) -> tuple[Mount, ...]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ConfigError(f"{where} must be written as [[worker.mounts]] with label and path below it.")

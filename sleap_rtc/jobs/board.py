@@ -24,6 +24,7 @@ from .executor import Executor
 from .folder import Command, JobFolder
 from .gpus import Slot
 from .making import Recipe
+from .mounts import Mounts
 from .plan import Plan
 from .schedule import Schedule
 from .watching import follow_log, watch_events
@@ -54,6 +55,7 @@ class JobBoard:
         slots: how many jobs run at once, and where.
         executor: starts their supervisors.
         preflight: checks jobs before they are queued; None lets them be found out by sleap-nn.
+        mounts: what jobs may read beside their own files.
         settings: times.
     """
 
@@ -64,10 +66,12 @@ class JobBoard:
         slots: Sequence[Slot],
         executor: Executor,
         preflight: Preflight | None = None,
+        mounts: Mounts | None = None,
         settings: BoardSettings | None = None,
     ) -> None:
         self._root = root
         self._preflight = preflight
+        self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
         self._schedule = Schedule(root, slots, executor)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -135,8 +139,8 @@ class JobBoard:
 
         Raises:
             PackageError, ConfigError: if it cannot be run; its folder is gone then.
-            BusyError: if a config of it cannot be made by sleap-nn now; likewise.
             ConflictError: if it was cancelled while its files arrived.
+            BusyError: if this worker takes no new jobs, or cannot ask sleap-nn now what has to be known of this one.
         """
         return await self._to_the_end(self._accept(folder))
 
@@ -145,7 +149,7 @@ class JobBoard:
             state = (await asyncio.to_thread(folder.state)).state
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
-                made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder))
+                made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder, self._mounts))
                 plan = await asyncio.to_thread(intake.prepare, folder, made)
                 if plan is not None and self._preflight is not None:
                     plan = await self._checked(folder, plan, self._preflight)
@@ -169,6 +173,12 @@ class JobBoard:
         if findings.problems:
             await asyncio.to_thread(folder.remove)
             raise findings.refusal()
+        if findings.unchecked and (await asyncio.to_thread(folder.spec)).options.videos is not None:
+            # only the check knows which files the labels name: what a job may read is not left to chance
+            raise BusyError(
+                "Where the labels' videos are cannot be checked on this worker just now: type the command again in a "
+                "minute."
+            )
         return replace(plan, notices=plan.notices + findings.notices)
 
     async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:

@@ -26,6 +26,7 @@ from .environment import python_command, runner_environment
 from .findings import MAX_ANSWER, READY, Findings, Request, RunToCheck
 from .folder import JobFolder
 from .making import Made, Recipe
+from .mounts import Mounts
 
 logger = logging.getLogger(__name__)
 A = TypeVar("A", bound=BaseModel)
@@ -65,13 +66,20 @@ class Preflight:
     Args:
         folder: the helper's own folder, made where there is none.
         gpu_memory_mb: memory of the GPU that a job gets, in MiB; None if there is none.
+        mounts: what jobs may read beside their own files.
         settings: times.
     """
 
     def __init__(
-        self, folder: Path, *, gpu_memory_mb: int | None = None, settings: PreflightSettings | None = None
+        self,
+        folder: Path,
+        *,
+        gpu_memory_mb: int | None = None,
+        mounts: Mounts | None = None,
+        settings: PreflightSettings | None = None,
     ) -> None:
         self._folder = folder
+        self._mounts = mounts or Mounts()
         self._gpu_memory_mb = gpu_memory_mb
         self._settings = settings or PreflightSettings()
         self._helper: Process | None = None
@@ -98,6 +106,8 @@ class Preflight:
             folder=str(path),
             runs=tuple(RunToCheck(name=run.name, config=str(path / run.config)) for run in runs),
             gpu_memory_mb=self._gpu_memory_mb,
+            videos=await asyncio.to_thread(folder.video_arguments),
+            mounts={label: str(root) for label, root in self._mounts.roots.items()},
         )
         try:
             return await self._asked(request, Findings, self._settings.patience)
@@ -105,7 +115,8 @@ class Preflight:
             return Findings(
                 notices=(
                     f"This job was queued without a check, because {error}: a mistake in it shows when it starts.",
-                )
+                ),
+                unchecked=True,
             )
 
     async def make(self, recipe: Recipe) -> str:

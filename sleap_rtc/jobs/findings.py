@@ -41,12 +41,16 @@ class Request(_Line):
         folder: the job's folder.
         runs: its runs, in order.
         gpu_memory_mb: the memory of the GPU it will get; None where that is not known.
+        videos: the arguments that will tell sleap-nn where the videos are.
+        mounts: the folders beside its own that it may read, by label.
     """
 
     folder: str
     runs: tuple[RunToCheck, ...]
     kind: Literal["check"] = "check"
     gpu_memory_mb: int | None = None
+    videos: tuple[str, ...] = ()
+    mounts: dict[str, str] = {}
 
 
 class Findings(_Line):
@@ -55,10 +59,12 @@ class Findings(_Line):
     Attributes:
         problems: why it cannot be trained, a sentence each, which says what to do.
         notices: what its submitter should know.
+        unchecked: whether nothing was looked at.
     """
 
     problems: Sentences = ()
     notices: Sentences = ()
+    unchecked: bool = False
 
     @classmethod
     def of(cls, problems: Iterable[str], notices: Iterable[str]) -> "Findings":

@@ -92,6 +92,7 @@ class JobFolder:
         self._supervisor = self.control / "supervisor.json"
         self._commands = self.control / "commands"
         self._devices = self.control / "devices.json"
+        self._videos = self.control / "videos.json"
         self._attempts = self.control / "attempts"
         self._next_attempt = self.control / "next_attempt.json"
 
@@ -201,6 +202,19 @@ class JobFolder:
             return tuple(found["slots"]), tuple(found["devices"])
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(f"'{self._devices}' is damaged: the job cannot be read.") from error
+
+    def write_video_arguments(self, arguments: tuple[str, ...]) -> None:
+        """Note the arguments that tell sleap-nn where the videos are; on disk when this returns."""
+        write_atomically(self._videos, json.dumps(arguments).encode())
+
+    def video_arguments(self) -> tuple[str, ...]:
+        """The arguments that tell sleap-nn where the videos are; none where the labels need no other files."""
+        try:
+            return tuple(map(str, json.loads(self._videos.read_bytes())))
+        except FileNotFoundError:
+            return ()
+        except (ValueError, TypeError) as error:
+            raise StorageError(f"'{self._videos}' is damaged: the job cannot be read.") from error
 
     def was_given_devices(self) -> bool:
         """Whether the job ever had its turn, so that a supervisor may have been started for it."""

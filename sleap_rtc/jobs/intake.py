@@ -21,8 +21,10 @@ from .checkpoints import Remains
 from .events import Journal, read_events
 from .folder import Command, ExitRecord, JobFolder, StateRecord
 from .making import Recipe
+from .mounts import Mounts
 from .plan import Plan, recipes, stage
 from .processes import this_process
+from .video_places import video_arguments
 
 logger = logging.getLogger(__name__)
 ODD = (SleapRTCError, ValidationError, OSError)
@@ -67,10 +69,14 @@ def _received(root: Path) -> Iterator[JobFolder]:
             logger.warning("Job %s cannot be read: %s", folder.job, error)
 
 
-def open_package(folder: JobFolder) -> tuple[Recipe, ...]:
+def open_package(folder: JobFolder, mounts: Mounts | None = None) -> tuple[Recipe, ...]:
     """Open the package of a job; which of its configs have to be made before it can be staged.
 
     A package that is refused takes its folder with it.
+
+    Args:
+        folder: the job's.
+        mounts: what the job may read beside its own files.
 
     Raises:
         PackageError, ConfigError: why it is refused.
@@ -80,6 +86,9 @@ def open_package(folder: JobFolder) -> tuple[Recipe, ...]:
         return ()
     with _refusing(folder):
         _open_archive(folder)
+        videos = folder.spec().options.videos
+        if videos is not None:
+            folder.write_video_arguments(video_arguments(videos, folder.inputs.absolute(), mounts or Mounts()))
         return recipes(folder)
 
 

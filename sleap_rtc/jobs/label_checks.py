@@ -70,36 +70,6 @@ class Task:
         return section
 
 
-def missing_videos(opened: Opened, inputs: Path) -> list[str]:
-    """A sentence for each video with labelled frames whose images are neither in the labels file nor in the package."""
-    used = {id(frame.video): frame.video for frame in opened.frames()}
-    return [
-        f"'{opened.name}' has labels on the video '{_file_name(missing)}', but not its images, and neither has the "
-        "package. Save the labels with embedded images (.pkg.slp), as SLEAP's 'Export training job package' does."
-        for video in used.values()
-        if (missing := _missing(video, opened, inputs)) is not None
-    ]
-
-
-def _missing(video: Any, opened: Opened, inputs: Path) -> str | None:
-    names = video.filename if isinstance(video.filename, list) else [video.filename]
-    for name in map(str, names):
-        # only the package is looked at: what else there is on this machine is not the submitter's to learn
-        if Path(name) == opened.path:
-            if str((video.backend_metadata or {}).get("dataset")).strip("/") not in opened.datasets:
-                return str(video.source_video.filename) if video.source_video is not None else name
-        elif not _is_within(Path(name), inputs):
-            return name
-    return None
-
-
-def _is_within(path: Path, folder: Path) -> bool:
-    try:
-        return path.is_absolute() and path.resolve().is_relative_to(folder) and path.is_file()
-    except (OSError, ValueError, RuntimeError):
-        return False
-
-
 def label_problems(task: Task) -> Iterator[str]:
     """Why sleap-nn will not train this config on these labels."""
     yield from _frame_problems(task)
@@ -266,7 +236,8 @@ def _channels_asked(task: Task) -> int | None:
     return next((backbone.get("in_channels") for backbone in backbones if isinstance(backbone, dict)), None)
 
 
-def _file_name(path: str) -> str:
+def shown_name(path: str) -> str:
+    """The file name of a path written on any system, for sentences."""
     return _shown(path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
 
 

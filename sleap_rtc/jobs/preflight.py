@@ -21,10 +21,12 @@ from sleap_rtc.jobs.config_checks import verify_config
 from sleap_rtc.jobs.config_making import Maker
 from sleap_rtc.jobs.estimates import disk_problem, memory_notice
 from sleap_rtc.jobs.findings import READY, Findings, Request, RunToCheck
-from sleap_rtc.jobs.label_checks import Opened, Task, image_shape, label_notices, label_problems, missing_videos
+from sleap_rtc.jobs.label_checks import Opened, Task, image_shape, label_notices, label_problems
 from sleap_rtc.jobs.making import AnyRequest
+from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.jobs.values import Config, listed
+from sleap_rtc.jobs.video_checks import Granted, video_problems
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
 from sleap_rtc.protocol.text import printable
 
@@ -51,7 +53,7 @@ class Checker:
         self._verify = verify_training_cfg
         self._checks = (check_output_strides, check_centroid_methods)
         self._plain = OmegaConf.to_container
-        self._datasets_of = datasets_of
+        self.datasets_of = datasets_of
 
     def check(self, request: Request) -> Findings:
         """Look at every run of a job, whatever is wrong with another one."""
@@ -64,7 +66,7 @@ class Checker:
             PackageError: if it cannot be opened, or refers to other files.
         """
         try:
-            datasets = self._datasets_of(path, name)
+            datasets = self.datasets_of(path, name)
             return Opened(path, name, self._load(path), datasets)
         except (PackageError, MemoryError):
             raise
@@ -94,6 +96,8 @@ class _Check:
         self._request = request
         self._folder = Path(request.folder)
         self._inputs = self._folder / "inputs"
+        mounts = Mounts({label: Path(root) for label, root in request.mounts.items()})
+        self._granted = Granted(self._inputs.resolve(), mounts, checker.datasets_of)
         self._opened: dict[str, Opened | None] = {}
         self._problems: list[str] = []
         self._notices: list[str] = []
@@ -153,8 +157,16 @@ class _Check:
         except PackageError as error:
             self._problems.append(error.sentence)
             return None
-        self._problems += missing_videos(opened, self._inputs.resolve())
+        self._problems += self._video_problems(opened)
         return opened
+
+    def _video_problems(self, opened: Opened) -> list[str]:
+        try:
+            return list(video_problems(opened, self._granted, self._request.videos))
+        except Exception as error:  # noqa: BLE001 - unlike the rest, this is about what a job may read
+            traceback.print_exc()
+            said = f"the videos of '{opened.name}' cannot be looked at ({type(error).__name__})"
+            return [f"It is not certain what the job would read: {said}. Export the labels again, with their images."]
 
 
 def serve() -> None:

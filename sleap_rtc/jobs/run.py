@@ -173,6 +173,7 @@ class RunSupervision:
         _tell(
             process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
             folder=str(self._folder.work), environment=dict(self._environment),
+            arguments=self._folder.video_arguments(),
         )  # fmt: skip
 
     def _climb(self, process: subprocess.Popen[bytes], command: str | None) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -35,12 +35,13 @@ class Trainer(Protocol):
     def prepare(self) -> None:
         """Import everything; touch no device."""
 
-    def train(self, config: Path, heard: Callable[[float], bool]) -> int:
+    def train(self, config: Path, heard: Callable[[float], bool], arguments: Sequence[str] = ()) -> int:
         """Train what the config says and return an exit code.
 
         Args:
             config: the file.
             heard: waits so many seconds for a first message to come through, and tells whether one has.
+            arguments: what else to say on sleap-nn's command line: where the videos are.
         """
 
 
@@ -53,7 +54,7 @@ class SleapNN:
             import sleap_nn.cli
             import sleap_nn.train  # noqa: F401 - the command imports it only when it runs
 
-    def train(self, config: Path, heard: Callable[[float], bool]) -> int:
+    def train(self, config: Path, heard: Callable[[float], bool], arguments: Sequence[str] = ()) -> int:
         """Run ``sleap-nn train CONFIG``."""
         import sleap_nn.cli
         import sleap_nn.training.model_trainer as model_trainer
@@ -61,7 +62,7 @@ class SleapNN:
         # its own poll waits 10 ms for a command after every step, and no setting reaches it
         model_trainer.TrainingControllerZMQ = functools.partial(model_trainer.TrainingControllerZMQ, poll_timeout=0)
         model_trainer.ProgressReporterZMQ = _sparing(model_trainer.ProgressReporterZMQ, heard)
-        sleap_nn.cli.cli.main(args=["train", str(config)], prog_name="sleap-nn", standalone_mode=False)
+        sleap_nn.cli.cli.main(args=["train", str(config), *arguments], prog_name="sleap-nn", standalone_mode=False)
         return 0
 
 
@@ -142,7 +143,7 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
     }
     path = Path(job["path"])
     write_atomically(path, write_yaml(config).encode(), durable=False)
-    return trainer.train(path, relay.heard.wait)
+    return trainer.train(path, relay.heard.wait, job.get("arguments", ()))
 
 
 def _move_in(folder: Path, environment: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
+from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
@@ -52,6 +53,7 @@ class WorkerSettings:
         gpus: the GPUs it may use: a job at once on each.
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
+        mounts: what jobs may read beside their own files.
         processor_slots: how many jobs run at once where there is no GPU.
         keep_jobs: seconds for which jobs are kept after their end.
         limits: what transfers may use.
@@ -68,6 +70,7 @@ class WorkerSettings:
     gpus: Sequence[Gpu]
     executor: Executor
     preflight: Preflight | None = None
+    mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
     keep_jobs: float = DEFAULT_DAYS * DAY
     limits: TransferLimits = field(default_factory=TransferLimits)
@@ -96,7 +99,11 @@ class Worker:
         self._on_client = on_client
         self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
-            settings.jobs, slots=self._slots, executor=settings.executor, preflight=settings.preflight
+            settings.jobs,
+            slots=self._slots,
+            executor=settings.executor,
+            preflight=settings.preflight,
+            mounts=settings.mounts,
         )
         self._unproven = 0
 

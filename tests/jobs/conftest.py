@@ -16,6 +16,7 @@ from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Slot
+from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.jobs import Event, Owner
@@ -108,6 +109,7 @@ def new_board(
     preflight: Preflight | None = None,
     *,
     warm: bool = False,
+    mounts: Mounts | None = None,
 ) -> JobBoard:
     if isinstance(slots, int):
         slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
@@ -116,6 +118,7 @@ def new_board(
         slots=slots,
         executor=LocalExecutor(settings, warm=warm),
         preflight=preflight,
+        mounts=mounts,
         settings=BoardSettings(poll=0.05, watch=0.02),
     )
 

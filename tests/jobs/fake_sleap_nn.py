@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class FakeTrainer:
         while self._behaviour == "slow-import" and not self._ledger.with_suffix(".imported").exists():
             time.sleep(0.01)
 
-    def train(self, config: Path, heard: Callable[[float], bool]) -> int:
+    def train(self, config: Path, heard: Callable[[float], bool], arguments: Sequence[str] = ()) -> int:
         content = read_yaml(config.read_bytes())
         trainer = content["trainer_config"]
         self._run = trainer["run_name"]
@@ -52,6 +52,7 @@ class FakeTrainer:
             ledger.write(f"start {self._run} {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')}\n")
         surroundings = dict(os.environ) | {"cwd": str(Path.cwd()), "tempdir": tempfile.gettempdir()}
         self._ledger.with_suffix(".surroundings").write_text(json.dumps(surroundings))
+        self._ledger.with_suffix(".arguments").write_text(json.dumps(list(arguments)))
         if (self._folder / "best.ckpt").exists():
             # as the real one does, so that nothing is overwritten
             self._folder = self._folder.with_name(f"{self._run}-1")

@@ -15,6 +15,7 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice
+from sleap_rtc.protocol.training import JobOptions, Videos, VideoTarget
 
 from .conftest import FakeRunner, eventually, names_in, new_board, submit, training_config, write_package
 
@@ -73,6 +74,23 @@ async def test_a_helper_that_fails_costs_no_job(
     assert folder.state().state is JobState.QUEUED
     (notice,) = notices(folder)
     assert "queued without a check" in notice
+
+
+async def test_what_a_job_reads_beside_its_package_is_never_left_unchecked(
+    root: Path, fake: FakeRunner, package: Path, starts: Path
+) -> None:
+    (package / "a.mp4").touch()
+    target = VideoTarget(old="/old/a.mp4", new="a.mp4", in_package=True)
+    options = JobOptions(videos=Videos(kind="map", targets=(target,)))
+    preflight = new_preflight(root, starts, "dies once")
+    async with preflight.at_work():
+        board = new_board(root, fake("good"), preflight=preflight)
+        with pytest.raises(BusyError, match="again in a minute"):
+            await submit(board, package, options=options)
+        # the same job, when the check is there again
+        folder = await submit(board, package, options=options)
+    assert folder.state().state is JobState.QUEUED
+    assert notices(folder) == ["looked at"]
 
 
 def count(starts: Path) -> int:

@@ -20,11 +20,12 @@ from sleap_rtc.jobs.config_rules import load_config, model_type
 from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.making import Recipe
+from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.presets import BACKBONES, GEOMETRY, HEADS, INTENSITY, preset_request
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
 from sleap_rtc.protocol.jobs import JobState, Notice
-from sleap_rtc.protocol.training import JobOptions, Override, Preset
+from sleap_rtc.protocol.training import JobOptions, Override, Preset, Videos, VideoTarget
 
 from .conftest import eventually, lives, names_in, new_board, submit
 from .old_config import old_config
@@ -42,10 +43,18 @@ PATIENT = PreflightSettings(patience=300, answer=300, start=300)
 HEAD = "model_config.head_configs"
 
 
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the worker gives to jobs, with a file that passes for the video."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "moved.mp4").write_bytes(b"video")
+    return folder
+
+
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def preflight(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Preflight]:
+async def preflight(tmp_path_factory: pytest.TempPathFactory, lab: Path) -> AsyncIterator[Preflight]:
     folder = tmp_path_factory.mktemp("helper")
-    checks = Preflight(folder / ".preflight", gpu_memory_mb=8192, settings=PATIENT)
+    checks = Preflight(folder / ".preflight", gpu_memory_mb=8192, mounts=Mounts({"lab": lab}), settings=PATIENT)
     async with checks.at_work():
         yield checks
 
@@ -228,6 +237,19 @@ async def test_what_cannot_train_is_refused(
     spoil(package)
     lines = await refused(root, preflight, package)
     assert any(words in line for line in lines), lines
+
+
+async def test_labels_may_be_said_to_have_their_video_below_a_mount(
+    root: Path, preflight: Preflight, package: Path, lab: Path
+) -> None:
+    resave(foreign_video)(package)
+    board = new_board(root, SupervisorSettings(), preflight=preflight, mounts=Mounts({"lab": lab}))
+    videos = Videos(kind="map", targets=(VideoTarget(old="/etc/passwd", new="lab:/moved.mp4"),))
+    folder = await submit(board, package, options=JobOptions(videos=videos))
+    assert (folder.state().state, notices(folder)) == (JobState.QUEUED, [])
+    wrong = Videos(kind="prefix", targets=(VideoTarget(old="/etc", new="lab:/"),))
+    with pytest.raises(PackageError, match=r"'passwd' of 'labels.pkg.slp' would be read from 'lab:/passwd'"):
+        await submit(board, package, "j_22222222", options=JobOptions(videos=wrong))
 
 
 async def test_all_problems_of_all_configs_come_in_one_answer(root: Path, preflight: Preflight, package: Path) -> None:

@@ -1,0 +1,176 @@
+"""Folders of this machine that jobs may name, and the way to a file in one of them that never leaves it."""
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from sleap_rtc.config.paths import home
+from sleap_rtc.config.schema import Mount
+from sleap_rtc.errors import ConfigError
+from sleap_rtc.protocol.text import printable
+
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
+"""At least two characters: one alone would be a drive of Windows."""
+_NAMED = re.compile(rf"({LABEL.pattern}):(/.*)", re.DOTALL)
+_MOST_PARTS = 64
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Mounts:
+    """What jobs may read beside their own files.
+
+    Args:
+        roots: where each label's folder is; a link of the operator's own is followed, here and nowhere else.
+    """
+
+    def __init__(self, roots: Mapping[str, Path] | None = None) -> None:
+        self._written = dict(roots or {})
+        self._real = {label: path.resolve() for label, path in self._written.items()}
+
+    @property
+    def roots(self) -> dict[str, Path]:
+        """Where each label's folder really is."""
+        return dict(self._real)
+
+    def find(self, text: str, *, folder: bool = False) -> Path:
+        """The file, or folder, that a submitter means by ``label:/path``, or by an absolute path under a mount. Blocks.
+
+        Raises:
+            ConfigError: if it is nowhere below a mount, does not exist, or lies behind a link.
+        """
+        shown = printable(text, limit=200)
+        label, parts = self._place(text, shown)
+        problem = _walk(self._real[label], parts, folder=folder)
+        if problem:
+            raise ConfigError(f"'{shown}' on this worker {problem}.")
+        return self._real[label].joinpath(*parts)
+
+    def holds(self, path: Path) -> bool:
+        """Whether `path` is a regular file below a mount, with no link on the way. Blocks."""
+        roots = [root for root in self._real.values() if path.is_absolute() and path.is_relative_to(root)]
+        return any(is_file_below(root, path) for root in roots)
+
+    def shown(self, path: str) -> str:
+        """A path as a submitter would name it: ``label:/path`` where it is below a mount."""
+        for label, root in self._real.items():
+            if PurePosixPath(path).is_relative_to(root.as_posix()):
+                return f"{label}:/{PurePosixPath(path).relative_to(root.as_posix())}"
+        return path
+
+    def _place(self, text: str, shown: str) -> tuple[str, tuple[str, ...]]:
+        named = _NAMED.fullmatch(text)
+        if named:
+            if named[1] not in self._real:
+                raise ConfigError(f"This worker has no mount '{named[1]}': {self._offer()}.")
+            return named[1], _parts(named[2], shown)
+        for label in self._real:
+            for root in (self._written[label], self._real[label]):
+                if PurePosixPath(text).is_relative_to(root.as_posix()):
+                    return label, _parts(str(PurePosixPath(text).relative_to(root.as_posix())), shown)
+        raise ConfigError(
+            f"'{shown}' is under no mount of this worker: {self._offer()}. Name a place below one as label:/path, or "
+            "send the videos (--send-videos) or their labelled frames (--embed-frames)."
+        )
+
+    def _offer(self) -> str:
+        names = ", ".join(sorted(self._real))
+        return f"it has {printable(names, limit=300)}" if names else "it has none (its owner adds them with --mount)"
+
+
+def check_mounts(mounts: Sequence[Mount], private: Sequence[Path] = ()) -> Mounts:
+    """See that mounts give nothing away that no job may read. Blocks.
+
+    Args:
+        mounts: as configured.
+        private: folders beside our own that no mount may contain, or lie in: those of jobs and of the store.
+
+    Raises:
+        ConfigError: if one is ``/``, contains the home folder, or is or contains a folder of ours; or is no folder.
+    """
+    # the configuration's checks know no labels of two mounts that come from two places
+    labels = [mount.label for mount in mounts]
+    for mount in mounts:
+        if not LABEL.fullmatch(mount.label) or labels.count(mount.label) > 1:
+            raise ConfigError(
+                f"The mount label '{printable(mount.label, limit=80)}' is taken or none: use 2 to 64 letters, digits, "
+                "dots, dashes and underscores, each label once."
+            )
+        _check_root(mount, [home().resolve(), *(path.resolve() for path in private)])
+    return Mounts({mount.label: mount.path for mount in mounts})
+
+
+def _check_root(mount: Mount, ours: Sequence[Path]) -> None:
+    real = mount.path.resolve()
+    what = f"The mount '{mount.label}' ({mount.path})"
+    if not real.is_dir():
+        raise ConfigError(f"{what} is no folder on this machine. Correct its path, or remove the mount.")
+    if Path.home().resolve().is_relative_to(real):
+        raise ConfigError(f"{what} contains your home folder, keys and all. Mount the folder of the videos alone.")
+    if any(real.is_relative_to(path) or path.is_relative_to(real) for path in ours):
+        raise ConfigError(
+            f"{what} overlaps with the folders in which sleap-rtc keeps keys and jobs. Mount another folder."
+        )
+
+
+def is_file_below(root: Path, path: Path) -> bool:
+    """Whether `path`, an absolute one below `root`, is a regular file with no link on the way. Blocks."""
+    return not _walk(root, path.relative_to(root).parts, folder=False)
+
+
+def _parts(path: str, shown: str) -> tuple[str, ...]:
+    parts = tuple(part for part in path.split("/") if part not in ("", "."))
+    if ".." in parts or _CONTROL.search(path) or len(parts) > _MOST_PARTS:
+        raise ConfigError(f"'{shown}' is no path below a mount: write it without '..', as label:/folder/video.mp4.")
+    return parts
+
+
+def _walk(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
+    """Why there is no such file or folder, as the end of a sentence; None if there is."""
+    if ".." in parts:
+        return "does not exist"
+    if os.open not in os.supports_dir_fd:
+        return _walk_by_name(root, parts, folder=folder)
+    try:
+        return _walk_by_descriptor(root, parts, folder=folder)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {os.strerror(error.errno or 0)}"
+
+
+def _walk_by_descriptor(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
+    """Go down step by step, each from the folder that was opened before: a link that is swapped in is not followed."""
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for index, part in enumerate(parts):
+            mode = os.stat(part, dir_fd=at, follow_symlinks=False).st_mode
+            if stat.S_ISLNK(mode):
+                return "is a link, or lies behind one; name the place itself"
+            last = index == len(parts) - 1
+            if last and not folder:
+                return _open_file(part, at) if stat.S_ISREG(mode) else "is no regular file"
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        return None if folder else "is a folder"
+    finally:
+        os.close(at)
+
+
+def _open_file(name: str, folder: int) -> str | None:
+    # it may have become another thing since it was looked at
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else "is no regular file"
+    finally:
+        os.close(descriptor)
+
+
+def _walk_by_name(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
+    path = root.joinpath(*parts)
+    if path.resolve() != path:
+        return "is a link, or lies behind one; name the place itself"
+    there = path.is_dir() if folder else path.is_file()
+    return None if there else "does not exist"
