@@ -19,6 +19,7 @@ from sleap_rtc.cli.options import (
     with_options,
 )
 from sleap_rtc.cli.train_options import WHAT_TO_TRAIN
+from sleap_rtc.cli.video_options import VIDEOS, read_video_options
 from sleap_rtc.client.choice import RULE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +55,7 @@ HOW = (
 
 
 def _training_options(command: F) -> F:
-    return with_options(command, (*WHAT_TO_TRAIN, *WHERE, *HOW, *MONITOR))
+    return with_options(command, (*WHAT_TO_TRAIN, *VIDEOS, *WHERE, *HOW, *MONITOR))
 
 
 def _run(**options: Any) -> int:
@@ -65,6 +66,7 @@ def _run(**options: Any) -> int:
     from sleap_rtc.client.lossviewer import MonitorPorts
 
     wanted = read_typed(take_typed(options))
+    videos = read_video_options(options)
     monitor = MonitorPorts(options.pop("publish_port"), options.pop("controller_port"))
     source = click.get_current_context().get_parameter_source("session_string")
     typed = WhereTyped(
@@ -77,6 +79,7 @@ def _run(**options: Any) -> int:
     server = settings.own_server if isinstance(where, str) else settings.server
     request = TrainRequest(
         wanted=wanted,
+        videos=videos,
         wandb_key=find_wandb_key(wanted),
         where=where,
         server=server,

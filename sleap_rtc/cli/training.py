@@ -15,12 +15,15 @@ from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.cli.telling import say_detached, say_link, say_service
+from sleap_rtc.cli.video_asking import explained, see_to_videos
 from sleap_rtc.client.assembling import Wanted, assemble
 from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
 from sleap_rtc.client.lossviewer import MonitorPorts, monitored
 from sleap_rtc.client.package import Package, UnreadPackage
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
+from sleap_rtc.client.video_choice import PreparedVideos, VideoChoice
+from sleap_rtc.client.videos import remember
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import JobFailedError, SleapRTCError, UnreachableError
@@ -48,6 +51,7 @@ class TrainRequest:
         where: a session string, or a room with the way to choose its worker.
         detach: end when the worker has the job.
         monitor: where SLEAP's own monitor shows the training.
+        videos: where the images of labels come from that do not hold them.
         wandb_key: the user's key for Weights & Biases, where it is told; it is kept nowhere.
     """
 
@@ -63,6 +67,7 @@ class TrainRequest:
     transport: str
     limits: TransferLimits
     monitor: MonitorPorts
+    videos: VideoChoice = field(default_factory=VideoChoice)
     wandb_key: str | None = field(default=None, repr=False)
 
 
@@ -121,16 +126,16 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
     def say_reading(done: int, total: int) -> None:
         display.reading(unread.name, done, total)
 
-    with closing(await assemble(request.wanted)) as unread:
-        _say_unasked(unread)
+    async with (
+        _found(request, display) as (unread, videos),
         # reading takes as long as its disk needs: meanwhile the worker is reached
-        async with (
-            beside(unread.read(say_reading)) as reading,
-            _reach(request, reading, display) as (worker, presence),
-        ):
-            display.connected(presence.name, gpu_text(presence))
-            package = await reading
-            display.upload(0, package.manifest.total_size, 0)
+        beside(unread.read(say_reading)) as reading,
+        _reach(request, reading, display) as (worker, presence),
+    ):
+        display.connected(presence.name, gpu_text(presence))
+        package = await reading
+        display.upload(0, package.manifest.total_size, 0)
+        with explained(request.videos, videos):
             job = await worker.submit(
                 package,
                 new=request.new,
@@ -138,16 +143,27 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
                 on_pause=display.upload_paused,
                 **_secrets(request.wandb_key),
             )
-            package.close()
-            asks.has_job = True
-            display.accepted(job.summary)
-            if request.detach:
-                with display.paused():
-                    say_detached(job, presence, as_json=request.as_json)
-                return 0
-            return await Following(
-                job, display, asks.queue, output=request.output, logs=request.logs, monitor=request.monitor
-            ).run()
+        await remember(videos.maps)
+        package.close()
+        asks.has_job = True
+        display.accepted(job.summary)
+        if request.detach:
+            with display.paused():
+                say_detached(job, presence, as_json=request.as_json)
+            return 0
+        return await Following(
+            job, display, asks.queue, output=request.output, logs=request.logs, monitor=request.monitor
+        ).run()
+
+
+@asynccontextmanager
+async def _found(request: TrainRequest, display: JobDisplay) -> AsyncIterator[tuple[UnreadPackage, PreparedVideos]]:
+    """All that is sent, the images of the labels among it."""
+    with closing(await assemble(request.wanted)) as unread:
+        _say_unasked(unread)
+        whole, videos = await see_to_videos(unread, request.videos, request.wanted.package, display)
+        with closing(whole):
+            yield whole, videos
 
 
 def _say_unasked(unread: UnreadPackage) -> None:

@@ -54,8 +54,8 @@ class UnreadPackage:
     ) -> None:
         self.name = name
         self.unasked = unasked
-        self._source = source
-        self._options = options or JobOptions()
+        self.source = source
+        self.options = options or JobOptions()
 
     async def read(self, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:
         """Hash the files.
@@ -66,7 +66,7 @@ class UnreadPackage:
         Raises:
             PackageError: if a file cannot be read, or changes meanwhile.
         """
-        total = sum(size for _, size in await asyncio.to_thread(self._source.files))
+        total = sum(size for _, size in await asyncio.to_thread(self.source.files))
         done = 0
 
         def count(size: int) -> None:
@@ -74,11 +74,11 @@ class UnreadPackage:
             done += size
             on_bytes(done, total)
 
-        return Package(self.name, await make_offering(self._source, count), self._options)
+        return Package(self.name, await make_offering(self.source, count), self.options)
 
     def close(self) -> None:
         """Give the files back. Idempotent."""
-        self._source.close()
+        self.source.close()
 
 
 async def open_package(path: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:

@@ -1,6 +1,7 @@
 """Files of several places as one tree."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 from sleap_rtc.errors import TransferError
@@ -14,10 +15,12 @@ class MergedSource(Source):
 
     Args:
         sources: what is merged, in the order it is sent; closing this closes them.
+        replaced: paths of which the last source's file is sent, and not another one's.
     """
 
-    def __init__(self, *sources: Source) -> None:
+    def __init__(self, *sources: Source, replaced: Collection[str] = ()) -> None:
         self._sources = sources
+        self._replaced = frozenset(replaced)
         self._owners: dict[str, Source] | None = None
         self._listed: list[tuple[str, int]] = []
 
@@ -38,6 +41,10 @@ class MergedSource(Source):
         """See `Source`."""
         return self._owner(path).read(path, offset, size)
 
+    def local(self, path: str) -> Path | None:
+        """See `Source`."""
+        return self._owner(path).local(path)
+
     def close(self) -> None:
         """See `Source`."""
         for source in self._sources:
@@ -45,7 +52,12 @@ class MergedSource(Source):
 
     def _look(self) -> dict[str, Source]:
         if self._owners is None:
-            found = [(source, path, size) for source in self._sources for path, size in source.files()]
+            found = [
+                (source, path, size)
+                for source in self._sources
+                for path, size in source.files()
+                if path not in self._replaced or source is self._sources[-1]
+            ]
             check_tree(path for _, path, _ in found)
             self._listed = [(path, size) for _, path, size in found]
             self._owners = {path: source for source, path, _ in found}

@@ -55,6 +55,10 @@ class Source(ABC):
             TransferError: if it has no such bytes, or vanished or changed since it was listed.
         """
 
+    def local(self, path: str) -> Path | None:
+        """Where a listed file lies on this disk as a file of its own; None where it does not."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Give back what is held open, when nothing more will be read. Idempotent."""
@@ -268,6 +272,10 @@ class FilesSource(Source):
         if not same or len(data) != size:
             raise changed(path)
         return data
+
+    def local(self, path: str) -> Path | None:
+        """See `Source`."""
+        return self._files.get(path)
 
     def close(self) -> None:
         """See `Source`."""

@@ -17,6 +17,11 @@ class Terminals:
     line: str
     folder: Path
 
+    @property
+    def lab(self) -> Path:
+        """The folder that the worker calls ``lab`` and gives to jobs."""
+        return self.folder / "lab"
+
     def client(self, package: Path, output: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
         """Type ``sleap-rtc client`` and wait for its end."""
         command = [sys.executable, "-m", "sleap_rtc", "client", "-s", self.line, "-p", str(package)]
@@ -55,7 +60,9 @@ def terminals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
     service = start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))
     worker: subprocess.Popen[str] | None = None
     try:
-        worker = start(folder, "worker", "--server", word_with(service, "http://"))
+        (folder / "lab").mkdir()
+        mount = f"lab={folder / 'lab'}"
+        worker = start(folder, "worker", "--server", word_with(service, "http://"), "--mount", mount)
         yield Terminals(word_with(worker, "sleap-session:"), folder)
     finally:
         for process in (worker, service):

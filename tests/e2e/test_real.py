@@ -101,3 +101,47 @@ def test_the_demo_says_honestly_when_a_model_is_bad(tmp_path: Path) -> None:
     (median,) = re.findall(r"([\d.]+) px", done.stdout + done.stderr)
     assert float(median) > 3
     assert (tmp_path / "models" / "demo_single_instance" / "best.ckpt").is_file()
+
+
+@pytest.fixture(scope="module")
+def moved(terminals: Terminals, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package whose labels hold no images, and whose videos are on the worker alone."""
+    from tests.client.labels_on_videos import make_labels
+
+    folder = tmp_path_factory.mktemp("moved")
+    (folder / "package").mkdir()
+    make_labels(folder / "package" / "labels.slp", folder / "old" / "a.mp4", folder / "old" / "b.mp4")
+    (folder / "old").rename(terminals.lab / "day1")
+    config = training_config(max_epochs=1, train_steps_per_epoch=2, min_train_steps_per_epoch=2)
+    (folder / "package" / "single_instance.yaml").write_text(write_yaml(config))
+    return folder / "package"
+
+
+@pytest.mark.parametrize("way", ["--video-paths", "--video-path-map", "--prefix-map"])
+def test_a_package_whose_videos_moved_trains_where_the_worker_has_them(
+    terminals: Terminals, moved: Path, tmp_path: Path, way: str
+) -> None:
+    old, new = moved.parent / "old", terminals.lab / "day1"
+    words = {
+        "--video-paths": [way, "lab:/day1/a.mp4", way, str(new / "b.mp4")],
+        "--video-path-map": [way, str(old / "a.mp4"), "lab:/day1/a.mp4", way, str(old / "b.mp4"), "lab:/day1/b.mp4"],
+        "--prefix-map": [way, str(old), "lab:/day1"],
+    }[way]
+    done = terminals.client(moved, tmp_path / "models", "--new", *words)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "models" / "single_instance" / "best.ckpt").is_file()
+
+
+def test_a_wrong_place_is_refused_before_the_queue_with_the_name_of_the_missing_file(
+    terminals: Terminals, moved: Path, tmp_path: Path
+) -> None:
+    flags = ("--no-remembered-maps",)
+    missing = terminals.client(moved, tmp_path / "models", *flags)
+    assert missing.returncode == 2
+    assert f"need the video '{moved.parent / 'old' / 'a.mp4'}', which is not on this machine" in missing.stderr
+    wrong = terminals.client(moved, tmp_path / "models", "--prefix-map", str(moved.parent / "old"), "lab:/", *flags)
+    assert wrong.returncode == 2
+    assert "would be read from 'lab:/a.mp4'" in wrong.stderr
+    named = terminals.client(moved, tmp_path / "models", "-v", "lab:/day1/a.mp4", "-v", "lab:/day1/c.mp4", *flags)
+    assert named.returncode == 2
+    assert "'lab:/day1/c.mp4' on this worker does not exist" in named.stderr
