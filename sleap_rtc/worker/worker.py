@@ -54,6 +54,7 @@ class WorkerSettings:
         preflight: what checks jobs before they are queued.
         processor_slots: how many jobs run at once where there is no GPU.
         keep_jobs: seconds for which jobs are kept after their end.
+        min_free: bytes of the disk that must be free for a new job; 0 takes any.
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
@@ -70,6 +71,7 @@ class WorkerSettings:
     preflight: Preflight | None = None
     processor_slots: int = 1
     keep_jobs: float = DEFAULT_DAYS * DAY
+    min_free: int = 0
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -96,8 +98,9 @@ class Worker:
         self._on_client = on_client
         self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
-            settings.jobs, slots=self._slots, executor=settings.executor, preflight=settings.preflight
-        )
+            settings.jobs, slots=self._slots, executor=settings.executor, preflight=settings.preflight,
+            min_free=settings.min_free,
+        )  # fmt: skip
         self._unproven = 0
 
     async def run(self) -> None:

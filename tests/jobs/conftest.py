@@ -108,6 +108,7 @@ def new_board(
     preflight: Preflight | None = None,
     *,
     warm: bool = False,
+    min_free: int = 0,
 ) -> JobBoard:
     if isinstance(slots, int):
         slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
@@ -117,6 +118,7 @@ def new_board(
         executor=LocalExecutor(settings, warm=warm),
         preflight=preflight,
         settings=BoardSettings(poll=0.05, watch=0.02),
+        min_free=min_free,
     )
 
 
