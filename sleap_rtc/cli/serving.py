@@ -19,7 +19,9 @@ from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu, at_most, chosen, find_gpus
 from sleap_rtc.jobs.mounts import Mounts, check_mounts
+from sleap_rtc.jobs.quota import least_free
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
+from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine, preload
 from sleap_rtc.worker.capabilities import sleap_nn_version
@@ -194,6 +196,8 @@ async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
 def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: str, announce: "_Announcer") -> Worker:
     engine = cast(Engine, request.settings.transport)
     jobs = request.jobs_folder
+    said = request.settings.worker
+    min_free = least_free(jobs) if said.min_free_bytes is None else said.min_free_bytes
     settings = WorkerSettings(
         server=request.server,
         token=token,
@@ -203,7 +207,9 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
         store=request.store_folder,
         limits=request.settings.limits,
         gpus=machine.gpus,
-        executor=LocalExecutor(warm=request.settings.worker.warm),
+        executor=LocalExecutor(
+            SupervisorSettings(max_work=said.max_job_bytes, min_free=min_free), warm=request.settings.worker.warm
+        ),
         # a job may get any of them: what fits into the smallest needs no warning
         preflight=Preflight(
             jobs / ".preflight",
@@ -213,6 +219,7 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
         mounts=machine.mounts,
         processor_slots=request.settings.worker.slots or 1,
         keep_jobs=request.keep_jobs * DAY,
+        min_free=min_free,
         engine=engine,
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)

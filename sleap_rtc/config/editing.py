@@ -36,6 +36,10 @@ TEMPLATE = """\
 #gpus = "0,1"
 # Whether sleap-nn is imported before there is a job, which takes about 1.5 GB of memory a GPU.
 #warm = true
+# How much a job may write.
+#max_job_bytes = "100 GB"
+# How much of the disk must be free for a new job; 5 GiB, or 5 % of a larger disk, if it is not set.
+#min_free_bytes = "20 GB"
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

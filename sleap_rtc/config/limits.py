@@ -1,9 +1,11 @@
-"""What a transfer may use: connections and disk."""
+"""What transfers and jobs may use: connections and disk."""
 
 from dataclasses import dataclass
 
 MOST_LANES = 16
 """Connections beyond which nothing was gained on any path that was measured."""
+DEFAULT_JOB_BYTES = 100 * 10**9
+"""Bytes that a job may write on a worker: far beyond any training, and less than most disks."""
 
 
 @dataclass(frozen=True)

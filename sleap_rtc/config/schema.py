@@ -21,6 +21,7 @@ _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MOUNTS = "worker.mounts"
 SLOTS, GPUS = "worker.slots", "worker.gpus"
 STORE_SIZE = "store.max_bytes"
+JOB_SIZE, LEAST_FREE = "worker.max_job_bytes", "worker.min_free_bytes"
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,8 @@ KEYS: dict[str, Key] = {
     SLOTS: Key(_slots, "SLEAP_RTC_WORKER_SLOTS", "how many jobs a worker runs at once"),
     GPUS: Key(_gpus, "SLEAP_RTC_WORKER_GPUS", "which GPUs a worker uses: indices or UUIDs, with commas between"),
     "worker.warm": Key(_flag, "SLEAP_RTC_WORKER_WARM", "whether a worker imports sleap-nn before there is a job"),
+    JOB_SIZE: Key(_bytes, "SLEAP_RTC_WORKER_MAX_JOB_BYTES", "most bytes that a job may write on a worker"),
+    LEAST_FREE: Key(_bytes, "SLEAP_RTC_WORKER_MIN_FREE_BYTES", "bytes of the disk that must be free for a new job"),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
     STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
     "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),

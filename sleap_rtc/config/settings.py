@@ -18,14 +18,26 @@ from typing import Any
 
 from sleap_rtc.config import schema
 from sleap_rtc.config.files import find_files, read_file
-from sleap_rtc.config.limits import MOST_LANES, TransferLimits
-from sleap_rtc.config.schema import API_KEY, GPUS, KEYS, MOUNTS, SECRETS, SLOTS, STORE_SIZE, Mount, is_credential
+from sleap_rtc.config.limits import DEFAULT_JOB_BYTES, MOST_LANES, TransferLimits
+from sleap_rtc.config.schema import (
+    API_KEY,
+    GPUS,
+    JOB_SIZE,
+    KEYS,
+    LEAST_FREE,
+    MOUNTS,
+    SECRETS,
+    SLOTS,
+    STORE_SIZE,
+    Mount,
+    is_credential,
+)
 from sleap_rtc.config.servers import DEFAULT_SERVER
 
 DEFAULT = "default"
 FLAGS = "the command line"
-_OF_THIS_MACHINE = {SLOTS, GPUS, MOUNTS, STORE_SIZE}
-"""What no file found in a project may set: the GPUs and folders that jobs get, and how much of the store is kept."""
+_OF_THIS_MACHINE = {SLOTS, GPUS, MOUNTS, STORE_SIZE, JOB_SIZE, LEAST_FREE}
+"""What no file found in a project may set: the GPUs and folders that jobs get, and what is taken of the disk."""
 
 
 class Kind(Enum):
@@ -68,6 +80,8 @@ class WorkerSection:
     slots: int | None = None
     gpus: str | None = None
     warm: bool = True
+    max_job_bytes: int = DEFAULT_JOB_BYTES
+    min_free_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +198,8 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
             slots=values.get(SLOTS),
             gpus=values.get(GPUS),
             warm=values.get("worker.warm", True),
+            max_job_bytes=values.get(JOB_SIZE, DEFAULT_JOB_BYTES),
+            min_free_bytes=values.get(LEAST_FREE),
         ),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),

@@ -26,6 +26,7 @@ from .gpus import Slot
 from .making import Recipe
 from .mounts import Mounts
 from .plan import Plan
+from .quota import check_free
 from .schedule import Schedule
 from .watching import follow_log, watch_events
 
@@ -57,6 +58,7 @@ class JobBoard:
         preflight: checks jobs before they are queued; None lets them be found out by sleap-nn.
         mounts: what jobs may read beside their own files.
         settings: times.
+        min_free: bytes of the disk that must be free for a new job; 0 takes any.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class JobBoard:
         preflight: Preflight | None = None,
         mounts: Mounts | None = None,
         settings: BoardSettings | None = None,
+        min_free: int = 0,
     ) -> None:
         self._root = root
+        self._min_free = min_free
         self._preflight = preflight
         self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
@@ -118,6 +122,7 @@ class JobBoard:
             ConflictError: if the id was used for other content.
             ConfigError: if the job takes more devices than this worker has.
             BusyError: if this worker takes no new jobs, or the owner has begun too many already.
+            StorageError: if its disk is nearly full.
         """
         check_id("job", job)
         spec = JobSpec(
@@ -131,6 +136,7 @@ class JobBoard:
                 return await asyncio.to_thread(self._known, spec)
             self._refuse_when_closed()
             self._schedule.check_fits(spec.devices)
+            await asyncio.to_thread(check_free, self._root, self._min_free)
             async with self._making:
                 return await asyncio.to_thread(intake.receive, self._root, spec)
 
@@ -216,6 +222,7 @@ class JobBoard:
         Raises:
             ConflictError: if there is nothing to go on with.
             BusyError: if this worker takes no new jobs, or the job's last attempt is still being ended.
+            StorageError: if its disk is nearly full.
         """
         return await self._to_the_end(self._resume(folder))
 
@@ -225,6 +232,7 @@ class JobBoard:
             state = (await asyncio.to_thread(folder.state)).state
             if await asyncio.to_thread(attempts.may_resume, folder):
                 self._refuse_when_closed()
+                await asyncio.to_thread(check_free, self._root, self._min_free)
                 try:
                     async with asyncio.timeout(self._settings.leaving):
                         await self._schedule.leaves(folder, self._settings.watch)

@@ -52,6 +52,18 @@ def no_model(run: str) -> str:
     )
 
 
+def took_too_much(run: str, why: str, *, kept: bool) -> str:
+    """The sentence for a run that was ended because it took too much of the disk.
+
+    Args:
+        run: its name.
+        why: what was too much, as `QuotaWatch` says it.
+        kept: whether there is a model of it.
+    """
+    model = " Its best model so far is kept and can be fetched." if kept else ""
+    return f"Run '{run}' was ended: {why}{model}"
+
+
 def with_log(sentence: str, tail: Iterable[str]) -> ErrorInfo:
     """The sentence, followed by the last lines of the log."""
     quoted = "\n".join(tail)

@@ -17,12 +17,13 @@ from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice,
 
 from .checkpoints import Remains
 from .events import Journal
-from .failures import Reported, explain, no_model, with_log
+from .failures import Reported, explain, no_model, took_too_much, with_log
 from .folder import JobFolder, RunResult, is_plain, is_real_folder
 from .ladder import Action, Ladder
 from .log_writer import LogWriter
 from .processes import kill_descendants, terminate_group
 from .progress import Progress
+from .quota import QuotaWatch, free_up
 from .runners import Runners
 from .settings import SupervisorSettings
 
@@ -68,18 +69,19 @@ class RunSupervision:
         log: where its output goes.
         runners: where its runner comes from.
         environment: what the job brings into the runner's environment.
+        quota: tells when the job takes too much of the disk.
         resumed: whether an earlier attempt began it: it goes on from there.
         kept: whether an earlier attempt had a model of it that could be fetched.
     """
 
     def __init__(
         self, folder: JobFolder, run: Run, config: dict[str, Any], *, settings: SupervisorSettings,
-        journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], resumed: bool = False,
-        kept: bool = False,
+        journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], quota: QuotaWatch,
+        resumed: bool = False, kept: bool = False,
     ) -> None:  # fmt: skip
         self._folder, self._run, self._config = folder, run, config
         self._settings, self._journal, self._log = settings, journal, log
-        self._runners, self._environment = runners, environment
+        self._runners, self._environment, self._quota = runners, environment, quota
         self._models = folder.models / run.name
         self._remains = Remains(folder, run.name) if resumed else None
         self._kept = kept
@@ -89,6 +91,7 @@ class RunSupervision:
         self._begun = False
         self._reported: Reported | None = None
         self._full = False
+        self._too_much: str | None = None
 
     def see_through(
         self, command: Callable[[], str | None], tick: Callable[[], None], begin: Callable[[], None]
@@ -177,11 +180,16 @@ class RunSupervision:
         )  # fmt: skip
 
     def _climb(self, process: subprocess.Popen[bytes], command: str | None) -> None:
-        action = self._ladder.step(time.monotonic(), command, self._progress.training)
+        # what takes too much is not asked to write even more, but ended at once
+        too_much = self._quota.exceeded
+        wanted = "cancel" if too_much else command
+        action = self._ladder.step(time.monotonic(), wanted, self._progress.training)
+        if action is not None:
+            self._too_much = too_much
         if action is Action.STOP:
             _tell(process, type="stop")
         elif action is Action.TERMINATE:
-            if command == "stop":
+            if command != "cancel":
                 _copy_files(self._models, self._folder.kept / self._run.name)
             terminate_group(process.pid)
         elif action is Action.KILL:
@@ -197,8 +205,8 @@ class RunSupervision:
             self._remains.merge()
         outcome, sentence = self._outcome(code, command)
         folder = self._run.name if outcome != "cancelled" and self._has_model() else None
-        if outcome == "failed" and not self._kept:
-            # what a failed run left is no result, unless there was one before
+        if outcome == "failed" and not self._kept and not self._too_much:
+            # what a failed run left is no result, unless there was one before, or nothing was wrong with it
             folder = None
         error = ErrorInfo(code="job_failed", sentence=sentence) if sentence else None
         full = with_log(sentence, self._log.tail) if sentence else None
@@ -211,6 +219,9 @@ class RunSupervision:
             if command == "cancel":
                 return "cancelled", None
             self._restore()
+            if self._too_much:
+                free_up(self._folder, self._run.name, _KEPT)
+                return "failed", took_too_much(self._run.name, self._too_much, kept=self._has_model())
             return "stopped", None
         if code == 0 and self._has_model():
             return "done", None
@@ -290,6 +301,9 @@ def _copy_files(source: Path, target: Path) -> None:
     for name in _KEPT:
         if is_plain(source / name):
             fresh = target / f".{name}-{secrets.token_hex(6)}"
-            shutil.copy2(source / name, fresh, follow_symlinks=False)
-            # a rename replaces a link, where a copy would write through it
-            fresh.replace(target / name)
+            try:
+                shutil.copy2(source / name, fresh, follow_symlinks=False)
+                # a rename replaces a link, where a copy would write through it
+                fresh.replace(target / name)
+            except OSError:  # a full disk: the original may well be spared
+                fresh.unlink(missing_ok=True)

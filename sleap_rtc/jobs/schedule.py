@@ -137,20 +137,26 @@ class Schedule:
 
     async def _load(self) -> None:
         for folder, state in await asyncio.to_thread(intake.unfinished, self._root):
-            known = folder.job in self._running or folder.job in self.queue
-            if state is JobState.RECEIVED or known:
+            if state is JobState.RECEIVED:
                 continue
-            try:
-                # a supervisor that was just started may claim it yet; a second one would find it claimed
-                if not await asyncio.to_thread(intake.resume, folder, state):
-                    self._running[folder.job] = (await asyncio.to_thread(folder.devices))[0]
-                    continue
-                if await asyncio.to_thread(folder.was_given_devices):
-                    self._handed_over.add(folder.job)
-                self.enqueue(folder.job)
-            except intake.ODD as error:
-                self.tell(folder.job, error)
-                self._unsettled.add(folder.job)
+            # a client that is quick to come back may have queued or cancelled it since it was found
+            async with self.lock(folder.job):
+                known = folder.job in self._running or folder.job in self.queue
+                if not known and not await asyncio.to_thread(intake.has_ended, folder):
+                    await self._take_up(folder, state)
+
+    async def _take_up(self, folder: JobFolder, state: JobState) -> None:
+        try:
+            # a supervisor that was just started may claim it yet; a second one would find it claimed
+            if not await asyncio.to_thread(intake.resume, folder, state):
+                self._running[folder.job] = (await asyncio.to_thread(folder.devices))[0]
+                return
+            if await asyncio.to_thread(folder.was_given_devices):
+                self._handed_over.add(folder.job)
+            self.enqueue(folder.job)
+        except intake.ODD as error:
+            self.tell(folder.job, error)
+            self._unsettled.add(folder.job)
 
     async def refresh(self) -> None:
         """Look at the running jobs now: what ended makes room, what was lost is said."""

@@ -19,6 +19,8 @@ class SupervisorSettings:
         terminate_grace: from SIGTERM to SIGKILL.
         max_log: largest log of a job; max_line: longest line in it; tail: lines quoted when a run fails.
         max_journal: size of the journal from which on only states and ends of runs are written.
+        max_work: what a job may take of the disk. min_free: what must be free for a new one; far below that, the one
+            that takes most is ended; 0 leaves the disk to itself. quota_look: how often both are looked at.
         runner: the command that starts a runner; ours without it.
     """
 
@@ -31,6 +33,9 @@ class SupervisorSettings:
     max_line: int = 8 * 1024
     tail: int = 50
     max_journal: int = 256 * 1024 * 1024
+    max_work: int = 100 * 10**9
+    min_free: int = 0
+    quota_look: float = 2.0
     runner: tuple[str, ...] = ()
 
     @property

@@ -24,6 +24,7 @@ from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
 from sleap_rtc.jobs.log_writer import LogWriter
 from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants
+from sleap_rtc.jobs.quota import QuotaWatch
 from sleap_rtc.jobs.run import RunSupervision
 from sleap_rtc.jobs.runners import Runners
 from sleap_rtc.jobs.settings import SupervisorSettings
@@ -79,12 +80,13 @@ class Supervisor:
         # read before anything of the job runs, for what it may write it could write to the next run's config
         configs = [read_yaml((self._folder.path / run.config).read_bytes(), MAX_OWN_BYTES) for run in runs]
         before = past(read_events(self._folder.events))
-        for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
-            if not self._take_over(run, before):
-                if self._command() is None:
-                    self._run_one(index, len(runs), run, config, log, before)
-                if self._results and self._results[-1].outcome != "done":
-                    break
+        with QuotaWatch(self._folder, self._settings) as self._quota:
+            for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
+                if not self._take_over(run, before):
+                    if self._command() is None:
+                        self._run_one(index, len(runs), run, config, log, before)
+                    if self._results and self._results[-1].outcome != "done":
+                        break
         self._finish()
 
     def _take_over(self, run: Run, before: Past) -> bool:
@@ -101,7 +103,7 @@ class Supervisor:
         _, devices = self._folder.devices()
         supervision = RunSupervision(
             self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
-            runners=self._runners, environment=job_environment(self._folder.scratch, devices),
+            runners=self._runners, environment=job_environment(self._folder.scratch, devices), quota=self._quota,
             resumed=run.name in before.began, kept=ended is not None and ended.folder is not None,
         )  # fmt: skip
 

@@ -56,6 +56,7 @@ class WorkerSettings:
         mounts: what jobs may read beside their own files.
         processor_slots: how many jobs run at once where there is no GPU.
         keep_jobs: seconds for which jobs are kept after their end.
+        min_free: bytes of the disk that must be free for a new job; 0 takes any.
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
@@ -73,6 +74,7 @@ class WorkerSettings:
     mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
     keep_jobs: float = DEFAULT_DAYS * DAY
+    min_free: int = 0
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -104,6 +106,7 @@ class Worker:
             executor=settings.executor,
             preflight=settings.preflight,
             mounts=settings.mounts,
+            min_free=settings.min_free,
         )
         self._unproven = 0
 

@@ -1,7 +1,7 @@
 """What training through us costs beside the same ``sleap-nn train`` typed by hand.
 
-``python -m tests.bench.jobs [--quick] [--starts-only] [--rounds N] [--json]`` trains the same package in turn by hand
-and through service, worker and client, all on this machine, and compares them within the run:
+``python -m tests.bench.jobs [--quick] [--starts-only | --events-only] [--rounds N] [--json]`` trains the same package
+in turn by hand and through service, worker and client, all on this machine, and compares them within the run:
 
 - ``epoch_ratio``: seconds an epoch through us over those by hand, over at least 1,000 steps each (400 with --quick);
 - ``overhead_s``: what the whole remote run takes beyond the one by hand, upload and download included. The client is
@@ -9,7 +9,9 @@ and through service, worker and client, all on this machine, and compares them w
   milliseconds here;
 - ``typed_to_started_s``: from typing the client command to the trainer's start, service and warm worker being up;
 - ``warm_vs_cold``: seconds from the job's start to its first epoch on the warm worker, over those from the start of
-  ``sleap-nn train`` by hand to its first epoch. ``--starts-only`` measures only these two, with 5 steps an epoch.
+  ``sleap-nn train`` by hand to its first epoch. ``--starts-only`` measures only these two, with 5 steps an epoch;
+- ``events_per_s``: events a second from a job's journal to ``jobs watch`` over a link, with a fake trainer; see
+  `events`. ``--events-only`` measures only that.
 """
 
 import argparse
@@ -30,6 +32,7 @@ import psutil
 import zmq
 
 from sleap_rtc.cli.demo.dataset import make_dataset
+from tests.bench import events
 
 STEPS = 250
 
@@ -166,9 +169,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--starts-only", action="store_true")
+    parser.add_argument("--events-only", action="store_true")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    figures = {} if options.events_only else train(options)
+    if not options.starts_only:
+        figures |= events.run(events.EVENTS // (4 if options.quick else 1))
+    if options.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def train(options: argparse.Namespace) -> dict[str, float]:
+    """Train in turn by hand and through us; print the tables, and return their figures."""
     rounds, epochs = (1, 3) if options.quick else (options.rounds, 3)
     hand, ours = Runs(), Runs()
     with tempfile.TemporaryDirectory(prefix="sleap-rtc-bench-") as name:
@@ -190,9 +203,7 @@ def main() -> None:
                 process.terminate()
                 process.wait()
     figures = {} if options.starts_only else compare_trainings(hand, ours)
-    figures |= compare_starts(hand, ours)
-    if options.json:
-        sys.stdout.write(json.dumps(figures) + "\n")
+    return figures | compare_starts(hand, ours)
 
 
 def compare_trainings(hand: Runs, ours: Runs) -> dict[str, float]:

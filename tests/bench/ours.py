@@ -88,6 +88,7 @@ class BenchWorker:
         self._process = process
         self.string = string
         self.pid = process.pid
+        self.jobs = folder / JOBS
         self._folder = folder
         self._engine = engine
 

@@ -35,6 +35,8 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["worker.slots", "(not set)"],
         ["worker.gpus", "(not set)"],
         ["worker.warm", "false                  SLEAP_RTC_WORKER_WARM"],
+        ["worker.max_job_bytes", "100000000000           default"],
+        ["worker.min_free_bytes", "0                      SLEAP_RTC_WORKER_MIN_FREE_BYTES"],
         ["worker.mounts", "(not set)"],
         ["store.max_bytes", "(not set)"],
         ["transfer.max_lanes", "16                     default"],

@@ -174,6 +174,14 @@ def test_a_projects_file_chooses_no_gpus() -> None:
     assert "project: worker.gpus is ignored" in settings.warnings[0]
 
 
+def test_what_jobs_take_of_the_disk_is_set_in_bytes_and_by_no_projects_file() -> None:
+    sizes: dict[str, object] = {"max_job_bytes": "2.5 GB", "min_free_bytes": 0}
+    worker = merged(own={"worker": sizes}).worker
+    assert (worker.max_job_bytes, worker.min_free_bytes) == (2_500_000_000, 0)
+    worker = merged(project={"worker": sizes}).worker
+    assert (worker.max_job_bytes, worker.min_free_bytes) == (100_000_000_000, None)
+
+
 def test_a_projects_file_sets_no_mounts() -> None:
     mounts = {"worker": {"mounts": [{"label": "all", "path": "/"}]}}
     settings = merged(project=mounts)

@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.jobs.ending import end_jobs
 
 
 @dataclass
@@ -16,6 +19,33 @@ class Terminals:
 
     line: str
     folder: Path
+    server: str
+    worker: "subprocess.Popen[str]"
+
+    @property
+    def jobs(self) -> Path:
+        """The folder of the worker's jobs."""
+        return self.folder / "worker" / "jobs"
+
+    def restart_worker(self) -> None:
+        """End the worker by ``kill -9``, and start it again."""
+        self.worker.kill()
+        end(self.worker)
+        self.worker = start_worker(self.folder, self.server)
+        assert word_with(self.worker, "sleap-session:") == self.line
+
+    @contextmanager
+    def typed(self, home: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
+        """Type a command in a terminal of its own; whatever became of it, it has ended afterwards."""
+        command = [sys.executable, "-m", "sleap_rtc", *words]
+        process = subprocess.Popen(
+            command, env=environment(self.folder / home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            end(process)
 
     @property
     def lab(self) -> Path:
@@ -45,6 +75,14 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment(folder / arguments[0]), stdout=subprocess.PIPE, text=True)
 
 
+def end(process: "subprocess.Popen[str]") -> int:
+    """Wait for a program's end; nothing more of what it says is read."""
+    code = process.wait(30)
+    if process.stdout:
+        process.stdout.close()
+    return code
+
+
 def word_with(process: "subprocess.Popen[str]", mark: str) -> str:
     """Read a program's output up to the first word that contains `mark`."""
     assert process.stdout
@@ -54,20 +92,25 @@ def word_with(process: "subprocess.Popen[str]", mark: str) -> str:
     raise AssertionError(f"the program ended without printing '{mark}'")
 
 
+def start_worker(folder: Path, server: str) -> "subprocess.Popen[str]":
+    """Start the worker, with the mount ``lab``."""
+    return start(folder, "worker", "--server", server, "--mount", f"lab={folder / 'lab'}")
+
+
 @pytest.fixture(scope="module")
 def terminals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
     folder = tmp_path_factory.mktemp("terminals")
     service = start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))
-    worker: subprocess.Popen[str] | None = None
+    made: Terminals | None = None
     try:
         (folder / "lab").mkdir()
-        mount = f"lab={folder / 'lab'}"
-        worker = start(folder, "worker", "--server", word_with(service, "http://"), "--mount", mount)
-        yield Terminals(word_with(worker, "sleap-session:"), folder)
+        server = word_with(service, "http://")
+        made = Terminals("", folder, server, start_worker(folder, server))
+        made.line = word_with(made.worker, "sleap-session:")
+        yield made
     finally:
-        for process in (worker, service):
+        for process in (made.worker if made else None, service):
             if process is not None:
                 process.terminate()
-                process.wait(30)
-                if process.stdout:
-                    process.stdout.close()
+                end(process)
+        end_jobs(folder / "worker" / "jobs")

@@ -8,13 +8,19 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sleap_rtc.jobs.events import read_events
+from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.protocol.jobs import EpochEnded
 from tests.e2e.conftest import Terminals, environment
-from tests.jobs.conftest import training_config
+from tests.jobs.aftermath import assert_whole, processes_of
+from tests.jobs.conftest import training_config, write_package
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 
@@ -85,6 +91,67 @@ def test_a_config_that_sleap_nn_refuses_is_its_sentence(
     assert done.returncode in (2, 5), done.stderr
     assert "sideways" in done.stderr
     assert not (tmp_path / "models").exists()
+
+
+def test_a_training_outlives_its_client_and_its_worker_and_is_watched_from_elsewhere(
+    terminals: Terminals, real_labels: bytes, tmp_path: Path
+) -> None:
+    config = training_config("single_instance", max_epochs=2000, run_name="long")
+    package = write_package(tmp_path / "package", {"long": config}, real_labels)
+    output = tmp_path / "models"
+    before = set(terminals.jobs.glob("j_*"))
+    with terminals.typed("client", "client", "-s", terminals.line, "-p", str(package), "--json") as client:
+        heard_until_epoch(client, 1)
+        client.kill()
+    (folder,) = set(terminals.jobs.glob("j_*")) - before
+    job = JobFolder(folder)
+    training = processes_of(job)
+    terminals.restart_worker()
+    where = (folder.name, "-s", terminals.line)
+    with terminals.typed("elsewhere", "jobs", "watch", *where, "--json", "-o", str(output)) as watch:
+        # what happened so far comes first; then it goes on
+        told = heard_until_epoch(watch, last_epoch(job) + 2)
+        assert set(training) == set(processes_of(job))
+        with terminals.typed("elsewhere", "jobs", "stop", *where) as stop:
+            assert stop.wait(100) == 0
+        told += progress_of(watch)
+        assert watch.wait(100) == 0
+    assert [item["seq"] for item in told] == list(range(1, len(told) + 1))
+    epochs = [item["epoch"] for item in told if item["type"] == "epoch_ended"]
+    assert epochs == list(range(len(epochs)))
+    assert [item["state"] for item in told if item["type"] == "state"][-4:] == [
+        "starting",
+        "running",
+        "finishing",
+        "done",
+    ]
+    assert [path.name for path in output.iterdir()] == ["long"]
+    assert (output / "long" / "best.ckpt").stat().st_size > 0
+    assert len(rows(output / "long")) >= len(epochs)
+    assert_whole(job)
+
+
+def heard_until_epoch(program: "subprocess.Popen[str]", epoch: int) -> list[dict[str, Any]]:
+    """What a program tells of a job up to the end of an epoch."""
+    told = []
+    for item in progress_of(program):
+        told.append(item)
+        if item["type"] == "epoch_ended" and item["epoch"] >= epoch:
+            return told
+    raise AssertionError(f"it ended before: {told[-3:]}")
+
+
+def progress_of(program: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
+    assert program.stdout
+    # line by line, for a file object that is iterated reads ahead
+    while line := program.stdout.readline():
+        item = json.loads(line)
+        if item["event"] == "progress":
+            yield item
+
+
+def last_epoch(job: JobFolder) -> int:
+    return max(event.body.epoch for event in read_events(job.events) if isinstance(event.body, EpochEnded))
 
 
 def test_the_demo_says_honestly_when_a_model_is_bad(tmp_path: Path) -> None:

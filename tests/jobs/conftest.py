@@ -110,6 +110,7 @@ def new_board(
     *,
     warm: bool = False,
     mounts: Mounts | None = None,
+    min_free: int = 0,
 ) -> JobBoard:
     if isinstance(slots, int):
         slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
@@ -120,6 +121,7 @@ def new_board(
         preflight=preflight,
         mounts=mounts,
         settings=BoardSettings(poll=0.05, watch=0.02),
+        min_free=min_free,
     )
 
 

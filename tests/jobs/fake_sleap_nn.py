@@ -24,8 +24,11 @@ from sleap_rtc.jobs.yaml_data import read_yaml
 
 BEHAVIOURS = (
     "good", "endless", "deaf", "stubborn", "raises", "exits", "killed", "oom", "daemon", "junk", "chatty", "no-model",
-    "missing", "second-fails", "slow-import", "wipes", "raises-once",
+    "missing", "second-fails", "slow-import", "wipes", "raises-once", "hoards",
 )  # fmt: skip
+
+
+MB = 1024 * 1024
 
 
 class OutOfMemoryError(RuntimeError):
@@ -87,7 +90,7 @@ class FakeTrainer:
         self._controller.connect(f"tcp://127.0.0.1:{ports['controller_port']}")
 
     def _fit(self, epochs: int, steps: int) -> None:
-        if self._behaviour in ("endless", "deaf", "stubborn", "wipes"):
+        if self._behaviour in ("endless", "deaf", "stubborn", "wipes", "hoards"):
             epochs = 1_000_000
         self._send("train_begin", wandb_url=None)
         rows: list[dict[str, Any]] = []
@@ -156,10 +159,13 @@ class FakeTrainer:
             raise ValueError("the layers do not fit today")
         if self._behaviour == "raises" or (self._behaviour == "second-fails" and "2" in self._run):
             raise ValueError("the layers do not fit")
-        if self._behaviour == "exits":
+        if self._behaviour == "exits" or "talks" in self._run:
             for line in range(60):
                 sys.stderr.write(f"line {line}\n")
+        if self._behaviour == "exits":
             sys.exit(3)
+        if self._behaviour == "hoards" and "hoard" in self._run and epoch < 40:
+            (self._folder / f"epoch-{epoch}.npz").write_bytes(os.urandom(MB))
         if self._behaviour == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self._behaviour == "oom":

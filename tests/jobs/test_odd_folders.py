@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sleap_rtc.jobs.processes import ProcessRecord
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice
 from sleap_rtc.protocol.training import JobOptions
 
+from .aftermath import assert_whole
 from .conftest import (
     OWNER,
     FakeRunner,
@@ -51,6 +53,10 @@ async def receive(board: Any, job: str = "j_12345678") -> JobFolder:
 
 def full(*_: object, **__: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def read_only(*_: object, **__: object) -> None:
+    raise OSError(30, "Read-only file system")
 
 
 async def test_a_client_that_vanishes_while_its_job_is_accepted_loses_nothing(
@@ -153,15 +159,17 @@ async def test_a_job_whose_folder_is_deleted_gives_its_slot_back(root: Path, pac
             await board.idle()
 
 
-async def test_a_job_waits_while_the_disk_is_full(
-    root: Path, fake: FakeRunner, package: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize(("error", "said"), [(full, "No space left"), (read_only, "Read-only file system")])
+async def test_a_job_waits_while_the_disk_is_full_or_read_only(
+    root: Path, fake: FakeRunner, package: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    error: Callable[..., None], said: str,
+) -> None:  # fmt: skip
     board = new_board(root, fake("good"))
     folder = await submit(board, package)
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_write", full)
+        patch.setattr(files, "_write", error)
         async with running(board):
-            await eventually(lambda: "No space left" in caplog.text)
+            await eventually(lambda: said in caplog.text)
             assert (board.busy, board.queued) == (0, 1)
             # long enough for further looks, which say nothing new
             starts = caplog.text.count("devices.json")
@@ -282,6 +290,36 @@ async def test_a_job_that_was_staged_and_no_more_is_taken_up_again(
     assert folder.state().state is JobState.STAGED
     summary = await board.accept(folder)
     assert (summary.state, summary.position) == (JobState.QUEUED, 1)
+
+
+async def test_a_client_that_is_back_while_a_restarted_worker_takes_its_job_up_queues_it_no_second_time(
+    root: Path, fake: FakeRunner, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = await receive(new_board(root, fake("good")))
+    shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
+    plan = intake.prepare(folder)
+    assert plan is not None
+    folder.write_spec(folder.spec().model_copy(update={"runs": plan.runs}))
+    intake.enter(folder, JobState.STAGED)
+    entered, go_on, real = threading.Event(), threading.Event(), intake.resume
+
+    def slow(folder: JobFolder, state: JobState) -> bool:
+        entered.set()
+        assert go_on.wait(30)
+        return real(folder, state)
+
+    monkeypatch.setattr(intake, "resume", slow)
+    async with running(new_board(root, fake("good"))) as board:
+        await asyncio.to_thread(entered.wait, 30)
+        asking = asyncio.create_task(board.accept(folder))
+        lock = board._schedule.lock(folder.job)
+        await eventually(lambda: asking.done() or bool(lock._waiters))
+        go_on.set()
+        assert (await asking).state in (JobState.QUEUED, JobState.STARTING)
+        await all_events(board, folder)
+        await board.idle()
+    assert folder.state().state is JobState.DONE
+    assert_whole(folder)
 
 
 async def test_what_a_supervisor_wrote_down_before_it_died_counts(root: Path, fake: FakeRunner, package: Path) -> None:

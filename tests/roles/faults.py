@@ -12,11 +12,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.jobs import JobSubmit
 from sleap_rtc.session.lanes import Lanes
+from sleap_rtc.session.requests import Requests
 from sleap_rtc.session.session import Session
 
 METER = "SLEAP_RTC_TEST_METER"
 DIE_SENT, DIE_RECEIVED = "SLEAP_RTC_TEST_DIE_SENT", "SLEAP_RTC_TEST_DIE_RECEIVED"
+DIE_AT_SUBMIT = "SLEAP_RTC_TEST_DIE_AT_SUBMIT"
+"""``written``: the job's id is written down, and nothing of it sent; ``answered``: it is accepted, and nobody told."""
 CLOCK_JUMP, CLOCK_AT = "SLEAP_RTC_TEST_CLOCK_JUMP", "SLEAP_RTC_TEST_CLOCK_AT"
 _COUNTERS = struct.Struct("=QQ")
 
@@ -65,6 +70,7 @@ class Faults:
         self._sent = self._received = 0
         self._die_sent = int(environment.get(DIE_SENT, 2**62))
         self._die_received = int(environment.get(DIE_RECEIVED, 2**62))
+        self._die_at_submit = environment.get(DIE_AT_SUBMIT, "")
         self._jump, self._jump_at = float(environment.get(CLOCK_JUMP, 0)), int(environment.get(CLOCK_AT, 0))
 
     def install(self) -> None:
@@ -84,8 +90,23 @@ class Faults:
         )
         for kind, name, counted in replaced:
             setattr(kind, name, counted)
+        if self._die_at_submit:
+            self._patch_submit()
         if self._jump:
             self._patch_clock()
+
+    def _patch_submit(self) -> None:
+        ask = Requests.ask
+
+        async def ask_and_die(requests: Requests, message: Message, answer: type[Message], limit: float) -> Message:
+            if isinstance(message, JobSubmit) and self._die_at_submit == "written":
+                os.kill(os.getpid(), signal.SIGKILL)
+            reply = await ask(requests, message, answer, limit)
+            if isinstance(message, JobSubmit):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return reply
+
+        Requests.ask = ask_and_die  # type: ignore[method-assign, assignment]
 
     def _counted(self, frames: Iterable[bytes]) -> Iterator[bytes]:
         for frame in frames:

@@ -97,6 +97,11 @@ class Command:
         self.errors = ""
         self.code: int | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its process's number."""
+        return self._process.pid
+
     async def until(self, event: str, enough: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
         """Read on until it says something."""
         assert self._process.stdout

@@ -57,6 +57,8 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "worker.slots": settings.worker.slots,
         "worker.gpus": settings.worker.gpus,
         "worker.warm": settings.worker.warm,
+        "worker.max_job_bytes": settings.worker.max_job_bytes,
+        "worker.min_free_bytes": settings.worker.min_free_bytes,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]

@@ -121,13 +121,15 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, piped: b
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return our environment with `home` as the only sleap-rtc setting in it.
+    """Return our environment with no sleap-rtc setting in it but `home` and the demo's own.
 
     The demo's model is too small for threads: two of them that wait for each other on a busy machine made an epoch
     thirty times slower than one.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SLEAP_RTC_")}
-    return {"OMP_NUM_THREADS": "1"} | kept | {"SLEAP_RTC_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    # its one small job needs no more room than is left on the disk of a laptop
+    ours = {"SLEAP_RTC_HOME": str(home), "SLEAP_RTC_WORKER_MIN_FREE_BYTES": "0", "PYTHONUNBUFFERED": "1"}
+    return {"OMP_NUM_THREADS": "1"} | kept | ours
 
 
 def end_all(started: Sequence[subprocess.Popen[str]], folder: Path) -> None:

@@ -12,12 +12,11 @@ from sleap_rtc import __version__
 from sleap_rtc.cli.doctor.check import Finding, Scene, fail, ok, warn
 from sleap_rtc.cli.formats import format_size
 from sleap_rtc.jobs.gpus import find_gpus
+from sleap_rtc.jobs.quota import LEAST_FREE
 from sleap_rtc.transport.engines import ENGINES, available_engines
 from sleap_rtc.worker.capabilities import sleap_nn_version
 
 OLDEST_PYTHON = (3, 11)
-LEAST_FREE = 5 * 2**30
-"""Bytes below which a disk is nearly full, or a twentieth of it if that is more."""
 
 
 async def check_python(_: Scene) -> Finding:

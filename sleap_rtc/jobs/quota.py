@@ -1,0 +1,183 @@
+"""How much of the worker's disk a job may take, looked at while it runs; and how much a new one must find free.
+
+A job whose ``work/`` has grown too large is ended. So is, where the disk is nearly full, the one that takes most of it
+among those that run: it alone, if that is enough. All it has written is removed then, but for its models.
+"""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from sleap_rtc.errors import StorageError
+from sleap_rtc.protocol.ids import is_id
+from sleap_rtc.protocol.jobs import JobState
+
+from .files import storage_error
+from .folder import JobFolder, is_real_folder
+from .settings import SupervisorSettings
+
+LEAST_FREE = 5 * 1024**3
+"""Bytes that must be free for a new job where the disk is small; of a larger one a twentieth."""
+_LAST_SHARE = 10
+"""A job that runs is ended only when so many times less is free than a new one must find."""
+_BUSY_SHARE = 10
+"""A look that took long is followed by a pause so many times as long."""
+_AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.FINISHING)
+
+
+def least_free(folder: Path) -> int:
+    """Bytes that must be free for a new job where nobody has set it: 5 GiB, or 5 % of a larger disk.
+
+    Args:
+        folder: where jobs are kept; it need not exist yet.
+
+    Raises:
+        StorageError: if the disk does not say.
+    """
+    return max(LEAST_FREE, _usage(folder).total // 20)
+
+
+def check_free(folder: Path, least: int) -> None:
+    """Refuse new work where the disk is nearly full.
+
+    Args:
+        folder: where jobs are kept; it need not exist yet.
+        least: bytes that must be free.
+
+    Raises:
+        StorageError: if less is free.
+    """
+    if least and (free := _usage(folder).free) < least:
+        raise StorageError(
+            f"The disk of this worker has {_size(free)} left, and it takes new jobs only with {_size(least)} free: "
+            "choose another worker, or ask its owner to make room."
+        )
+
+
+def free_up(folder: JobFolder, run: str, keep: Collection[str]) -> None:
+    """Remove what a job has written, but for its models. Nothing of it may run.
+
+    Args:
+        folder: the job's.
+        run: the run that took too much.
+        keep: names of the files that make up its model: nothing else of it is left.
+    """
+    runs = {each.name for each in folder.spec().runs}
+    _clear(folder.work, {folder.models.name, folder.before.name, "runs"})
+    _clear(folder.models, runs)
+    if is_real_folder(folder.models):
+        _clear(folder.models / run, keep)
+
+
+def _clear(folder: Path, keep: Collection[str]) -> None:
+    for entry in list(_entries(folder)) if is_real_folder(folder) else ():
+        if entry.name in keep:
+            continue
+        with suppress(OSError, RecursionError):  # folders nested too deep stay
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                Path(entry.path).unlink()
+
+
+def bytes_below(folder: Path) -> int:
+    """Bytes that the files below a folder take of their disk; no link is followed, what cannot be read is left out."""
+    total, left = 0, [folder]
+    # no recursion: a job may nest folders deeper than Python calls
+    while left:
+        for entry in _entries(left.pop()):
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(Path(entry.path))
+                    continue
+                # blocks, for a hole takes no room; Windows does not count them
+                state = entry.stat(follow_symlinks=False)
+                total += state.st_blocks * 512 if hasattr(state, "st_blocks") else state.st_size
+    return total
+
+
+def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        yield from entries
+
+
+class QuotaWatch:
+    """Looks at what a job takes, every few seconds, in a thread of its own, while the body of ``with`` runs.
+
+    Args:
+        folder: the job's.
+        settings: what it may take, and how often to look.
+    """
+
+    def __init__(self, folder: JobFolder, settings: SupervisorSettings) -> None:
+        self._folder, self._settings = folder, settings
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+        self.exceeded: str | None = None
+        """Why the job is to be ended, in a sentence, once it is."""
+
+    def __enter__(self) -> "QuotaWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # not joined: a walk through a folder of very many files must not hold the job's end up
+        self._over.set()
+
+    def _keep_looking(self) -> None:
+        pause = self._settings.quota_look
+        while not self._over.wait(pause):
+            began = time.monotonic()
+            self.exceeded = self._look()
+            if self.exceeded is not None:
+                return
+            pause = max(self._settings.quota_look, _BUSY_SHARE * (time.monotonic() - began))
+
+    def _look(self) -> str | None:
+        taken, most = bytes_below(self._folder.work), self._settings.max_work
+        if taken > most:
+            return (
+                f"it has written {_size(taken)}, and this worker lets a job take {_size(most)}. Keep fewer "
+                "checkpoints and images, or ask the worker's owner to raise worker.max_job_bytes."
+            )
+        least = self._settings.min_free // _LAST_SHARE
+        with suppress(StorageError):
+            free = _usage(self._folder.path).free
+            # asked again: the one that took most may have been ended and cleared meanwhile
+            if free < least and self._takes_most(taken) and _usage(self._folder.path).free < least:
+                return (
+                    f"the worker's disk has {_size(free)} left, and of the jobs that run it takes most. Ask the "
+                    "worker's owner to make room."
+                )
+        return None
+
+    def _takes_most(self, taken: int) -> bool:
+        for entry in _entries(self._folder.path.parent):
+            if entry.name == self._folder.job or not is_id("job", entry.name):
+                continue
+            other = JobFolder(Path(entry.path))
+            with suppress(StorageError):
+                record = other.state_or_none()
+                at_work = record is not None and record.state in _AT_WORK
+                if at_work and (bytes_below(other.work), other.job) > (taken, self._folder.job):
+                    return False
+        return True
+
+
+def _usage(folder: Path) -> "shutil._ntuple_diskusage":
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    try:
+        return shutil.disk_usage(there)
+    except OSError as error:
+        raise storage_error(there, error) from error
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
