@@ -45,6 +45,12 @@ def explain(run: str, exit_code: int | None, reported: Reported | None, tail: It
     return f"Run '{run}' failed: {printable(said, limit=2000) or 'sleap-nn gave no reason'}{_ending(exit_code)}."
 
 
+def rank_failed(rank: str, kind: str, message: str) -> str:
+    """The line by which one of several processes of a training leaves word in the log of why it ended."""
+    said = " ".join(message.split())
+    return f"Process {rank} of the training failed: {kind}: {said[:2000]}"
+
+
 def no_model(run: str) -> str:
     """The sentence for a run that ended well but left nothing."""
     return (

@@ -10,8 +10,10 @@ from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.protocol.files import is_clutter
 from sleap_rtc.protocol.jobs import Run
 from sleap_rtc.protocol.text import printable
+from sleap_rtc.protocol.training import JobOptions
 
 from .configs import JobPaths, load_config, model_type, prepare_config
+from .devices import devices_of_job
 from .files import write_atomically
 from .folder import JobFolder
 from .run_names import pick_run_name
@@ -58,11 +60,13 @@ def stage(folder: JobFolder, *, cpus: int | None = None) -> Plan:
     labels = _labels(files)
     sources = _sources(files)
     paths = JobPaths(files=files, labels=labels, models=folder.models, scratch=folder.scratch)
+    options = folder.spec().options
+    devices = devices_of_job((source.config for source in sources), options)
     taken: set[str] = set()
     runs: list[Run] = []
     notices: list[str] = []
     for source in sources:
-        run, said = _prepare(folder, source, paths, taken, cpus or os.cpu_count() or 1)
+        run, said = _prepare(folder, source, paths, taken, cpus or os.cpu_count() or 1, devices, options)
         runs.append(run)
         notices += [f"{run.name}: {notice}" for notice in said]
     return Plan(tuple(runs), tuple(notices))
@@ -184,13 +188,21 @@ def _read(path: Path) -> bytes:
         return source.read(MAX_BYTES + 1)
 
 
-def _prepare(folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str], cpus: int) -> tuple[Run, list[str]]:
+def _prepare(
+    folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str], cpus: int, devices: int, options: JobOptions
+) -> tuple[Run, list[str]]:
     trainer: Config = source.config.get("trainer_config", {})
     wanted = trainer.get("run_name") or source.run_name
     name, renamed = pick_run_name(wanted, PurePosixPath(source.path).stem, taken)
     try:
         config, notices = prepare_config(
-            source.config, run_name=name, paths=paths, cpus=cpus, train_labels=source.train_labels
+            source.config,
+            run_name=name,
+            paths=paths,
+            cpus=cpus,
+            train_labels=source.train_labels,
+            devices=devices,
+            options=options,
         )
     except ConfigError as error:
         raise ConfigError(f"In '{printable(source.path, limit=120)}': {error.sentence}") from error
@@ -202,6 +214,7 @@ def _prepare(folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str
         model_type=source.head,
         config=file.relative_to(folder.path).as_posix(),
         max_epochs=_count(trainer.get("max_epochs")),
+        devices=config["trainer_config"]["trainer_devices"],
     )
     return run, renamed + notices
 
