@@ -188,6 +188,7 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
             jobs / ".preflight", gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None)
         ),
         processor_slots=request.settings.worker.slots or 1,
+        allow_wandb=request.settings.worker.allow_wandb,
         keep_jobs=request.keep_jobs * DAY,
         engine=engine,
     )

@@ -36,6 +36,7 @@ TEMPLATE = """\
 #gpus = "0,1"
 # Whether sleap-nn is imported before there is a job, which takes about 1.5 GB of memory a GPU.
 #warm = true
+#allow_wandb = false
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

@@ -19,13 +19,24 @@ from typing import Any
 from sleap_rtc.config import schema
 from sleap_rtc.config.files import find_files, read_file
 from sleap_rtc.config.limits import MOST_LANES, TransferLimits
-from sleap_rtc.config.schema import API_KEY, GPUS, KEYS, MOUNTS, SECRETS, SLOTS, STORE_SIZE, Mount, is_credential
+from sleap_rtc.config.schema import (
+    ALLOW_WANDB,
+    API_KEY,
+    GPUS,
+    KEYS,
+    MOUNTS,
+    SECRETS,
+    SLOTS,
+    STORE_SIZE,
+    Mount,
+    is_credential,
+)
 from sleap_rtc.config.servers import DEFAULT_SERVER
 
 DEFAULT = "default"
 FLAGS = "the command line"
-_OF_THIS_MACHINE = {SLOTS, GPUS, MOUNTS, STORE_SIZE}
-"""What no file found in a project may set: the GPUs and folders that jobs get, and how much of the store is kept."""
+_OF_THIS_MACHINE = {SLOTS, GPUS, ALLOW_WANDB, MOUNTS, STORE_SIZE}
+"""What no file found in a project may set: the GPUs, folders and network that jobs get, and how much is stored."""
 
 
 class Kind(Enum):
@@ -68,6 +79,7 @@ class WorkerSection:
     slots: int | None = None
     gpus: str | None = None
     warm: bool = True
+    allow_wandb: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,7 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
             slots=values.get(SLOTS),
             gpus=values.get(GPUS),
             warm=values.get("worker.warm", True),
+            allow_wandb=values.get(ALLOW_WANDB, False),
         ),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),

@@ -53,6 +53,7 @@ class WorkerSettings:
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
         processor_slots: how many jobs run at once where there is no GPU.
+        allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
         keep_jobs: seconds for which jobs are kept after their end.
         limits: what transfers may use.
         engine: which WebRTC engine to use.
@@ -69,6 +70,7 @@ class WorkerSettings:
     executor: Executor
     preflight: Preflight | None = None
     processor_slots: int = 1
+    allow_wandb: bool = False
     keep_jobs: float = DEFAULT_DAYS * DAY
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
@@ -96,7 +98,11 @@ class Worker:
         self._on_client = on_client
         self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
-            settings.jobs, slots=self._slots, executor=settings.executor, preflight=settings.preflight
+            settings.jobs,
+            slots=self._slots,
+            executor=settings.executor,
+            preflight=settings.preflight,
+            allow_wandb=settings.allow_wandb,
         )
         self._unproven = 0
 

@@ -108,6 +108,7 @@ def new_board(
     preflight: Preflight | None = None,
     *,
     warm: bool = False,
+    allow_wandb: bool = False,
 ) -> JobBoard:
     if isinstance(slots, int):
         slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
@@ -117,6 +118,7 @@ def new_board(
         executor=LocalExecutor(settings, warm=warm),
         preflight=preflight,
         settings=BoardSettings(poll=0.05, watch=0.02),
+        allow_wandb=allow_wandb,
     )
 
 
@@ -139,10 +141,11 @@ async def submit(
     owner: Owner = OWNER,
     *,
     options: JobOptions = JobOptions(),  # noqa: B008 - it cannot be changed
+    wandb_key: str | None = None,
 ) -> JobFolder:
     folder = await board.receive(job, owner=owner, name="test", manifest_digest="0" * 64, options=options)
     shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
-    await board.accept(folder)
+    await board.accept(folder, wandb_key=wandb_key)
     return folder
 
 

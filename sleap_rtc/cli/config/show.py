@@ -57,6 +57,7 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "worker.slots": settings.worker.slots,
         "worker.gpus": settings.worker.gpus,
         "worker.warm": settings.worker.warm,
+        "worker.allow_wandb": settings.worker.allow_wandb,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]
