@@ -16,12 +16,12 @@ _TEXTS = ("entity", "project", "name", "group", "prv_runid")
 _FLAGS = ("save_viz_imgs_wandb", "viz_enabled", "viz_boxes", "viz_masks", "log_viz_table")
 _NUMBERS = ("viz_box_size", "viz_confmap_threshold")
 _OURS: dict[str, tuple[Any, ...]] = {
-    "api_key": (),
     "wandb_mode": (None, "", "online"),
     "delete_local_logs": (None, True),
-    "current_run_id": (None, ""),
 }
 """Keys of sleap-nn's that are left out, and the values that say nothing else than what happens anyway."""
+_SILENT = ("api_key", "current_run_id")
+"""Left out as well: said elsewhere, or what sleap-nn had noted about another run."""
 
 
 def set_reporting(trainer: Config, options: JobOptions) -> list[str]:
@@ -78,7 +78,7 @@ def _kept(section: Config) -> tuple[Config, list[str]]:
         if key in (*_TEXTS, *_FLAGS, *_NUMBERS):
             if value is not None:
                 kept[key] = _checked(key, value)
-        elif key != "api_key" and value not in _OURS.get(key, ()):
+        elif key not in _SILENT and value not in _OURS.get(key, ()):
             left_out.append(f"trainer_config.wandb.{printable(key, limit=80)} has no effect here: it was left out.")
     return kept, left_out
 
