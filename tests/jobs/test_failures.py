@@ -119,9 +119,15 @@ MET = [
     ),
     (
         "AuthenticationError",
-        "API key must have 40+ characters, has 12.",
+        "WANDB_API_KEY invalid: API key must have 40+ characters, has 12.",
         "Weights & Biases did not take the run",
         "Check WANDB_API_KEY",
+    ),
+    (
+        "AuthenticationError",
+        "Failed to authenticate with https://api.wandb.ai: permission denied",
+        "Weights & Biases did not take the run",
+        "entity and project",
     ),
     (
         "CommError",
