@@ -1,5 +1,6 @@
 """Failures that users meet, in the words of sleap-nn, torch, Lightning, NumPy and W&B, become sentences with advice."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,7 @@ def test_a_process_that_joined_a_training_leaves_word_of_its_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Failing(runner.SleapNN):
-        def join(self, config: Path) -> int:
+        def join(self, config: Path, arguments: Sequence[str] = ()) -> int:
             raise ValueError(f"cannot read {config}")
 
     monkeypatch.setattr(runner, "die_with_parent", lambda: None)
