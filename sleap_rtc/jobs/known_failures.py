@@ -104,7 +104,7 @@ KNOWN = (
         "Train on one: --devices 1.",
     ),
     _known(
-        r"(AuthenticationError|UsageError|ValueError): .*(?i:api[ _]key|log ?in)|CommError: ",
+        "AuthenticationError: |CommError: |UsageError: .*(?i:api[ _]key)",
         "Weights & Biases did not take the run",
         "Check WANDB_API_KEY, and entity and project in trainer_config.wandb; or submit without --wandb.",
     ),

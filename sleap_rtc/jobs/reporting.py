@@ -9,7 +9,7 @@ from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.protocol.training import JobOptions
 
-from .config_rules import left_out
+from . import config_rules
 from .values import NOTHING, Config
 
 _MAX_TEXT = 256
@@ -17,12 +17,12 @@ _TEXTS = ("entity", "project", "name", "group", "prv_runid")
 _FLAGS = ("save_viz_imgs_wandb", "viz_enabled", "viz_boxes", "viz_masks", "log_viz_table")
 _NUMBERS = ("viz_box_size", "viz_confmap_threshold")
 _OURS: dict[str, tuple[Any, ...]] = {
-    "api_key": (),
     "wandb_mode": (None, "", "online"),
     "delete_local_logs": (None, True),
-    "current_run_id": (None, ""),
 }
 """Keys of sleap-nn's that are left out, and the values that say nothing else than what happens anyway."""
+_SILENT = ("api_key", "current_run_id")
+"""Left out as well: said elsewhere, or what sleap-nn had noted about another run."""
 
 
 def set_reporting(trainer: Config, options: JobOptions) -> list[str]:
@@ -44,7 +44,7 @@ def set_reporting(trainer: Config, options: JobOptions) -> list[str]:
     if isinstance(zmq, dict) and "control_port" in zmq:
         notices.append("sleap-nn has no trainer_config.zmq.control_port: it was left out.")
     if isinstance(zmq, dict) and {zmq.get("controller_port"), zmq.get("publish_port")} != {None}:
-        notices.append(left_out("trainer_config.zmq"))
+        notices.append(config_rules.left_out("trainer_config.zmq"))
     # the runner fills in the ports that it has bound
     trainer["zmq"] = {"controller_port": None, "publish_port": None}
     return notices + _set_wandb(trainer, wanted=options.wandb)
@@ -64,10 +64,10 @@ def _set_wandb(trainer: Config, *, wanted: bool) -> list[str]:
         notices.append("Weights & Biases is off: it needs your key for this job. Submit with --wandb to report there.")
     trainer["use_wandb"] = wanted
     if wanted:
-        kept, said = _kept(merged)
+        kept, left_out = _kept(merged)
         # what it writes beside the model is on its server, and no result
         trainer["wandb"] = kept | {"delete_local_logs": True}
-        notices += said
+        notices += left_out
     return notices
 
 
@@ -76,14 +76,14 @@ def _mapping(section: object) -> Config:
 
 
 def _kept(section: Config) -> tuple[Config, list[str]]:
-    kept, notices = {}, []
+    kept, left_out = {}, []
     for key, value in section.items():
         if key in (*_TEXTS, *_FLAGS, *_NUMBERS):
             if value is not None:
                 kept[key] = _checked(key, value)
-        elif key != "api_key" and value not in _OURS.get(key, ()):
-            notices.append(f"trainer_config.wandb.{printable(key, limit=80)} has no effect here: it was left out.")
-    return kept, notices
+        elif key not in _SILENT and value not in _OURS.get(key, ()):
+            left_out.append(f"trainer_config.wandb.{printable(key, limit=80)} has no effect here: it was left out.")
+    return kept, left_out
 
 
 def _checked(key: str, value: Any) -> Any:

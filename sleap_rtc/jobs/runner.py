@@ -71,15 +71,15 @@ class SleapNN:
         sleap_nn.cli.cli.main(args=["train", str(config)], prog_name="sleap-nn", standalone_mode=False)
         return 0
 
-    def join(self, config: Path) -> int:
-        """Take part in the training that another process began with `train`."""
+    def join(self, config: Path, arguments: Sequence[str] = ()) -> int:
+        """Take part in the training that another process began with `train`, with the same on its command line."""
         import sleap_nn.cli
         import sleap_nn.training.model_trainer as model_trainer
 
         # all processes must have the same callbacks, for these wait for one another; only the first one's speak
         model_trainer.TrainingControllerZMQ = _silent(model_trainer.TrainingControllerZMQ)
         model_trainer.ProgressReporterZMQ = _silent(_sparing(model_trainer.ProgressReporterZMQ, lambda _: True))
-        sleap_nn.cli.cli.main(args=["train", str(config)], prog_name="sleap-nn", standalone_mode=False)
+        sleap_nn.cli.cli.main(args=["train", str(config), *arguments], prog_name="sleap-nn", standalone_mode=False)
         return 0
 
 
@@ -159,11 +159,11 @@ def serve(trainer: Trainer) -> int:
     return code
 
 
-def join(trainer: SleapNN, config: Path) -> int:
+def join(trainer: SleapNN, config: Path, arguments: Sequence[str] = ()) -> int:
     """Be one of the other processes of a training, and return the exit code for this process."""
     die_with_parent()
     try:
-        return trainer.join(config)
+        return trainer.join(config, arguments)
     except Exception as error:  # noqa: BLE001 - the log is all that this process has to tell it with
         traceback.print_exc()
         said = rank_failed(os.environ.get("LOCAL_RANK", "?"), type(error).__name__, _reason(error))
@@ -213,8 +213,8 @@ def _reason(error: Exception) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Serve a job, or join a training that has begun."""
     match arguments:
-        case [kind, config] if kind == RANK:
-            return join(SleapNN(), Path(config))
+        case [kind, config, *others] if kind == RANK:
+            return join(SleapNN(), Path(config), others)
         case _:
             return serve(SleapNN())
 

@@ -35,6 +35,7 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["worker.slots", "(not set)"],
         ["worker.gpus", "(not set)"],
         ["worker.warm", "false                  SLEAP_RTC_WORKER_WARM"],
+        ["worker.allow_wandb", "false                  default"],
         ["worker.mounts", "(not set)"],
         ["store.max_bytes", "(not set)"],
         ["transfer.max_lanes", "16                     default"],

@@ -1,7 +1,11 @@
 """Failures that users meet, in the words of sleap-nn, torch, Lightning, NumPy and W&B, become sentences with advice."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
+from sleap_rtc.jobs import runner
 from sleap_rtc.jobs.failures import Reported, explain, rank_failed
 
 MET = [
@@ -116,9 +120,15 @@ MET = [
     ),
     (
         "AuthenticationError",
-        "API key must have 40+ characters, has 12.",
+        "WANDB_API_KEY invalid: API key must have 40+ characters, has 12.",
         "Weights & Biases did not take the run",
         "Check WANDB_API_KEY",
+    ),
+    (
+        "AuthenticationError",
+        "Failed to authenticate with https://api.wandb.ai: permission denied",
+        "Weights & Biases did not take the run",
+        "entity and project",
     ),
     (
         "CommError",
@@ -147,6 +157,20 @@ def test_a_failure_that_nobody_knows_is_quoted() -> None:
 def test_a_process_that_was_ended_for_its_memory_tells_it_in_the_log() -> None:
     line = "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed."
     assert "the worker's memory was not enough (exit code -9)" in explain("one", -9, None, ["Epoch 3", line])
+
+
+def test_a_process_that_joined_a_training_leaves_word_of_its_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Failing(runner.SleapNN):
+        def join(self, config: Path, arguments: Sequence[str] = ()) -> int:
+            raise ValueError(f"cannot read {config}")
+
+    monkeypatch.setattr(runner, "die_with_parent", lambda: None)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert runner.join(Failing(), Path("config.yaml")) == 1
+    log = capsys.readouterr().err.splitlines()
+    assert explain("one", -9, None, log) == "Run 'one' failed: ValueError: cannot read config.yaml (exit code -9)."
 
 
 def test_of_several_processes_the_one_that_failed_is_quoted_and_not_those_that_missed_it() -> None:

@@ -8,9 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from sleap_rtc.errors import ConfigError
+from sleap_rtc.jobs import waiting
+from sleap_rtc.jobs.environment import supervisor_environment, wandb_environment
+from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.keys import Keys
 from sleap_rtc.jobs.progress import Progress
 from sleap_rtc.jobs.reporting import set_reporting
+from sleap_rtc.jobs.waiting import Told, job_line
 from sleap_rtc.jobs.yaml_data import read_yaml
 from sleap_rtc.protocol.files import ManifestRef
 from sleap_rtc.protocol.jobs import JobSubmit, Notice
@@ -58,7 +62,9 @@ def test_a_key_in_a_config_is_taken_out_and_said(options: JobOptions) -> None:
 
 
 def test_what_has_no_effect_is_left_out_and_said() -> None:
-    trainer: dict[str, Any] = {"wandb": {"wandb_mode": "offline", "host": "x", "delete_local_logs": None}}
+    trainer: dict[str, Any] = {
+        "wandb": {"wandb_mode": "offline", "host": "x", "delete_local_logs": None, "current_run_id": "a"}
+    }
     said = set_reporting(trainer, REPORTED)
     assert [text.split()[0] for text in said] == ["trainer_config.wandb.wandb_mode", "trainer_config.wandb.host"]
     assert trainer["wandb"] == {"delete_local_logs": True}
@@ -91,6 +97,23 @@ def test_the_key_is_shown_by_no_message_and_no_complaint_about_one() -> None:
     with pytest.raises(ValidationError) as caught:
         JobSubmit(**fields, wandb_key=f"{KEY} and more")
     assert KEY not in str(caught.value)
+
+
+def test_a_warm_supervisor_is_told_the_key_with_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in (KEY, None):
+        monkeypatch.setattr(waiting, "_read_line", lambda key=key: job_line(JobFolder(tmp_path), key))
+        assert Told.read() == Told(tmp_path, key)
+    monkeypatch.setattr(waiting, "_read_line", bytes)
+    assert Told.read() is None
+
+
+def test_only_what_the_job_needs_of_the_operators_environment_reaches_wandb() -> None:
+    source = {"WANDB_BASE_URL": "http://10.0.0.1", "WANDB_API_KEY": "the operator's", "WANDB_ENTITY": "theirs"}
+    assert not {"WANDB_API_KEY", "WANDB_ENTITY"} & set(supervisor_environment(source=source))
+    found = wandb_environment(KEY, source=supervisor_environment(source=source))
+    assert found["WANDB_API_KEY"] == KEY
+    assert found["WANDB_BASE_URL"] == "http://10.0.0.1"
+    assert "WANDB_ENTITY" not in found
 
 
 def test_a_key_is_handed_out_once() -> None:
