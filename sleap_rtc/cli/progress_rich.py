@@ -160,7 +160,8 @@ class RichDisplay(JobDisplay):
             what += f", step {run.batch + 1}"
         yield _row(run.name, _bar(run.epochs_done, run.max_epochs), what)
         losses = [f"loss {format_value(run.loss)}"] if run.loss is not None else []
-        losses += [f"val loss {format_value(run.losses['val/loss'])}"] if "val/loss" in run.losses else []
+        if "val/loss" in run.losses:
+            losses.append(f"val loss {format_value(run.losses['val/loss'])}{view.heads_text(run.losses)}")
         yield Text("  " + ", ".join(losses) if losses else "", overflow="ellipsis", no_wrap=True)
         rest = view.time_text(run) if run.phase is view.Phase.TRAINING else ""
         self._spinner.update(text=Text(run.phase.value + (f", {rest}" if rest else "")))

@@ -1,5 +1,6 @@
 """What is known of a job while it runs, and the sentences that both human faces say about it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,6 +24,7 @@ from sleap_rtc.protocol.jobs import (
 LINK_RESTORED = "The worker is back; nothing was missed."
 _LOSSES = ("loss", "train/loss", "train_loss")
 _TIMED_EPOCHS = 5
+_HEAD_LOSS = re.compile(r"val[/_](?!positive|negative)([a-z]+)_loss")
 
 
 class Phase(Enum):
@@ -127,11 +129,20 @@ def epoch_text(run: RunView) -> str:
     return f"epoch {run.epoch + 1}" + (f" of {run.max_epochs}" if run.max_epochs is not None else "")
 
 
+def heads_text(metrics: Metrics) -> str:
+    """Say the validation losses of a model's heads in brackets, ``(confmaps 0.0041, paf 0.0082)``; not that of one."""
+    heads = [(match[1], value) for name, value in metrics.items() if (match := _HEAD_LOSS.fullmatch(name))]
+    if len(heads) < 2:
+        return ""
+    shown = [f"{head} {'not finite' if value is None else f'{value:.3g}'}" for head, value in heads]
+    return f" ({', '.join(shown)})"
+
+
 def losses_text(run: RunView) -> str:
     """Say the losses that an epoch's end brought: ``train/loss`` there is the epoch's before."""
     parts = []
     if "val/loss" in run.losses:
-        parts.append(f"val loss {format_value(run.losses['val/loss'])}")
+        parts.append(f"val loss {format_value(run.losses['val/loss'])}{heads_text(run.losses)}")
     if "train/loss" in run.losses and run.epoch:
         parts.append(f"train loss {format_value(run.losses['train/loss'])} (epoch {run.epoch})")
     return ", ".join(parts)

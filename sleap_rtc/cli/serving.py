@@ -218,6 +218,7 @@ def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: st
         ),
         mounts=machine.mounts,
         processor_slots=request.settings.worker.slots or 1,
+        allow_wandb=request.settings.worker.allow_wandb,
         keep_jobs=request.keep_jobs * DAY,
         min_free=min_free,
         engine=engine,

@@ -67,6 +67,11 @@ what is typed can be read in the list of processes.
     help="Import sleap-nn before there is a job, so that it starts at once.  [default: warm]",
 )
 @click.option(
+    "--allow-wandb/--no-allow-wandb",
+    default=None,
+    help="Let jobs report to Weights & Biases, each with its submitter's key.  [default: no]",
+)
+@click.option(
     "--keep-jobs",
     metavar="DAYS",
     type=click.IntRange(1, 3650),
@@ -96,6 +101,7 @@ def worker(
     slots: int | None,
     gpus: str | None,
     warm: bool | None,
+    allow_wandb: bool | None,
     keep_jobs: int,
     mounts: tuple[str, ...],
     drain: bool,
@@ -115,7 +121,10 @@ def worker(
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
     at_once = None if slots is None else str(slots)
-    settings = settings_for(server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm)
+    settings = settings_for(
+        server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm,
+        allow_wandb=allow_wandb,
+    )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(
         settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts

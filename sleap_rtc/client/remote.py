@@ -159,6 +159,7 @@ class RemoteWorker:
         package: Package,
         *,
         options: JobOptions | None = None,
+        wandb_key: str | None = None,
         new: bool = False,
         on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,
         on_pause: Callable[[str | None], None] = lambda sentence: None,
@@ -168,6 +169,7 @@ class RemoteWorker:
         Args:
             package: what to train.
             options: what else to say about it.
+            wandb_key: the user's key for Weights & Biases, for this job alone; sent to the worker and kept nowhere.
             new: make a new job even if one is under way.
             on_bytes: told the bytes that the worker acknowledged, those there are, and those it had already.
             on_pause: told why the worker takes nothing just now, and None when it goes on.
@@ -184,7 +186,13 @@ class RemoteWorker:
         # an upload goes on under its id; an id that the worker does not know, or not as ours, is not used again
         job_id = there.job if there else new_id("job", secrets.token_bytes(15))
         self._write_down(job_id, package.name, content)
-        message = JobSubmit(job=job_id, name=package.name, manifest=ManifestRef.of(package.manifest), options=options)
+        message = JobSubmit(
+            job=job_id,
+            name=package.name,
+            manifest=ManifestRef.of(package.manifest),
+            options=options,
+            wandb_key=wandb_key,
+        )
         return await self._send(message, Upload(package.offering, on_bytes, on_pause))
 
     async def resume(self, job: str) -> "RemoteJob":

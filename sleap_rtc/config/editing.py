@@ -40,6 +40,7 @@ TEMPLATE = """\
 #max_job_bytes = "100 GB"
 # How much of the disk must be free for a new job; 5 GiB, or 5 % of a larger disk, if it is not set.
 #min_free_bytes = "20 GB"
+#allow_wandb = false
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

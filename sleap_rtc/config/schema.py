@@ -20,6 +20,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?B)?", re.IGNORECASE)
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MOUNTS = "worker.mounts"
 SLOTS, GPUS = "worker.slots", "worker.gpus"
+ALLOW_WANDB = "worker.allow_wandb"
 STORE_SIZE = "store.max_bytes"
 JOB_SIZE, LEAST_FREE = "worker.max_job_bytes", "worker.min_free_bytes"
 
@@ -159,6 +160,9 @@ KEYS: dict[str, Key] = {
     "worker.warm": Key(_flag, "SLEAP_RTC_WORKER_WARM", "whether a worker imports sleap-nn before there is a job"),
     JOB_SIZE: Key(_bytes, "SLEAP_RTC_WORKER_MAX_JOB_BYTES", "most bytes that a job may write on a worker"),
     LEAST_FREE: Key(_bytes, "SLEAP_RTC_WORKER_MIN_FREE_BYTES", "bytes of the disk that must be free for a new job"),
+    ALLOW_WANDB: Key(
+        _flag, "SLEAP_RTC_WORKER_ALLOW_WANDB", "whether jobs may report to Weights & Biases with their submitter's key"
+    ),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
     STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
     "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),

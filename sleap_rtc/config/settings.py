@@ -20,6 +20,7 @@ from sleap_rtc.config import schema
 from sleap_rtc.config.files import find_files, read_file
 from sleap_rtc.config.limits import DEFAULT_JOB_BYTES, MOST_LANES, TransferLimits
 from sleap_rtc.config.schema import (
+    ALLOW_WANDB,
     API_KEY,
     GPUS,
     JOB_SIZE,
@@ -36,8 +37,8 @@ from sleap_rtc.config.servers import DEFAULT_SERVER
 
 DEFAULT = "default"
 FLAGS = "the command line"
-_OF_THIS_MACHINE = {SLOTS, GPUS, MOUNTS, STORE_SIZE, JOB_SIZE, LEAST_FREE}
-"""What no file found in a project may set: the GPUs and folders that jobs get, and what is taken of the disk."""
+_OF_THIS_MACHINE = {SLOTS, GPUS, ALLOW_WANDB, MOUNTS, STORE_SIZE, JOB_SIZE, LEAST_FREE}
+"""What no file found in a project may set: GPUs, folders and network of jobs, and what is taken of the disk."""
 
 
 class Kind(Enum):
@@ -82,6 +83,7 @@ class WorkerSection:
     warm: bool = True
     max_job_bytes: int = DEFAULT_JOB_BYTES
     min_free_bytes: int | None = None
+    allow_wandb: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
             warm=values.get("worker.warm", True),
             max_job_bytes=values.get(JOB_SIZE, DEFAULT_JOB_BYTES),
             min_free_bytes=values.get(LEAST_FREE),
+            allow_wandb=values.get(ALLOW_WANDB, False),
         ),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sleap_rtc.errors import BusyError, ConflictError, NotFoundError, SleapRTCError
+from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError
 from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.training import JobOptions
@@ -59,6 +59,7 @@ class JobBoard:
         mounts: what jobs may read beside their own files.
         settings: times.
         min_free: bytes of the disk that must be free for a new job; 0 takes any.
+        allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class JobBoard:
         mounts: Mounts | None = None,
         settings: BoardSettings | None = None,
         min_free: int = 0,
+        allow_wandb: bool = False,
     ) -> None:
         self._root = root
         self._min_free = min_free
+        self._allow_wandb = allow_wandb
         self._preflight = preflight
         self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
@@ -120,7 +123,7 @@ class JobBoard:
         Raises:
             NotFoundError: if the id belongs to somebody else.
             ConflictError: if the id was used for other content.
-            ConfigError: if the job takes more devices than this worker has.
+            ConfigError: if the job takes more devices than this worker has, or may not report where it wants to.
             BusyError: if this worker takes no new jobs, or the owner has begun too many already.
             StorageError: if its disk is nearly full.
         """
@@ -136,31 +139,40 @@ class JobBoard:
                 return await asyncio.to_thread(self._known, spec)
             self._refuse_when_closed()
             self._schedule.check_fits(spec.devices)
+            self._check_reporting(spec.options)
             await asyncio.to_thread(check_free, self._root, self._min_free)
             async with self._making:
                 return await asyncio.to_thread(intake.receive, self._root, spec)
 
-    async def accept(self, folder: JobFolder) -> JobSummary:
+    async def accept(self, folder: JobFolder, *, wandb_key: str | None = None) -> JobSummary:
         """Check a job whose files have all arrived, and queue it: on disk when this returns.
+
+        Args:
+            folder: the job's.
+            wandb_key: its submitter's, which is on no disk: it is held in memory until the job starts.
 
         Raises:
             PackageError, ConfigError: if it cannot be run; its folder is gone then.
             ConflictError: if it was cancelled while its files arrived.
             BusyError: if this worker takes no new jobs, or cannot ask sleap-nn now what has to be known of this one.
         """
-        return await self._to_the_end(self._accept(folder))
+        return await self._to_the_end(self._accept(folder, wandb_key))
 
-    async def _accept(self, folder: JobFolder) -> JobSummary:
+    async def _accept(self, folder: JobFolder, wandb_key: str | None) -> JobSummary:
         async with self._schedule.lock(folder.job):
             state = (await asyncio.to_thread(folder.state)).state
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
                 made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder, self._mounts))
                 plan = await asyncio.to_thread(intake.prepare, folder, made)
+                if plan is not None:
+                    await self._check_fits(folder, plan)
                 if plan is not None and self._preflight is not None:
                     plan = await self._checked(folder, plan, self._preflight)
                 await asyncio.to_thread(intake.accept, folder, plan)
                 self._schedule.enqueue(folder.job)
+                if wandb_key is not None:
+                    self._schedule.keys.keep(folder.job, wandb_key)
             elif state is JobState.CANCELLED and not (await asyncio.to_thread(folder.spec)).runs:
                 raise ConflictError(f"The job {folder.job} was cancelled while its files arrived.")
         return await asyncio.to_thread(self.summary, folder)
@@ -171,6 +183,20 @@ class JobBoard:
         try:
             return {recipe.path: await self._preflight.make(recipe) for recipe in recipes}
         except SleapRTCError:
+            await asyncio.to_thread(folder.remove)
+            raise
+
+    def _check_reporting(self, options: JobOptions) -> None:
+        if options.wandb and not self._allow_wandb:
+            raise ConfigError(
+                "This worker does not let jobs report to Weights & Biases: its operator would have to start it with "
+                "--allow-wandb. Submit without --wandb, or take another worker."
+            )
+
+    async def _check_fits(self, folder: JobFolder, plan: Plan) -> None:
+        try:
+            self._schedule.check_fits(max(run.devices for run in plan.runs))
+        except ConfigError:
             await asyncio.to_thread(folder.remove)
             raise
 

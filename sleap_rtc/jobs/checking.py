@@ -202,7 +202,14 @@ class Preflight:
 
     async def _live(self) -> bool:
         """One helper, from its start to its end; whether it was ever ready."""
-        log = await asyncio.to_thread(self._open_log)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open_log))
+        try:
+            log = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # the thread opens it all the same
+            with suppress(OSError):
+                (await opening).close()
+            raise
         try:
             # from this thread: a helper dies with the thread that started it, and this one lasts as long as the worker
             process = await asyncio.create_subprocess_exec(

@@ -12,9 +12,12 @@ from typing import Any
 
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
+from sleap_rtc.protocol.training import JobOptions
 
 from .config_rules import left_out
+from .devices import set_devices
 from .matching import file_name, match_file
+from .reporting import set_reporting
 from .run_names import check_run_name
 from .values import NOTHING, Config, listed, section_of, whole_number
 
@@ -93,7 +96,14 @@ class _Draft:
 
 
 def prepare_config(
-    config: Config, *, run_name: str, paths: JobPaths, cpus: int, train_labels: str | None = None
+    config: Config,
+    *,
+    run_name: str,
+    paths: JobPaths,
+    cpus: int,
+    train_labels: str | None = None,
+    devices: int = 1,
+    options: JobOptions | None = None,
 ) -> tuple[Config, list[str]]:
     """Make the config that runs out of a user's one.
 
@@ -103,6 +113,8 @@ def prepare_config(
         paths: the job's files and folders.
         cpus: the most data loading processes.
         train_labels: the labels file that ``jobs.yaml`` names for this run.
+        devices: how many the job takes.
+        options: what the submitter asked for.
 
     Returns:
         The config and the notices.
@@ -115,8 +127,9 @@ def prepare_config(
     _set_data(draft, run_name, train_labels)
     _set_model(draft)
     _set_output(draft, run_name)
-    _set_devices(draft)
-    _set_reporting(draft)
+    options = options or JobOptions()
+    _set_devices(draft, devices, options)
+    draft.notices += set_reporting(draft.section("trainer_config"), options)
     return config, draft.notices
 
 
@@ -200,17 +213,15 @@ def _set_output(draft: _Draft, run_name: str) -> None:
         trainer["resume_ckpt_path"] = str(draft.paths.files[resumed])
 
 
-def _set_devices(draft: _Draft) -> None:
+def _set_devices(draft: _Draft, devices: int, options: JobOptions) -> None:
     trainer = draft.section("trainer_config")
-    notice = "This worker gives a job one device: the devices that the config asks for are not used."
-    devices, indices = trainer.get("trainer_devices"), trainer.get("trainer_device_indices")
-    if devices not in (None, "auto", 0, 1) or indices not in (None, [], [0]):
-        draft.notices.append(notice)
-    trainer["trainer_devices"], trainer["trainer_device_indices"] = 1, None
+    used, said = set_devices(trainer, devices, options)
+    draft.notices += said
+    # every process of a training has its own
+    cpus = max(draft.cpus // used, 1)
     draft.set(
         trainer, "trainer_accelerator", "auto", "The worker picks the accelerator.", unless=("gpu", "cuda", "mps")
     )
-    draft.set(trainer, "trainer_strategy", "auto", "The training strategy is the worker's: 'auto'.")
     draft.set(trainer, "profiler", None, "The profiler is off here.")
     for loader in ("train_data_loader", "val_data_loader"):
         settings = trainer.get(loader)
@@ -218,27 +229,10 @@ def _set_devices(draft: _Draft) -> None:
             continue
         asked = settings["num_workers"]
         # "auto" counts the processors of the machine, not those that the worker gives
-        workers = draft.cpus if asked == "auto" else whole_number(asked, f"trainer_config.{loader}.num_workers")
-        settings["num_workers"] = min(workers, draft.cpus)
-        if workers > draft.cpus:
-            draft.notices.append(f"{loader}.num_workers is {draft.cpus} here, as many as this worker has processors.")
-
-
-def _set_reporting(draft: _Draft) -> None:
-    trainer = draft.section("trainer_config")
-    trainer["enable_progress_bar"] = False
-    draft.set(trainer, "use_wandb", False, "Weights & Biases is off on this worker: the run is reported here alone.")
-    # the section may hold a key, which has no business in a file that comes home with the model
-    trainer.pop("wandb", None)
-    if trainer.pop("wandb_config", None) is not None:
-        draft.notices.append("sleap-nn has no section trainer_config.wandb_config: it was left out.")
-    zmq = trainer.get("zmq")
-    if isinstance(zmq, dict) and "control_port" in zmq:
-        draft.notices.append("sleap-nn has no trainer_config.zmq.control_port: it was left out.")
-    if isinstance(zmq, dict) and {zmq.get("controller_port"), zmq.get("publish_port")} != {None}:
-        draft.notices.append(left_out("trainer_config.zmq"))
-    # the runner fills in the ports that it has bound
-    trainer["zmq"] = {"controller_port": None, "publish_port": None}
+        workers = cpus if asked == "auto" else whole_number(asked, f"trainer_config.{loader}.num_workers")
+        settings["num_workers"] = min(workers, cpus)
+        if workers > cpus:
+            draft.notices.append(f"{loader}.num_workers is {cpus} here, as many as there are processors for it.")
 
 
 def _package_file(draft: _Draft, path: object, key: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 JOB_VARIABLE = "SLEAP_RTC_JOB"
 """Carries the mark of the supervisor, by which left-over processes are known."""
 
+_WANDB_SERVER = "WANDB_BASE_URL"
+
 # PATH and library paths find the interpreter and CUDA; nothing here carries a credential
 _ALLOWED = frozenset({
     "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_DEVICE_ORDER", "LANG", "LC_ALL",
@@ -66,6 +68,27 @@ def job_environment(
     return found
 
 
+def wandb_environment(key: str, *, source: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What lets one job report to Weights & Biases.
+
+    Args:
+        key: its submitter's.
+        source: the environment to take the operator's choice of a server from; this process's without it.
+    """
+    source = os.environ if source is None else source
+    server = {name: source[name] for name in (_WANDB_SERVER,) if name in source}
+    return server | {
+        "WANDB_API_KEY": key,
+        "WANDB_MODE": "online",
+        # the submitter's project learns what the training says, not what this machine holds or prints
+        "WANDB_CONSOLE": "off",
+        "WANDB_DISABLE_CODE": "true",
+        "WANDB_DISABLE_GIT": "true",
+        "WANDB__DISABLE_META": "true",
+        "WANDB__DISABLE_MACHINE_INFO": "true",
+    }
+
+
 def _homes(folder: Path) -> dict[str, str]:
     home = str(folder)
     return {
@@ -83,7 +106,7 @@ def _homes(folder: Path) -> dict[str, str]:
 def supervisor_environment(*, source: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a supervisor: as a job's, with the home of the user it runs as."""
     source = os.environ if source is None else source
-    allowed = _ALLOWED | {"HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "CUDA_VISIBLE_DEVICES"}
+    allowed = _ALLOWED | {"HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "CUDA_VISIBLE_DEVICES", _WANDB_SERVER}
     return {name: value for name, value in source.items() if name.upper() in allowed} | {"PYTHONSAFEPATH": "1"}
 
 

@@ -1,5 +1,6 @@
 """Where supervisors are started: on this host now, through a scheduler later. Nothing above knows which."""
 
+import contextlib
 import os
 import time
 from typing import Protocol
@@ -10,6 +11,7 @@ from .environment import python_command
 from .folder import JobFolder
 from .processes import ProcessRecord, boot_id, host_name, kill_job, reaped, spawn, start_time
 from .settings import SupervisorSettings
+from .waiting import job_line
 from .warm import WarmPool
 
 _FOREIGN_SILENCE = 60.0
@@ -18,8 +20,8 @@ _FOREIGN_SILENCE = 60.0
 class Executor(Protocol):
     """Starts supervisors and knows whether one lives. The methods block: call them in a thread."""
 
-    def start(self, folder: JobFolder) -> None:
-        """Start the supervisor of a job; it outlives this process."""
+    def start(self, folder: JobFolder, wandb_key: str | None = None) -> None:
+        """Start the supervisor of a job; it outlives this process, and alone has the key from then on."""
 
     def alive(self, folder: JobFolder) -> bool:
         """Whether the job has a supervisor, or one that is about to claim it."""
@@ -46,24 +48,25 @@ class LocalExecutor:
         self._settings = settings or SupervisorSettings()
         self._warm = WarmPool(self._settings) if warm else None
         self._launched: dict[str, int] = {}
-        self._handed: set[str] = set()
+        self._handed: dict[str, str | None] = {}
 
-    def start(self, folder: JobFolder) -> None:
-        """Start the supervisor of a job; it outlives this process."""
-        # with several devices sleap-nn starts itself again, and imports everything once more
-        pid = self._warm.hand_over(folder) if self._warm and folder.spec().devices == 1 else None
+    def start(self, folder: JobFolder, wandb_key: str | None = None) -> None:
+        """Start the supervisor of a job; it outlives this process, and alone has the key from then on."""
+        # with several devices the first process waits for the others, which import everything then
+        pid = self._warm.hand_over(folder, wandb_key) if self._warm and folder.spec().devices == 1 else None
         if pid is None:
-            self._start_cold(folder)
+            self._start_cold(folder, wandb_key)
             return
         self._launched[folder.job] = pid
-        self._handed.add(folder.job)
+        self._handed[folder.job] = wandb_key
 
-    def _start_cold(self, folder: JobFolder) -> None:
-        self._handed.discard(folder.job)
+    def _start_cold(self, folder: JobFolder, wandb_key: str | None) -> None:
+        self._handed.pop(folder.job, None)
         command = python_command("sleap_rtc.jobs.supervisor", str(folder.path), "--settings", self._settings.to_json())
         with folder.supervisor_log.open("ab") as log:
             self._launched[folder.job], pipe = spawn(command, log.fileno())
-        os.close(pipe)
+        with os.fdopen(pipe, "wb") as told, contextlib.suppress(BrokenPipeError):
+            told.write(job_line(folder, wandb_key))
 
     def alive(self, folder: JobFolder) -> bool:
         """Whether the job has a supervisor, or one that is about to claim it."""
@@ -78,9 +81,10 @@ class LocalExecutor:
             return False  # torn by a power cut, which no supervisor outlives
         if record is None and folder.job in self._handed:
             # the warm one died before it had claimed the job: nothing of it has begun
-            self._start_cold(folder)
+            self._start_cold(folder, self._handed[folder.job])
             return True
-        self._handed.discard(folder.job)
+        # claimed: whoever has the job has its key
+        self._handed.pop(folder.job, None)
         return record is not None and _lives(record)
 
     def keep_warm(self, count: int) -> None:

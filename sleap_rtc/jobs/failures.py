@@ -1,14 +1,18 @@
 """Why a run failed, in a sentence that says what to do."""
 
+import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.text import printable
 
-_CUDA_MEMORY = ("CUDA out of memory", "CUDA error: out of memory", "OutOfMemoryError", "CUBLAS_STATUS_ALLOC_FAILED")
+from .known_failures import KNOWN, MEMORY, Known
+
 _MAX_QUOTE = 6000
+_MAX_SAID = 300
+_RANK = re.compile(r"Process \S{1,20} of the training failed: (.*)")
 
 
 @dataclass(frozen=True)
@@ -29,20 +33,35 @@ def explain(run: str, exit_code: int | None, reported: Reported | None, tail: It
         tail: the last lines of its log.
     """
     lines = list(tail)
-    said = " ".join(f"{reported.kind}: {reported.message}".split()) if reported else ""
+    said = _rank_said(lines) or (" ".join(f"{reported.kind}: {reported.message}".split()) if reported else "")
     if reported and reported.kind == "ModuleNotFoundError" and "sleap_nn" in reported.message:
         return (
             f"Run '{run}' failed: sleap-nn is not installed beside this worker. "
             'Install it there with `pip install "sleap-nn[torch]"` and submit again.'
         )
-    if any(sign in text for sign in _CUDA_MEMORY for text in [said, *lines]):
-        return (
-            f"Run '{run}' failed: CUDA out of memory{_ending(exit_code)}. Lower batch_size, use a smaller model "
-            "(filters, max_stride, input scale) or fewer data loading workers, and submit again."
-        )
-    if exit_code is not None and exit_code < 0:
+    if (memory := _find(MEMORY, [said, *lines])) is not None:
+        return f"Run '{run}' failed: {memory.happened}{_ending(exit_code)}. {memory.advice}"
+    if (known := _find(KNOWN, [said] if said else lines)) is not None:
+        quoted = f" sleap-nn said: {printable(said, limit=_MAX_SAID)}" if said else ""
+        return f"Run '{run}' failed: {known.happened}{_ending(exit_code)}. {known.advice}{quoted}"
+    if not said and exit_code is not None and exit_code < 0:
         return f"Run '{run}' failed: sleap-nn was ended by {_signal(-exit_code)}.{_memory_hint(-exit_code)}"
     return f"Run '{run}' failed: {printable(said, limit=2000) or 'sleap-nn gave no reason'}{_ending(exit_code)}."
+
+
+def _rank_said(lines: Sequence[str]) -> str:
+    """Why one of several processes ended: the others only find that it is gone, or are ended for it."""
+    return next((match[1] for line in lines if (match := _RANK.fullmatch(line.strip()))), "")
+
+
+def _find(table: Iterable[Known], texts: Sequence[str]) -> Known | None:
+    return next((known for known in table if any(known.signs.search(text) for text in texts)), None)
+
+
+def rank_failed(rank: str, kind: str, message: str) -> str:
+    """The line by which one of several processes of a training leaves word in the log of why it ended."""
+    said = " ".join(message.split())
+    return f"Process {rank} of the training failed: {kind}: {said[:2000]}"
 
 
 def no_model(run: str) -> str:

@@ -13,6 +13,7 @@ from sleap_rtc.protocol.training import JobOptions
 
 from .config_rules import heads_of, load_config, model_type
 from .configs import JobPaths, prepare_config
+from .devices import devices_of_job
 from .files import write_atomically
 from .folder import JobFolder
 from .making import ConversionRequest, Recipe
@@ -91,8 +92,10 @@ def stage(folder: JobFolder, made: Mapping[str, str] | None = None, *, cpus: int
     taken: set[str] = set()
     runs: list[Run] = []
     notices = preset_notices(options.preset) if options.preset else []
-    for source in _sources(package, options, made or {}):
-        run, said = _prepare(folder, source, paths, taken, cpus or os.cpu_count() or 1)
+    sources = _sources(package, options, made or {})
+    devices = devices_of_job((source.config for source in sources), options)
+    for source in sources:
+        run, said = _prepare(folder, source, paths, taken, cpus or os.cpu_count() or 1, devices, options)
         runs.append(run)
         notices += [f"{run.name}: {notice}" for notice in source.notices + said]
     return Plan(tuple(runs), tuple(notices))
@@ -142,14 +145,22 @@ def _source(package: Package, listed: Listed, config: Config, options: JobOption
     return _Source(listed, config, model_type(config, listed.path), notices)
 
 
-def _prepare(folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str], cpus: int) -> tuple[Run, list[str]]:
+def _prepare(
+    folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str], cpus: int, devices: int, options: JobOptions
+) -> tuple[Run, list[str]]:
     trainer: Config = source.config.get("trainer_config", {})
     path = source.listed.path
     wanted = trainer.get("run_name") or source.listed.run_name
     name, renamed = pick_run_name(wanted, PurePosixPath(path).stem, taken)
     try:
         config, notices = prepare_config(
-            source.config, run_name=name, paths=paths, cpus=cpus, train_labels=source.listed.train_labels
+            source.config,
+            run_name=name,
+            paths=paths,
+            cpus=cpus,
+            train_labels=source.listed.train_labels,
+            devices=devices,
+            options=options,
         )
     except ConfigError as error:
         raise ConfigError(f"In '{printable(path, limit=120)}': {error.sentence}") from error
@@ -161,6 +172,7 @@ def _prepare(folder: JobFolder, source: _Source, paths: JobPaths, taken: set[str
         model_type=source.head,
         config=file.relative_to(folder.path).as_posix(),
         max_epochs=_count(trainer.get("max_epochs")),
+        devices=config["trainer_config"]["trainer_devices"],
     )
     return run, renamed + notices
 

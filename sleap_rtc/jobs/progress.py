@@ -1,15 +1,17 @@
 """From the trainer's messages to a job's events: checked, for a job is a stranger, and few, for a night is long."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Step
+from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Step
 from sleap_rtc.protocol.text import printable
 
 _MAX_METRICS = 128
 _MAX_NAME = 128
 _MAX_COUNT = 2**53
+_WEB_ADDRESS = re.compile(r"https?://[!-~]{1,500}")
 
 
 class Progress:
@@ -32,13 +34,14 @@ class Progress:
         event = message.get("event")
         if event == "train_begin":
             self.training = True
-        elif event == "epoch_begin" and (epoch := _count(message.get("epoch"))) is not None:
+            return _link(message.get("wandb_url"))
+        if event == "epoch_begin" and (epoch := _count(message.get("epoch"))) is not None:
             self.training = True
             self._begin_epoch(epoch)
             return EpochStarted(epoch=epoch)
-        elif event == "batch_end":
+        if event == "batch_end":
             return self._step(message, now)
-        elif event == "epoch_end" and (epoch := _count(message.get("epoch"))) is not None:
+        if event == "epoch_end" and (epoch := _count(message.get("epoch"))) is not None:
             self.metrics = numeric(message.get("logs"))
             return EpochEnded(epoch=epoch, metrics=self.metrics)
         return None
@@ -76,6 +79,11 @@ def numeric(logs: object) -> dict[str, float | None]:
             if shown:
                 found[shown] = _finite(value)
     return found
+
+
+def _link(url: object) -> Notice | None:
+    """Where the run can be looked at, if it is a web address and nothing else."""
+    return Notice(text=f"W&B run: {url}") if isinstance(url, str) and _WEB_ADDRESS.fullmatch(url) else None
 
 
 def _finite(value: float | None) -> float | None:

@@ -134,7 +134,7 @@ class Relay:
             self._last_step = -_STEP_INTERVAL
         elif event == "train_end":
             self.ended.set()
-        return {key: message[key] for key in ("event", "epoch", "batch", "logs") if key in message}
+        return {key: message[key] for key in ("event", "epoch", "batch", "logs", "wandb_url") if key in message}
 
 
 def _received(socket: "zmq.Socket[bytes]") -> list[bytes]:

@@ -4,6 +4,9 @@ It speaks JSON lines: on standard input come the job and the stop command, on st
 the reason of a failure. What sleap-nn prints goes to standard error. `prepare` takes the seconds, `train` begins at
 once, and nothing of a job is known before it arrives: so a runner can be started long before its job. One that is not
 goes the same way, so that a training cannot tell.
+
+With several devices Lightning starts the other processes of the training: ``… --rank CONFIG``. They have no pipes and
+report to nobody; stop reaches them through the first one, and they end with it.
 """
 
 import functools
@@ -17,11 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from sleap_rtc.jobs.failures import rank_failed
 from sleap_rtc.jobs.files import write_atomically
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.jobs.relay import Relay
 from sleap_rtc.jobs.yaml_data import write_yaml
 
+RANK = "--rank"
 _LAST_MESSAGES = 1.0
 _STEP_INTERVAL = 1.0
 _ATTEMPTS = 100
@@ -62,6 +67,19 @@ class SleapNN:
         # its own poll waits 10 ms for a command after every step, and no setting reaches it
         model_trainer.TrainingControllerZMQ = functools.partial(model_trainer.TrainingControllerZMQ, poll_timeout=0)
         model_trainer.ProgressReporterZMQ = _sparing(model_trainer.ProgressReporterZMQ, heard)
+        # with these Lightning starts the other processes, where the config asks for several devices
+        sys.argv[1:] = [RANK, str(config), *arguments]
+        sleap_nn.cli.cli.main(args=["train", str(config), *arguments], prog_name="sleap-nn", standalone_mode=False)
+        return 0
+
+    def join(self, config: Path, arguments: Sequence[str] = ()) -> int:
+        """Take part in the training that another process began with `train`, with the same on its command line."""
+        import sleap_nn.cli
+        import sleap_nn.training.model_trainer as model_trainer
+
+        # all processes must have the same callbacks, for these wait for one another; only the first one's speak
+        model_trainer.TrainingControllerZMQ = _silent(model_trainer.TrainingControllerZMQ)
+        model_trainer.ProgressReporterZMQ = _silent(_sparing(model_trainer.ProgressReporterZMQ, lambda _: True))
         sleap_nn.cli.cli.main(args=["train", str(config), *arguments], prog_name="sleap-nn", standalone_mode=False)
         return 0
 
@@ -94,9 +112,10 @@ def _sparing(reporter: Any, heard: Callable[[float], bool]) -> type:
     """
 
     class SparingReporter(reporter):  # type: ignore[misc] # known only where sleap-nn is installed
+        _last_step = 0.0
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self._last_step = 0.0
             make_heard(lambda: self.send("connecting"), heard)
 
         def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
@@ -111,6 +130,16 @@ def _sparing(reporter: Any, heard: Callable[[float], bool]) -> type:
                 super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     return SparingReporter
+
+
+def _silent(callback: Any) -> type:
+    """One of sleap-nn's callbacks without its socket: a second one would take the first one's place at our ports."""
+
+    class SilentCallback(callback):  # type: ignore[misc] # known only where sleap-nn is installed
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            """Connect to nothing."""
+
+    return SilentCallback
 
 
 def make_heard(send: Callable[[], object], heard: Callable[[float], bool]) -> None:
@@ -129,6 +158,18 @@ def serve(trainer: Trainer) -> int:
     code = _guarded(relay, lambda: _serve(relay, trainer))
     relay.close(_LAST_MESSAGES if code == 0 else _LAST_MESSAGES / 4)
     return code
+
+
+def join(trainer: SleapNN, config: Path, arguments: Sequence[str] = ()) -> int:
+    """Be one of the other processes of a training, and return the exit code for this process."""
+    die_with_parent()
+    try:
+        return trainer.join(config, arguments)
+    except Exception as error:  # noqa: BLE001 - the log is all that this process has to tell it with
+        traceback.print_exc()
+        said = rank_failed(os.environ.get("LOCAL_RANK", "?"), type(error).__name__, _reason(error))
+        sys.stderr.write(f"{said}\n")
+        return 1
 
 
 def _serve(relay: Relay, trainer: Trainer) -> int:
@@ -161,10 +202,22 @@ def _guarded(relay: Relay, work: Callable[[], int]) -> int:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except Exception as error:  # noqa: BLE001 - whatever ends a training is its result, and is reported as such
         traceback.print_exc()
-        reason = getattr(error, "message", None) or str(error)
-        relay.say(type="failed", kind=type(error).__name__, message=str(reason)[:_MAX_REASON])
+        relay.say(type="failed", kind=type(error).__name__, message=_reason(error)[:_MAX_REASON])
         code = getattr(error, "exit_code", 1)
         return code if isinstance(code, int) and code else 1
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "message", None) or error)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve a job, or join a training that has begun."""
+    match arguments:
+        case [kind, config, *others] if kind == RANK:
+            return join(SleapNN(), Path(config), others)
+        case _:
+            return serve(SleapNN())
 
 
 def _take_pipes() -> tuple[int, BinaryIO]:
@@ -178,4 +231,4 @@ def _take_pipes() -> tuple[int, BinaryIO]:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(SleapNN()))
+    sys.exit(main(sys.argv[1:]))

@@ -19,6 +19,7 @@ from .estimate import Outlook
 from .executor import Executor
 from .folder import JobFolder
 from .gpus import Slot
+from .keys import Keys
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Schedule:
         self._slots = tuple(slots)
         self._executor = executor
         self.queue: list[str] = []
+        self.keys = Keys()
         self.quiet = asyncio.Event()
         self._running: dict[str, tuple[str, ...]] = {}
         self._over: set[str] = set()
@@ -103,6 +105,7 @@ class Schedule:
     def dequeue(self, job: str) -> None:
         """Let a job that was called off wait no longer, if it did."""
         self._take_out(job)
+        self.keys.take(job)
         self._changed.set()
 
     def _take_out(self, job: str) -> None:
@@ -224,6 +227,7 @@ class Schedule:
 
     async def _give_up(self, folder: JobFolder, why: ErrorInfo) -> bool:
         self._take_out(folder.job)
+        self.keys.take(folder.job)
         try:
             await asyncio.to_thread(intake.end, folder, JobState.FAILED, why)
         except intake.ODD as error:
@@ -236,7 +240,7 @@ class Schedule:
     def _start(self, folder: JobFolder, slots: Sequence[Slot]) -> None:
         devices = tuple(device for slot in slots for device in slot.devices)
         folder.write_devices(devices, tuple(slot.name for slot in slots))
-        self._executor.start(folder)
+        self._executor.start(folder, self.keys.take(folder.job))
 
     def _free_slots(self) -> list[Slot]:
         taken = {name for names in self._running.values() for name in names}

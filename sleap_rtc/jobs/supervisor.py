@@ -19,7 +19,7 @@ from typing import Any
 from sleap_rtc.errors import SleapRTCError, StorageError
 from sleap_rtc.jobs.attempts import Past, past
 from sleap_rtc.jobs.checkpoints import Remains
-from sleap_rtc.jobs.environment import job_environment
+from sleap_rtc.jobs.environment import job_environment, wandb_environment
 from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
 from sleap_rtc.jobs.log_writer import LogWriter
@@ -28,7 +28,7 @@ from sleap_rtc.jobs.quota import QuotaWatch
 from sleap_rtc.jobs.run import RunSupervision
 from sleap_rtc.jobs.runners import Runners
 from sleap_rtc.jobs.settings import SupervisorSettings
-from sleap_rtc.jobs.waiting import wait_for_job
+from sleap_rtc.jobs.waiting import Told, wait_for_job
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice, Run, StateChanged, check_transition
@@ -41,12 +41,20 @@ class Supervisor:
         folder: the job's folder, staged and queued.
         settings: times, limits, and the command that starts a runner.
         runners: where runners come from, if one was started already.
+        wandb_key: the submitter's key for Weights & Biases; in this process and the job's own, and nowhere else.
     """
 
-    def __init__(self, folder: JobFolder, settings: SupervisorSettings, runners: Runners | None = None) -> None:
+    def __init__(
+        self,
+        folder: JobFolder,
+        settings: SupervisorSettings,
+        runners: Runners | None = None,
+        wandb_key: str | None = None,
+    ) -> None:
         self._folder = folder
         self._settings = settings
         self._runners = runners or Runners(settings)
+        self._wandb = wandb_environment(wandb_key) if wandb_key else {}
         self._state = JobState.QUEUED
         self._attempt = 1
         self._results: list[RunResult] = []
@@ -76,9 +84,12 @@ class Supervisor:
 
     def _see_through(self, log: LogWriter) -> None:
         self._enter(JobState.STARTING)
-        runs = self._folder.spec().runs
+        spec = self._folder.spec()
+        runs = spec.runs
         # read before anything of the job runs, for what it may write it could write to the next run's config
         configs = [read_yaml((self._folder.path / run.config).read_bytes(), MAX_OWN_BYTES) for run in runs]
+        if spec.options.wandb and not self._wandb:
+            self._go_without_wandb(configs)
         before = past(read_events(self._folder.events))
         with QuotaWatch(self._folder, self._settings) as self._quota:
             for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
@@ -88,6 +99,15 @@ class Supervisor:
                     if self._results and self._results[-1].outcome != "done":
                         break
         self._finish()
+
+    def _go_without_wandb(self, configs: Sequence[dict[str, Any]]) -> None:
+        for config in configs:
+            config["trainer_config"]["use_wandb"] = False
+        text = (
+            "Weights & Biases is off: your key is kept in memory alone, and the worker was started again, or the job "
+            "resumed, since you gave it. The training goes on without."
+        )
+        self._journal.append(Notice(text=text))
 
     def _take_over(self, run: Run, before: Past) -> bool:
         """Take a run as an earlier attempt left it: one that was done, or that nothing more is to be done about."""
@@ -103,8 +123,9 @@ class Supervisor:
         _, devices = self._folder.devices()
         supervision = RunSupervision(
             self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
-            runners=self._runners, environment=job_environment(self._folder.scratch, devices), quota=self._quota,
-            resumed=run.name in before.began, kept=ended is not None and ended.folder is not None,
+            runners=self._runners, quota=self._quota, resumed=run.name in before.began,
+            environment=job_environment(self._folder.scratch, devices[: run.devices]) | self._wandb,
+            kept=ended is not None and ended.folder is not None,
         )  # fmt: skip
 
         def begin() -> None:
@@ -180,9 +201,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adopt_orphans()
     runners = Runners(options.settings)
     try:
-        path = options.folder or wait_for_job(runners)
-        if path is not None:
-            Supervisor(JobFolder(path.resolve()), options.settings, runners).run()
+        # a worker that starts one with a folder says on standard input what else there is, and somebody by hand nothing
+        told = (Told.read() or Told(options.folder, None)) if options.folder else wait_for_job(runners)
+        if told is not None:
+            folder = JobFolder(told.folder.resolve())
+            Supervisor(folder, options.settings, runners, told.wandb_key).run()
     except SleapRTCError as error:
         # standard error is control/supervisor.log; the worker finds the job without a supervisor and says so
         print(error.sentence, file=sys.stderr)  # noqa: T201

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from sleap_rtc.errors import DependencyError
 from sleap_rtc.protocol.text import printable
@@ -22,11 +23,27 @@ _BLOCK = 64 * 1024
 _MAX_REASON = 500
 
 
-def wait_for_job(runners: Runners) -> Path | None:
-    """Start a runner ahead and wait for the folder of a job.
+class Told(NamedTuple):
+    """What a worker tells a supervisor on its standard input: the job's folder, and the W&B key that came with it."""
+
+    folder: Path
+    wandb_key: str | None
+
+    @classmethod
+    def read(cls) -> "Told | None":
+        """Wait for it; None if the worker ended before it said anything. Blocks."""
+        line = _read_line()
+        if not line:
+            return None
+        said = json.loads(line)
+        return cls(Path(said["folder"]), said.get("wandb_key"))
+
+
+def wait_for_job(runners: Runners) -> Told | None:
+    """Start a runner ahead and wait for a job.
 
     Returns:
-        The folder; None if the worker ended before it had a job.
+        The job; None if the worker ended before it had one.
 
     Raises:
         DependencyError: if the runner cannot be started, or ended while it waited.
@@ -35,26 +52,25 @@ def wait_for_job(runners: Runners) -> Path | None:
         runner = runners.start_ahead()
     except OSError as error:
         raise DependencyError(f"A runner cannot be started: {error}.") from error
-    lines: SimpleQueue[bytes] = SimpleQueue()
+    jobs: SimpleQueue[Told | None] = SimpleQueue()
     # a daemon: it must not keep a supervisor whose runner ended from ending as well
-    threading.Thread(target=lambda: lines.put(_read_line()), daemon=True).start()
+    threading.Thread(target=lambda: jobs.put(Told.read()), daemon=True).start()
     while True:
         try:
-            line = lines.get(timeout=_LOOK)
+            told = jobs.get(timeout=_LOOK)
             break
         except Empty:
             if runner.poll() is not None:
                 raise DependencyError(_why_it_ended(runner)) from None
-    if not line:
-        return None
-    folder = Path(json.loads(line)["folder"])
-    _let_go(JobFolder(folder))
-    return folder
+    if told is not None:
+        _let_go(JobFolder(told.folder))
+    return told
 
 
-def job_line(folder: JobFolder) -> bytes:
-    """What is written to the standard input of a warm supervisor."""
-    return json.dumps({"folder": str(folder.path.resolve())}).encode() + b"\n"
+def job_line(folder: JobFolder, wandb_key: str | None = None) -> bytes:
+    """What is written to the standard input of a supervisor, and is nowhere else: what it holds may be a secret."""
+    said = {"folder": str(folder.path.resolve())} | ({"wandb_key": wandb_key} if wandb_key else {})
+    return json.dumps(said).encode() + b"\n"
 
 
 def _read_line() -> bytes:

@@ -44,10 +44,10 @@ class WarmSupervisor:
     output: IO[bytes]
     since: float
 
-    def tell(self, folder: JobFolder) -> bool:
+    def tell(self, folder: JobFolder, wandb_key: str | None) -> bool:
         """Tell it its job; False if it has ended, or is about to."""
         try:
-            os.write(self.pipe, job_line(folder))
+            os.write(self.pipe, job_line(folder, wandb_key))
         except OSError:
             return False
         return True
@@ -82,7 +82,7 @@ class WarmPool:
                 if not self._has_memory(count) or not self._start():
                     return
 
-    def hand_over(self, folder: JobFolder) -> int | None:
+    def hand_over(self, folder: JobFolder, wandb_key: str | None = None) -> int | None:
         """Give a job to the one that has waited longest, which is nobody's from then on.
 
         Returns:
@@ -91,7 +91,7 @@ class WarmPool:
         with self._lock:
             self._bury()
             for supervisor in self._waiting:
-                if supervisor.tell(folder):
+                if supervisor.tell(folder, wandb_key):
                     self._waiting.remove(supervisor)
                     supervisor.let_go()
                     return supervisor.pid

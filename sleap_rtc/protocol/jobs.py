@@ -13,6 +13,7 @@ from sleap_rtc.protocol.ids import JobId, RoomId, UserId
 from sleap_rtc.protocol.training import JobOptions
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+WandbKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
 Metrics = dict[Annotated[str, StringConstraints(max_length=128)], float | None]
 """Numeric metrics under sleap-nn's own names; None stands for a value that is not finite."""
 
@@ -79,12 +80,16 @@ class Owner(_Record):
 
 
 class Run(_Record):
-    """One model to train: sleap-nn's head name and the file, relative to the job folder, that is run."""
+    """One model to train: sleap-nn's head name, and the file, relative to the job folder, that is run.
+
+    `devices` says on how many GPUs.
+    """
 
     name: RunName
     model_type: str = Field(max_length=64)
     config: str = Field(max_length=1024)
     max_epochs: int | None = None
+    devices: int = Field(default=1, ge=1)
 
 
 class JobSpec(_Record):
@@ -100,8 +105,8 @@ class JobSpec(_Record):
 
     @property
     def devices(self) -> int:
-        """How many GPUs the job takes."""
-        return self.options.devices or 1
+        """How many GPUs the job takes: as many as the run that uses most; until it is staged, what was asked for."""
+        return max([self.options.devices or 1, *(run.devices for run in self.runs)])
 
 
 class Event(_Record):
@@ -224,10 +229,12 @@ class JobSubmit(Message):
     """Client → worker: take this job. The worker fetches what it lacks, then answers `job.accepted`."""
 
     TYPE = "job.submit"
+    model_config = ConfigDict(hide_input_in_errors=True)
     job: JobId
     name: str = Field(max_length=256)
     manifest: ManifestRef
     options: JobOptions = JobOptions()
+    wandb_key: WandbKey | None = Field(default=None, repr=False)
 
 
 class JobAccepted(Message):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from sleap_rtc.errors import ConflictError, NotFoundError, SleapRTCError, ungrouped
+from sleap_rtc.errors import ConfigError, ConflictError, NotFoundError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.events import last_seq, read_events
@@ -196,10 +196,12 @@ class JobService:
             if state is JobState.RECEIVED:
                 await self._receive_files(session, message, folder)
             if state in (JobState.RECEIVED, JobState.STAGED):
-                return JobAccepted(job=await self._board.accept(folder))
+                return JobAccepted(job=await self._board.accept(folder, wandb_key=message.wandb_key))
         return JobAccepted(job=await self._summary(folder))
 
     async def _folder_for(self, message: JobSubmit) -> JobFolder:
+        if message.options.wandb and message.wandb_key is None:
+            raise ConfigError("Weights & Biases was asked for without a key: set WANDB_API_KEY where you submit.")
         return await self._board.receive(
             message.job,
             owner=self._owner,

@@ -55,6 +55,7 @@ class WorkerSettings:
         preflight: what checks jobs before they are queued.
         mounts: what jobs may read beside their own files.
         processor_slots: how many jobs run at once where there is no GPU.
+        allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
         keep_jobs: seconds for which jobs are kept after their end.
         min_free: bytes of the disk that must be free for a new job; 0 takes any.
         limits: what transfers may use.
@@ -73,6 +74,7 @@ class WorkerSettings:
     preflight: Preflight | None = None
     mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
+    allow_wandb: bool = False
     keep_jobs: float = DEFAULT_DAYS * DAY
     min_free: int = 0
     limits: TransferLimits = field(default_factory=TransferLimits)
@@ -107,6 +109,7 @@ class Worker:
             preflight=settings.preflight,
             mounts=settings.mounts,
             min_free=settings.min_free,
+            allow_wandb=settings.allow_wandb,
         )
         self._unproven = 0
 

@@ -37,6 +37,7 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["worker.warm", "false                  SLEAP_RTC_WORKER_WARM"],
         ["worker.max_job_bytes", "100000000000           default"],
         ["worker.min_free_bytes", "0                      SLEAP_RTC_WORKER_MIN_FREE_BYTES"],
+        ["worker.allow_wandb", "false                  default"],
         ["worker.mounts", "(not set)"],
         ["store.max_bytes", "(not set)"],
         ["transfer.max_lanes", "16                     default"],

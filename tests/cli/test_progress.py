@@ -12,7 +12,7 @@ from rich.console import Console
 from sleap_rtc.cli.progress import JobDisplay, LogLines, make_display
 from sleap_rtc.cli.progress_rich import RichDisplay
 from sleap_rtc.cli.progress_transfer import WINDOW, Meter, Upload
-from sleap_rtc.cli.progress_view import JobView, Phase
+from sleap_rtc.cli.progress_view import JobView, Phase, RunView, heads_text, losses_text
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
     EpochStarted,
@@ -167,6 +167,16 @@ def test_the_last_val_loss_shown_is_the_files(clock: Clock) -> None:
     whole_job(make_display(stream=stream, clock=clock), clock)
     shown = [line.split("val loss ")[1].split(",")[0] for line in stream.getvalue().splitlines() if "val loss" in line]
     assert float(shown[-1]) == pytest.approx(float(CSV[-1].split(",")[2]), rel=1e-5)
+
+
+def test_a_model_of_several_heads_shows_the_loss_of_each_one() -> None:
+    metrics = {"val/loss": 0.0132, "val/confmaps_loss": 0.0041, "val/paf_loss": None, "train/paf_loss": 0.2}
+    run = RunView("bottomup", epoch=0, losses=metrics)
+    assert losses_text(run) == "val loss 0.0132 (confmaps 0.0041, paf not finite)"
+    # as sleap-nn's guide spells them
+    assert heads_text({"val_confmap_loss": 0.0041, "val_paf_loss": 12.5}) == " (confmap 0.0041, paf 12.5)"
+    # a single head is the whole, and a part of a loss is no head
+    assert heads_text({"val/fg_loss": 0.1, "val/positive_loss": 0.2, "val/time": 3.0}) == ""
 
 
 def test_the_log_is_shown_when_asked_for(clock: Clock) -> None:

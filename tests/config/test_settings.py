@@ -81,6 +81,13 @@ def test_a_worker_is_warm_unless_somebody_says_otherwise() -> None:
     assert not load_settings(environ={"SLEAP_RTC_WORKER_WARM": "no"}).worker.warm
 
 
+def test_jobs_report_to_wandb_only_where_the_operator_says_so() -> None:
+    assert not merged().worker.allow_wandb
+    assert merged(own={"worker": {"allow_wandb": True}}).worker.allow_wandb
+    assert load_settings(environ={"SLEAP_RTC_WORKER_ALLOW_WANDB": "yes"}).worker.allow_wandb
+    assert not merged(project={"worker": {"allow_wandb": True}}).worker.allow_wandb
+
+
 def test_what_transfers_may_use_can_be_exported() -> None:
     settings = load_settings(environ={"SLEAP_RTC_STORE_MAX_BYTES": "50 GB", "SLEAP_RTC_MAX_LANES": "4"})
     assert settings.limits == TransferLimits(max_lanes=4, max_store=50 * 10**9)

@@ -111,6 +111,7 @@ def new_board(
     warm: bool = False,
     mounts: Mounts | None = None,
     min_free: int = 0,
+    allow_wandb: bool = False,
 ) -> JobBoard:
     if isinstance(slots, int):
         slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
@@ -122,6 +123,7 @@ def new_board(
         mounts=mounts,
         settings=BoardSettings(poll=0.05, watch=0.02),
         min_free=min_free,
+        allow_wandb=allow_wandb,
     )
 
 
@@ -144,10 +146,11 @@ async def submit(
     owner: Owner = OWNER,
     *,
     options: JobOptions = JobOptions(),  # noqa: B008 - it cannot be changed
+    wandb_key: str | None = None,
 ) -> JobFolder:
     folder = await board.receive(job, owner=owner, name="test", manifest_digest="0" * 64, options=options)
     shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
-    await board.accept(folder)
+    await board.accept(folder, wandb_key=wandb_key)
     return folder
 
 

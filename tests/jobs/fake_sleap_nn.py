@@ -64,12 +64,26 @@ class FakeTrainer:
         for name in ("initial_config.yaml", "training_config.yaml"):
             (self._folder / name).write_bytes(config.read_bytes())
         self._connect(trainer["zmq"])
+        self._wandb_url = self._report_to_wandb(trainer)
         make_heard(lambda: self._send("connecting"), heard)
         self._misbehave_first()
         self._fit(int(trainer.get("max_epochs") or 2), int(trainer.get("train_steps_per_epoch") or 5))
         if self._model_size:
             (self._folder / "best.ckpt").write_bytes(os.urandom(self._model_size))
         return 0
+
+    def _report_to_wandb(self, trainer: dict[str, Any]) -> str | None:
+        """Where the run can be looked at, if it is reported: with the real client, called as the real one calls it."""
+        if not trainer.get("use_wandb"):
+            return None
+        import wandb
+
+        section = trainer["wandb"]
+        wandb.login(key=section.get("api_key"))
+        names = {name: section.get(name) for name in ("entity", "project", "name")}
+        run = wandb.init(dir=str(self._folder), **names)
+        run.config["run_name"] = self._run
+        return run.url
 
     def _resume(self, checkpoint: str | None) -> int:
         """The epoch to begin with."""
@@ -92,7 +106,7 @@ class FakeTrainer:
     def _fit(self, epochs: int, steps: int) -> None:
         if self._behaviour in ("endless", "deaf", "stubborn", "wipes", "hoards"):
             epochs = 1_000_000
-        self._send("train_begin", wandb_url=None)
+        self._send("train_begin", wandb_url=self._wandb_url)
         rows: list[dict[str, Any]] = []
         for epoch in range(self._first, epochs):
             self._send("epoch_begin", epoch=epoch)
@@ -108,6 +122,10 @@ class FakeTrainer:
             if self._stopped:
                 break
         self._send("train_end")
+        if self._wandb_url is not None:
+            import wandb
+
+            wandb.finish()
         self._publisher.close(linger=1000)
         self._controller.close(linger=0)
 

@@ -60,7 +60,7 @@ class InstantExecutor:
     def __init__(self) -> None:
         self._threads: dict[str, threading.Thread] = {}
 
-    def start(self, folder: JobFolder) -> None:
+    def start(self, folder: JobFolder, wandb_key: str | None = None) -> None:
         """Start the supervisor of a job."""
         thread = self._threads[folder.job] = threading.Thread(target=Supervisor(folder, self.settings).run)
         thread.start()

@@ -124,7 +124,7 @@ class Idle:
     def __init__(self) -> None:
         self.living = True
 
-    def start(self, folder: JobFolder) -> None:
+    def start(self, folder: JobFolder, wandb_key: str | None = None) -> None:
         """Start nothing."""
 
     def alive(self, folder: JobFolder) -> bool:

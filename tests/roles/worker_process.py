@@ -2,8 +2,8 @@
 
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
 environment may name an engine, how many GPUs there are, the size of the models that its trainer leaves, the silence
-after which a link is dead, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the
-faults of `faults`.
+after which a link is dead, whether jobs may report to Weights & Biases, whether it ends as ``sleap-rtc worker`` does on
+Ctrl-C, with or without ``--drain``, and the faults of `faults`.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from tests.roles.times import TIMEOUTS as TIMEOUTS
 ENGINE, MODEL_SIZE, DEAD = "SLEAP_RTC_TEST_ENGINE", "SLEAP_RTC_TEST_MODEL_SIZE", "SLEAP_RTC_TEST_DEAD"
 GPUS = "SLEAP_RTC_TEST_GPUS"
 DRAIN = "SLEAP_RTC_TEST_DRAIN"
+ALLOW_WANDB = "SLEAP_RTC_TEST_ALLOW_WANDB"
 
 
 async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
@@ -44,6 +45,7 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
         store=Path(jobs).with_name("store"),
         gpus=[Gpu("Test GPU", 4096, f"GPU-{number}") for number in range(int(os.environ.get(GPUS, "1")))],
         executor=LocalExecutor(replace(QUICK, runner=runner)),
+        allow_wandb=os.environ.get(ALLOW_WANDB) == "yes",
         engine=cast(Engine, os.environ.get(ENGINE, "auto")),
         timeouts=replace(TIMEOUTS, dead=float(os.environ.get(DEAD, TIMEOUTS.dead))),
     )

@@ -59,6 +59,7 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "worker.warm": settings.worker.warm,
         "worker.max_job_bytes": settings.worker.max_job_bytes,
         "worker.min_free_bytes": settings.worker.min_free_bytes,
+        "worker.allow_wandb": settings.worker.allow_wandb,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]
