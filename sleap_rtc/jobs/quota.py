@@ -87,13 +87,13 @@ def _clear(folder: Path, keep: Collection[str]) -> None:
 
 def bytes_below(folder: Path) -> int:
     """Bytes that the files below a folder take of their disk; no link is followed, what cannot be read is left out."""
-    total, left = 0, [folder]
-    # no recursion: a job may nest folders deeper than Python calls
+    total, left = 0, [str(folder)]
+    # neither recursion nor `Path`: a job may nest folders deeper than Python calls, and long paths are slow
     while left:
         for entry in _entries(left.pop()):
             with suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
-                    left.append(Path(entry.path))
+                    left.append(entry.path)
                     continue
                 # blocks, for a hole takes no room; Windows does not count them
                 state = entry.stat(follow_symlinks=False)
@@ -101,7 +101,7 @@ def bytes_below(folder: Path) -> int:
     return total
 
 
-def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
+def _entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
     with suppress(OSError), os.scandir(folder) as entries:
         yield from entries
 

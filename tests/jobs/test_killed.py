@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.processes import this_process
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.training import JobOptions
 
@@ -143,4 +144,35 @@ async def test_a_training_killed_from_outside_fails_and_its_supervisor_killed_is
             await eventually(lambda trainer=trainer: not lives(trainer))  # type: ignore[misc]
             await board.idle()
             assert_whole(folder)
+    assert len(noted(ledger)) == 2
+
+
+async def test_a_restart_of_the_machine_loses_the_attempt_and_one_command_goes_on(
+    root: Path, fake: FakeRunner, package: Path, ledger: Path
+) -> None:
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await submit(board, package)
+        await events_until(board, folder, is_epoch_end)
+    record = folder.supervisor()
+    assert record is not None
+    psutil.Process(record.pid).kill()
+    await eventually(lambda: not lives(noted(ledger)[0][1]))
+    # after it another process has the number, and even the same start time: only the boot tells
+    own = this_process()
+    folder.heartbeat(record.model_copy(update={"pid": own.pid, "started": own.started, "boot": "the one before"}))
+    async with running(new_board(root, fake("endless"))) as board:
+        known = await all_events(board, folder)
+        assert of_type(known, "state")[-1].state is JobState.LOST
+        assert f"sleap-rtc jobs resume {folder.job}" in of_type(known, "state")[-1].error.sentence
+        await board.resume(folder)
+        await events_until(board, folder, lambda event: event.seq > len(known) and is_epoch_end(event))
+        await board.command(folder, "stop")
+        events = await all_events(board, folder)
+        await board.idle()
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    epochs = [body.epoch for body in of_type(events, "epoch_ended")]
+    # from the last checkpoint on: an epoch may have been saved that nobody was told of any more
+    assert epochs == sorted(set(epochs))
+    assert epochs[-1] > 0
+    assert folder.state().state is JobState.DONE
     assert len(noted(ledger)) == 2
