@@ -141,7 +141,7 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
                 new=request.new,
                 on_bytes=display.upload,
                 on_pause=display.upload_paused,
-                **_secrets(request.wandb_key),
+                wandb_key=request.wandb_key,
             )
         await remember(videos.maps)
         package.close()
@@ -170,10 +170,6 @@ def _say_unasked(unread: UnreadPackage) -> None:
     """A config may be somebody else's: nothing leaves this machine on its word alone without being said."""
     if unread.unasked:
         note(f"The config names these files, and they are sent: {', '.join(map(str, unread.unasked))}")
-
-
-def _secrets(wandb_key: str | None) -> dict[str, Any]:
-    return {} if wandb_key is None else {"wandb_key": wandb_key}
 
 
 @asynccontextmanager

@@ -64,6 +64,8 @@ async def lose(board: JobBoard, folder: JobFolder) -> None:
     await events_until(board, folder, lambda event: event.body.type == "epoch_ended" and event.body.epoch >= 2)
     kill_supervisor(folder)
     await all_events(board, folder)
+    # the journal is written first
+    await eventually(lambda: folder.state().state.ended)
 
 
 async def resumed(board: JobBoard, folder: JobFolder) -> list[Event]:
