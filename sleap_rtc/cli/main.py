@@ -1,5 +1,6 @@
 """The root of the command line: finds commands, turns errors into sentences and exit codes."""
 
+import signal
 import sys
 import traceback
 
@@ -43,7 +44,10 @@ def cli() -> None:
 
 def run() -> None:
     """Run the command line and leave with its exit code; a user never sees a traceback."""
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # all is said and done: another Ctrl-C while the interpreter ends must not change the exit code
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def main(arguments: list[str]) -> int:
