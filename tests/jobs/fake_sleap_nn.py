@@ -107,7 +107,6 @@ class FakeTrainer:
         if self._behaviour in ("endless", "deaf", "stubborn", "wipes", "hoards"):
             epochs = 1_000_000
         self._send("train_begin", wandb_url=self._wandb_url)
-        rows: list[dict[str, Any]] = []
         for epoch in range(self._first, epochs):
             self._send("epoch_begin", epoch=epoch)
             for batch in range(steps):
@@ -115,8 +114,7 @@ class FakeTrainer:
                 if self._stopped:
                     break
             logs = {"val/loss": 1.0 / (epoch + 1), "loss": 0.5} | ({"train/loss": 0.7} if epoch > self._first else {})
-            rows.append({"epoch": epoch, "train/loss": logs.get("train/loss", ""), "val/loss": logs["val/loss"]})
-            self._save(rows)
+            self._save({"epoch": epoch, "train/loss": logs.get("train/loss", ""), "val/loss": logs["val/loss"]})
             self._send("epoch_end", epoch=epoch, logs=logs)
             self._misbehave(epoch)
             if self._stopped:
@@ -136,18 +134,22 @@ class FakeTrainer:
         if self._behaviour not in ("deaf", "stubborn", "wipes") and self._controller.poll(0, zmq.POLLIN):
             self._stopped = self._stopped or json.loads(self._controller.recv())["command"] == "stop"
 
-    def _save(self, rows: list[dict[str, Any]]) -> None:
+    def _save(self, row: dict[str, Any]) -> None:
+        # in sleap-nn's order, and a row at a time: a log that is killed with its trainer is never shorter than before
+        path = self._folder / "training_log.csv"
+        has_header = path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row.keys())
+            if not has_header:
+                writer.writeheader()
+            writer.writerow(row)
         if self._behaviour != "no-model":
             for name in ("best.ckpt", "last.ckpt"):
                 # a checkpoint is a zip archive, and there whole or not at all
                 fresh = self._folder / f".{name}"
                 with zipfile.ZipFile(fresh, "w") as archive:
-                    archive.writestr("epoch", str(rows[-1]["epoch"]))
+                    archive.writestr("epoch", str(row["epoch"]))
                 fresh.replace(self._folder / name)
-        with (self._folder / "training_log.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
 
     def _send(self, event: str, logs: object = None, **values: object) -> None:
         self._publisher.send_string(json.dumps({"what": "", "event": event, "logs": logs} | values))
