@@ -130,7 +130,7 @@ class _Assembly:
         for each in named_by(wanted.options.overrides):
             named = each._replace(written=wanted.spelled.get(each.key, each.written))
             if self._place(named, None) is None:
-                raise UsageError(f"{_says(named)}, and there is no such file on this machine. Correct the path.")
+                raise UsageError(f"{_says(named)}, {_missing(named)}. Correct the path.")
         for config in configs:
             if config.file is not None:
                 self._follow(config.file)
@@ -166,7 +166,7 @@ class _Assembly:
             if match := next((match for each in spelled if (match := match_file(each, held))), None):
                 return _Config(match, None)
         where = printable(str(folder if self._wanted.config_dir else Path.cwd()), limit=200)
-        if not folder.is_dir():
+        if not _is_folder(folder):
             raise UsageError(f"--config-dir names '{where}', which is no folder. Correct the path.")
         there = ", ".join(_configs_in(folder)) or "none"
         raise UsageError(
@@ -196,7 +196,7 @@ class _Assembly:
             if named.key == TRAIN and len(self._held_of(KINDS[TRAIN])) == 1:
                 continue  # the worker takes a package's only labels, whatever the config calls them
             raise ConfigError(
-                f"The config '{shown}': {_says(named)}, and there is no such file on this machine. Correct it, or "
+                f"The config '{shown}': {_says(named)}, {_missing(named)}. Correct it, or "
                 f"say otherwise on the command line: {_instead(named.key)}."
             )
         self.unasked += [file for place, file in self.packing.files.items() if place not in before]
@@ -242,6 +242,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _configs_in(folder: Path) -> list[str]:
     try:
         found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in CONFIG_SUFFIXES)
@@ -269,6 +276,13 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 def _says(named: Named) -> str:
     return f"{named.written} names '{printable(named.text, limit=200)}'"
+
+
+def _missing(named: Named) -> str:
+    models = _MODELS.get(named.key)
+    if models and _is_folder(expanded(named.text)):
+        return f"a folder that has no {' or '.join(models)}"
+    return "and there is no such file on this machine"
 
 
 def _instead(key: str) -> str:

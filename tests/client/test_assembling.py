@@ -275,6 +275,7 @@ async def test_contradictions_are_told_before_anything_is_read(here: Path, words
         ((*CENTROID, "--labels", "configs/centroid.yaml"), "no labels file (.slp)"),
         ((*CENTROID, "data_config.train_labels_path=[a.slp,missing.slp]"), "train_labels_path names 'missing.slp'"),
         ((*CENTROID, *LABELS, "--from", "nowhere"), "--from names 'nowhere'"),
+        ((*CENTROID, *LABELS, "--from", "configs"), "--from names 'configs', a folder that has no best.ckpt or"),
         ((*CENTROID, *LABELS, "trainer_config.resume_ckpt_path=nowhere"), "resume_ckpt_path names 'nowhere'"),
         ((*CENTROID, *LABELS, "--resume", "a.slp"), "--resume names 'a.slp', which does not end in .ckpt"),
         (("-p", "a.slp"), "neither a folder nor a zip"),
