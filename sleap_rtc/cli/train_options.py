@@ -53,7 +53,7 @@ SHORT = (
     ),
     click.option("--run-name", metavar="NAME", help="Short for trainer_config.run_name."),
     click.option("--seed", type=int, metavar="N", help="Short for trainer_config.seed."),
-    click.option("--save-last", is_flag=True, help="Keep the last checkpoint, too. It is always kept."),
+    click.option("--save-last", is_flag=True, help="Keep the last checkpoint, as the worker does anyway."),
 )
 """Short words for keys of the config."""
 
@@ -85,7 +85,7 @@ WANDB = (
 )
 """Who else is told."""
 
-ARGUMENTS = (click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[CONFIG] [KEY=VALUE]..."),)
+ARGUMENTS = (click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[CONFIG]... [KEY=VALUE]..."),)
 """What is typed without an option: configs first, as sleap-nn takes one, then overrides."""
 
 WHAT_TO_TRAIN = (*PACKAGE, *PRESET, *SHORT, *STARTS, *DEVICES, *WANDB, *ARGUMENTS)

@@ -89,6 +89,7 @@ def read_typed(typed: Typed) -> Wanted:
         labels=typed.labels,
         val_labels=typed.val_labels,
         options=_options(typed, [*_short(typed, read), *read]),
+        spelled={key: _spelled(name) for name, keys in _KEYS.items() if getattr(typed, name) for key in keys},
     )
 
 
@@ -129,7 +130,7 @@ def _check_starts(typed: Typed, configs: int) -> None:
     whole = [_spelled(name) for name in ("start_from", "resume") if getattr(typed, name)]
     parts = [_spelled(name) for name in ("backbone_weights", "head_weights") if getattr(typed, name)]
     if len(whole) > 1 or (whole and parts):
-        raise UsageError(f"{whole[0]} brings all weights along: leave out {', '.join([*whole[1:], *parts])}, or it.")
+        raise UsageError(f"{whole[0]} brings all weights along: leave out {', '.join([*whole[1:], *parts])}.")
     if whole and configs > 1:
         raise UsageError(
             f"{whole[0]} names one model, and {configs} configs are to be trained. Train each by a command of its own."

@@ -8,7 +8,7 @@ up there.
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Wanted:
         labels: the files to train on.
         val_labels: the files to validate on.
         options: all else; the paths in it are the user's own.
+        spelled: by key, the option that was typed for it: a mistake is told in the user's words.
     """
 
     package: Path | None = None
@@ -62,6 +63,7 @@ class Wanted:
     labels: tuple[str, ...] = ()
     val_labels: tuple[str, ...] = ()
     options: JobOptions = field(default_factory=JobOptions)
+    spelled: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,10 @@ class _Assembly:
         configs = list(self._configs())
         labels = [self._typed(text, "--labels") for text in wanted.labels]
         val_labels = [self._typed(text, "--val-labels") for text in wanted.val_labels]
-        for named in named_by(wanted.options.overrides):
+        for each in named_by(wanted.options.overrides):
+            named = each._replace(written=wanted.spelled.get(each.key, each.written))
             if self._place(named, None) is None:
-                raise UsageError(f"{_says(named)}, and there is no such file on this machine. Correct the path.")
+                raise UsageError(f"{_says(named)}, {_missing(named)}. Correct the path.")
         for config in configs:
             if config.file is not None:
                 self._follow(config.file)
@@ -163,6 +166,8 @@ class _Assembly:
             if match := next((match for each in spelled if (match := match_file(each, held))), None):
                 return _Config(match, None)
         where = printable(str(folder if self._wanted.config_dir else Path.cwd()), limit=200)
+        if not _is_folder(folder):
+            raise UsageError(f"--config-dir names '{where}', which is no folder. Correct the path.")
         there = ", ".join(_configs_in(folder)) or "none"
         raise UsageError(
             f"There is no config '{printable(name, limit=120)}' in {where}"
@@ -191,7 +196,7 @@ class _Assembly:
             if named.key == TRAIN and len(self._held_of(KINDS[TRAIN])) == 1:
                 continue  # the worker takes a package's only labels, whatever the config calls them
             raise ConfigError(
-                f"The config '{shown}': {_says(named)}, and there is no such file on this machine. Correct it, or "
+                f"The config '{shown}': {_says(named)}, {_missing(named)}. Correct it, or "
                 f"say otherwise on the command line: {_instead(named.key)}."
             )
         self.unasked += [file for place, file in self.packing.files.items() if place not in before]
@@ -237,6 +242,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _configs_in(folder: Path) -> list[str]:
     try:
         found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in CONFIG_SUFFIXES)
@@ -264,6 +276,13 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 def _says(named: Named) -> str:
     return f"{named.written} names '{printable(named.text, limit=200)}'"
+
+
+def _missing(named: Named) -> str:
+    models = _MODELS.get(named.key)
+    if models and _is_folder(expanded(named.text)):
+        return f"a folder that has no {' or '.join(models)}"
+    return "and there is no such file on this machine"
 
 
 def _instead(key: str) -> str:

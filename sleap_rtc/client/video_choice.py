@@ -25,6 +25,11 @@ class VideoChoice:
     places: Videos | None = None
     remembered: bool = True
 
+    @property
+    def typed(self) -> bool:
+        """Whether anything was typed that asks for the labels to be looked at."""
+        return self.way is not None or self.places is not None
+
 
 @dataclass(frozen=True)
 class Labels:

@@ -65,9 +65,8 @@ async def prepare_videos(
         return PreparedVideos()
     found = await look([LabelsFile(path=str(each.file), beside=str(each.beside)) for each in labels], helper)
     read = [_Read(each, seen) for each, seen in zip(labels, found, strict=True)]
-    typed = choice.way is not None or choice.places is not None
     for each in read:
-        if each.look.problem and typed:
+        if each.look.problem and choice.typed:
             raise PackageError(f"The labels {each.labels.place} cannot be read: {each.look.problem}. Save them again.")
     # what cannot be read here is the worker's to judge, where nothing was asked about it
     read = [each for each in read if not each.look.problem]
@@ -153,15 +152,15 @@ def _is_embedded(video: VideoLook, *, every: bool) -> bool:
 def _places(each: _Read, video: VideoLook) -> tuple[str, ...]:
     found = tuple(place for place in video.found if place is not None)
     if len(found) < len(video.found):
-        raise _not_here(each, _missing(video)[0], "embedding its frames needs it")
+        raise _not_here(each, _missing(video)[0], "embedding its frames needs it", "--embed-frames")
     return found
 
 
-def _not_here(each: _Read, name: str, why: str) -> PackageError:
+def _not_here(each: _Read, name: str, why: str, way: str) -> PackageError:
     shown = printable(name, limit=300)
     return PackageError(
         f"The labels {printable(each.labels.place, limit=120)} need the video '{shown}', which is not on this machine, "
-        f"and {why}. Put it there or beside the labels, or say where it is: here, with --embed-frames "
+        f"and {why}. Put it there or beside the labels, or say where it is: here, with {way} "
         f"--video-path-map '{shown}' PATH; or on the worker, with --video-path-map '{shown}' LABEL:/PATH."
     )
 
@@ -172,7 +171,7 @@ def _sent(here: Sequence[_Read], packing: Packing) -> PreparedVideos:
         for video in each.look.needed:
             for name, place in zip(video.names, video.found, strict=True):
                 if place is None:
-                    raise _not_here(each, name, "so it cannot be sent")
+                    raise _not_here(each, name, "so it cannot be sent", "--send-videos")
                 if not place.lower().endswith(SUFFIXES):
                     raise PackageError(
                         f"The labels {printable(each.labels.place, limit=120)} name '{printable(place, limit=200)}' as "

@@ -52,9 +52,8 @@ async def with_videos(
     """
     source = unread.source
     names = [path for path, _ in await asyncio.to_thread(source.files) if not is_clutter(path)]
-    typed = choice.way is not None or choice.places is not None
     looked_at = [path for path in names if path.lower().endswith(".slp")]
-    if not typed:
+    if not choice.typed:
         looked_at = [path for path in looked_at if not path.lower().endswith(_EMBEDDED)]
     if not looked_at:
         return unread, PreparedVideos()

@@ -61,7 +61,7 @@ def check_config(config: Config, which: str) -> None:
 def _problems(config: Config) -> Iterator[str]:
     unknown = [key for key in config if key not in _TOP_LEVEL | HYDRA_KEYS]
     if unknown:
-        yield f"sleap-nn has no section '{printable(str(unknown[0]), limit=80)}'"
+        yield f"sleap-nn has no section '{printable(str(unknown[0]), limit=80)}': there are {', '.join(SECTIONS)}"
     for name in SECTIONS:
         if name in config and not isinstance(config[name], dict):
             yield f"'{name}' is not a mapping"

@@ -16,6 +16,7 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 _NAMED = re.compile(rf"({LABEL.pattern}):(/.*)", re.DOTALL)
 _MOST_PARTS = 64
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OTHERWISE = "send the videos (--send-videos) or their labelled frames (--embed-frames)"
 
 
 class Mounts:
@@ -44,7 +45,7 @@ class Mounts:
         label, parts = self._place(text, shown)
         problem = _walk(self._real[label], parts, folder=folder)
         if problem:
-            raise ConfigError(f"'{shown}' on this worker {problem}.")
+            raise ConfigError(f"'{shown}' on this worker {problem}. Correct the place, or {_OTHERWISE}.")
         return self._real[label].joinpath(*parts)
 
     def holds(self, path: Path) -> bool:
@@ -71,7 +72,7 @@ class Mounts:
                     return label, _parts(str(PurePosixPath(text).relative_to(root.as_posix())), shown)
         raise ConfigError(
             f"'{shown}' is under no mount of this worker: {self._offer()}. Name a place below one as label:/path, or "
-            "send the videos (--send-videos) or their labelled frames (--embed-frames)."
+            f"{_OTHERWISE}."
         )
 
     def _offer(self) -> str:
@@ -147,7 +148,7 @@ def _walk_by_descriptor(root: Path, parts: Sequence[str], *, folder: bool) -> st
         for index, part in enumerate(parts):
             mode = os.stat(part, dir_fd=at, follow_symlinks=False).st_mode
             if stat.S_ISLNK(mode):
-                return "is a link, or lies behind one; name the place itself"
+                return "is a link, or lies behind one, which is not followed"
             last = index == len(parts) - 1
             if last and not folder:
                 return _open_file(part, at) if stat.S_ISREG(mode) else "is no regular file"
@@ -171,6 +172,6 @@ def _open_file(name: str, folder: int) -> str | None:
 def _walk_by_name(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
     path = root.joinpath(*parts)
     if path.resolve() != path:
-        return "is a link, or lies behind one; name the place itself"
+        return "is a link, or lies behind one, which is not followed"
     there = path.is_dir() if folder else path.is_file()
     return None if there else "does not exist"

@@ -36,7 +36,10 @@ def starts(tmp_path: Path) -> Path:
     return path
 
 
-def new_preflight(root: Path, starts: Path, behaviour: str, *, patience: float = 20, answer: float = 20) -> Preflight:
+def new_preflight(root: Path, starts: Path, behaviour: str, *, patience: float | None = None) -> Preflight:
+    """A preflight with a helper that behaves so; waits end at once where they would be in vain."""
+    patience = patience or (0.2 if behaviour == "slow" else 20)
+    answer = 0.2 if behaviour == "hangs" else 20
     helper = (sys.executable, str(HELPER), behaviour, str(starts))
     settings = PreflightSettings(
         patience=patience, making_patience=patience, answer=answer, first_pause=0.05, helper=helper
@@ -62,13 +65,7 @@ async def test_a_checked_job_is_queued_with_what_was_noticed(
 async def test_a_helper_that_fails_costs_no_job(
     root: Path, fake: FakeRunner, package: Path, starts: Path, behaviour: str
 ) -> None:
-    preflight = new_preflight(
-        root,
-        starts,
-        behaviour,
-        patience=0.2 if behaviour == "slow" else 20,
-        answer=0.2 if behaviour == "hangs" else 20,
-    )
+    preflight = new_preflight(root, starts, behaviour)
     async with preflight.at_work():
         folder = await submit(new_board(root, fake("good"), preflight=preflight), package)
     assert folder.state().state is JobState.QUEUED
@@ -178,13 +175,7 @@ async def test_a_config_that_cannot_be_made_is_never_queued(
     root: Path, fake: FakeRunner, package: Path, starts: Path, behaviour: str, error: type[Exception], why: str
 ) -> None:
     with_old_config(package, {"config": write_yaml(training_config())})
-    preflight = new_preflight(
-        root,
-        starts,
-        behaviour,
-        patience=0.2 if behaviour == "slow" else 20,
-        answer=0.2 if behaviour == "hangs" else 20,
-    )
+    preflight = new_preflight(root, starts, behaviour)
     async with preflight.at_work():
         with pytest.raises(error, match=why):
             await submit(new_board(root, fake("good"), preflight=preflight), package)

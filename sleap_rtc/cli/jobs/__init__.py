@@ -6,7 +6,7 @@ from sleap_rtc.cli.lazy import LazyGroup
 
 COMMANDS = {
     "cancel": ("sleap_rtc.cli.jobs.cancel:cancel", "End a job and keep nothing of it."),
-    "fetch": ("sleap_rtc.cli.jobs.fetch:fetch", "Bring the models of a job home that is over."),
+    "fetch": ("sleap_rtc.cli.jobs.fetch:fetch", "Bring home the models of a job that is over."),
     "list": ("sleap_rtc.cli.jobs.list:list_jobs", "List the jobs of a room's workers."),
     "logs": ("sleap_rtc.cli.jobs.logs:logs", "Print the training log of a job."),
     "resume": ("sleap_rtc.cli.jobs.resume:resume", "Go on with a job that was lost, failed or stopped."),

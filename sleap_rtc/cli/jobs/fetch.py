@@ -24,7 +24,7 @@ Examples:
 @events_option
 @where_options
 def fetch(job: str, output: Path, as_json: bool, **options: Any) -> None:
-    """Bring the models of a job home that is over.
+    """Bring home the models of a job that is over.
 
     They arrive whole or not at all, and never over a folder that is there. Of
     a job that still runs, 'sleap-rtc jobs watch' brings them when it ends.

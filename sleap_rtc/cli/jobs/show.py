@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sleap_rtc.cli.formats import count, format_value
 from sleap_rtc.cli.jobs.options import job_argument, read_request, where_options
 from sleap_rtc.cli.options import json_option
 
@@ -87,12 +88,10 @@ def _lines(summary: "JobSummary", worker: "WorkerPresence", events: "list[Event]
 
 
 def _run_text(run: "Run") -> str:
-    return f"{run.name} (at most {run.max_epochs} epochs)" if run.max_epochs else run.name
+    return f"{run.name} (at most {count(run.max_epochs, 'epoch')})" if run.max_epochs else run.name
 
 
 def _now_text(summary: "JobSummary", now: dict[str, object]) -> str:
-    from sleap_rtc.cli.formats import format_value
-
     epoch, metrics = now.get("epoch"), now.get("metrics")
     if not isinstance(epoch, int):
         return ""
