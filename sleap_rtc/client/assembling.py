@@ -210,6 +210,12 @@ class _Assembly:
             return match and self.packing.mean(named.text, match)
         if file.suffix.lower() not in kind.suffixes:
             raise UsageError(f"{_says(named)}, which does not end in {' or '.join(kind.suffixes)}. Name another file.")
+        if beside is not None and file.resolve().suffix.lower() not in kind.suffixes:
+            # whoever wrote the config may have put the link beside it
+            raise UsageError(
+                f"{_says(named)}, a link to a file that does not end in {' or '.join(kind.suffixes)}: it is sent only "
+                "if you name it yourself, on the command line."
+            )
         return self.packing.mean(named.text, self.packing.add(kind.folder, file))
 
     def _held_of(self, kind: Kind) -> list[str]:
@@ -308,6 +314,15 @@ def _checked(options: JobOptions, **found: object) -> JobOptions:
         if isinstance(configs, tuple) and len(configs) > MAX_CONFIGS:
             raise UsageError(f"{len(configs)} configs are named; at most {MAX_CONFIGS} fit into a job.") from error
         raise UsageError("Too many files are named, or their paths are too long. Put them into a package.") from error
-    if len(whole.model_dump_json()) > _MAX_OPTIONS:
+    return check_size(whole)
+
+
+def check_size(options: JobOptions) -> JobOptions:
+    """Return `options` if they fit into the message that they are a part of.
+
+    Raises:
+        UsageError: if they do not.
+    """
+    if len(options.model_dump_json().encode()) > _MAX_OPTIONS:
         raise UsageError("The options are too long to be sent. Write them into a config, and files into a package.")
-    return whole
+    return options

@@ -172,7 +172,8 @@ def _sent(here: Sequence[_Read], packing: Packing) -> PreparedVideos:
             for name, place in zip(video.names, video.found, strict=True):
                 if place is None:
                     raise _not_here(each, name, "so it cannot be sent", "--send-videos")
-                if not place.lower().endswith(SUFFIXES):
+                # nor by a link of theirs that is called like a video
+                if not all(str(file).lower().endswith(SUFFIXES) for file in (place, Path(place).resolve())):
                     raise PackageError(
                         f"The labels {printable(each.labels.place, limit=120)} name '{printable(place, limit=200)}' as "
                         "a video, and it is not sent: its name is not a video's. Embed the frames (--embed-frames)."
@@ -189,7 +190,7 @@ def _sent(here: Sequence[_Read], packing: Packing) -> PreparedVideos:
         kind="map",
         targets=tuple(VideoTarget(old=old, new=new, in_package=True) for old, new in targets.items()),
     )
-    if len(videos.model_dump_json()) > _MAX_BYTES:
+    if len(videos.model_dump_json().encode()) > _MAX_BYTES:
         raise _too_many(len(targets))
     listed = ", ".join(map(str, packing.files.values()))
     return PreparedVideos(added=packing.files, videos=videos, notes=(f"These videos are sent: {listed}",))

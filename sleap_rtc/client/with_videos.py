@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from sleap_rtc.client.assembling import check_size
 from sleap_rtc.client.labels_asking import Helper
 from sleap_rtc.client.package import UnreadPackage
 from sleap_rtc.client.video_choice import Decide, Labels, PreparedVideos, VideoChoice, as_usual
@@ -81,7 +82,7 @@ def _changed(unread: UnreadPackage, prepared: PreparedVideos) -> UnreadPackage:
         source = MergedSource(source, FilesSource(files), replaced=prepared.replaced)
     if prepared.videos is None and not files:
         return unread
-    options = unread.options.model_copy(update={"videos": prepared.videos})
+    options = check_size(unread.options.model_copy(update={"videos": prepared.videos}))
     return UnreadPackage(unread.name, source, options, unread.unasked)
 
 

@@ -170,8 +170,10 @@ class JobBoard:
                 if plan is not None and self._preflight is not None:
                     plan = await self._checked(folder, plan, self._preflight)
                 await asyncio.to_thread(intake.accept, folder, plan)
+                # a key that nobody asked to use is none of the job's: what may report was decided by its options
+                reports = (await asyncio.to_thread(folder.spec)).options.wandb
                 self._schedule.enqueue(folder.job)
-                if wandb_key is not None:
+                if wandb_key is not None and reports:
                     self._schedule.keys.keep(folder.job, wandb_key)
             elif state is JobState.CANCELLED and not (await asyncio.to_thread(folder.spec)).runs:
                 raise ConflictError(f"The job {folder.job} was cancelled while its files arrived.")

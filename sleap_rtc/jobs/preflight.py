@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -99,6 +99,7 @@ class _Check:
         mounts = Mounts({label: Path(root) for label, root in request.mounts.items()})
         self._granted = Granted(self._inputs.resolve(), mounts, checker.datasets_of)
         self._opened: dict[str, Opened | None] = {}
+        self._tested: set[str] = set()
         self._problems: list[str] = []
         self._notices: list[str] = []
         self._backbones: list[Config] = []
@@ -127,6 +128,8 @@ class _Check:
         data = config.get("data_config") or {}
         train = [self._open(path) for path in listed(data.get("train_labels_path"))]
         validation = [self._open(path) for path in listed(data.get("val_labels_path"))]
+        for tested in listed(data.get("test_file_path")):
+            self._check_tested(Path(tested))
         verified, problems = self._checker.verify(config)
         self._problems += [f"{run.name}: {problem}" for problem in problems]
         if verified is None:
@@ -157,12 +160,27 @@ class _Check:
         except PackageError as error:
             self._problems.append(error.sentence)
             return None
-        self._problems += self._video_problems(opened)
+        self._problems += self._video_problems(opened, self._request.videos)
         return opened
 
-    def _video_problems(self, opened: Opened) -> list[str]:
+    def _check_tested(self, path: Path) -> None:
+        """See what a file that the finished model is tested on reads: sleap-nn calls its videos what the file does."""
+        if str(path) in self._tested:
+            return
+        self._tested.add(str(path))
+        name = printable(path.relative_to(self._inputs).as_posix(), limit=120)
+        if path.suffix.lower() != ".slp":
+            problem = self._granted.problem(path.resolve())
+            self._problems += [f"The model cannot be tested on '{name}', {problem}."] if problem else []
+            return
         try:
-            return list(video_problems(opened, self._granted, self._request.videos))
+            self._problems += self._video_problems(self._checker.open(path, name), ())
+        except PackageError as error:
+            self._problems.append(error.sentence)
+
+    def _video_problems(self, opened: Opened, arguments: Sequence[str]) -> list[str]:
+        try:
+            return list(video_problems(opened, self._granted, arguments))
         except Exception as error:  # noqa: BLE001 - unlike the rest, this is about what a job may read
             traceback.print_exc()
             said = f"the videos of '{opened.name}' cannot be looked at ({type(error).__name__})"

@@ -4,6 +4,7 @@ A job whose ``work/`` has grown too large is ended. So is, where the disk is nea
 among those that run: it alone, if that is enough. All it has written is removed then, but for its models.
 """
 
+import errno
 import os
 import shutil
 import threading
@@ -27,6 +28,8 @@ _LAST_SHARE = 10
 """A job that runs is ended only when so many times less is free than a new one must find."""
 _BUSY_SHARE = 10
 """A look that took long is followed by a pause so many times as long."""
+_HIDDEN = 2**60
+"""Bytes that folders count for which are nested too deep to be looked into: nothing is to be hidden there."""
 _AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.FINISHING)
 
 
@@ -90,15 +93,30 @@ def bytes_below(folder: Path) -> int:
     total, left = 0, [str(folder)]
     # neither recursion nor `Path`: a job may nest folders deeper than Python calls, and long paths are slow
     while left:
-        for entry in _entries(left.pop()):
-            with suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
-                    left.append(entry.path)
-                    continue
-                # blocks, for a hole takes no room; Windows does not count them
-                state = entry.stat(follow_symlinks=False)
-                total += state.st_blocks * 512 if hasattr(state, "st_blocks") else state.st_size
+        try:
+            with os.scandir(left.pop()) as entries:
+                for entry in entries:
+                    total += _bytes_of(entry, left)
+        except OSError as error:
+            total += _hidden(error)
     return total
+
+
+def _bytes_of(entry: "os.DirEntry[str]", left: list[str]) -> int:
+    """What an entry takes; a folder is added to those that are left to look into."""
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            left.append(entry.path)
+            return 0
+        # blocks, for a hole takes no room; Windows does not count them
+        state = entry.stat(follow_symlinks=False)
+    except OSError as error:
+        return _hidden(error)
+    return state.st_blocks * 512 if hasattr(state, "st_blocks") else state.st_size
+
+
+def _hidden(error: OSError) -> int:
+    return _HIDDEN if error.errno == errno.ENAMETOOLONG else 0
 
 
 def _entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
@@ -142,6 +160,8 @@ class QuotaWatch:
 
     def _look(self) -> str | None:
         taken, most = bytes_below(self._folder.work), self._settings.max_work
+        if taken >= _HIDDEN:
+            return "it has nested folders deeper than this worker can look into. Write files less deep."
         if taken > most:
             return (
                 f"it has written {_size(taken)}, and this worker lets a job take {_size(most)}. Keep fewer "

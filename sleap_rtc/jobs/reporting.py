@@ -58,7 +58,8 @@ def _set_wandb(trainer: Config, *, wanted: bool) -> list[str]:
     merged = {**_mapping(alias), **_mapping(section)}
     if merged.get("api_key") not in NOTHING:
         notices.append(
-            "The W&B key in the config was taken out, and is kept nowhere: give it as WANDB_API_KEY where you submit."
+            "The W&B key in the config is not used, but it came along in the config's file, which this worker keeps "
+            "with the job: take it out there, and give it as WANDB_API_KEY where you submit."
         )
     if not wanted and trainer.get("use_wandb"):
         notices.append("Weights & Biases is off: it needs your key for this job. Submit with --wandb to report there.")

@@ -305,6 +305,18 @@ async def test_a_config_picks_no_other_files_of_this_machine(here: Path, tmp_pat
         assert "does not end in .slp" in await refused("bad.yaml", "data_config.val_labels_path=[a.slp]")
 
 
+async def test_a_link_beside_a_config_picks_none_either(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "id_ed25519").write_text("secret")
+    (here / "linked.slp").symlink_to(tmp_path / "id_ed25519")
+    (here / "bad.yaml").write_text(write_yaml(config(labels=["linked.slp"])))
+    assert "a link to a file that does not end in .slp" in await refused("bad.yaml")
+    # who types the name knows the link, and labels in a store may be called anything
+    assert "labels/linked.slp" in (await typed("bad.yaml", "--labels", "linked.slp")).files
+    (here / "linked.slp").unlink()
+    (here / "linked.slp").symlink_to(here / "a.slp")
+    assert "labels/linked.slp" in (await typed("bad.yaml")).files
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: &x 1\nb: *x\n", "\0", "{", "x: " + "y" * 300_000])
 async def test_a_config_that_is_none_is_refused(here: Path, text: str) -> None:
     (here / "bad.yaml").write_text(text)
@@ -340,6 +352,8 @@ async def test_too_much_is_refused(here: Path) -> None:
         (here / f"{number}.yaml").write_text("{}")
     assert "at most 16" in await refused(*(f"{number}.yaml" for number in range(17)), *LABELS)
     assert "too long to be sent" in await refused(*CENTROID, *LABELS, f"data_config.x={'y' * 60_000}")
+    # it is bytes that a message holds
+    assert "too long to be sent" in await refused(*CENTROID, *LABELS, f"data_config.x={'é' * 30_000}")
 
 
 def test_places_in_a_package_are_safe_apart_and_foretold(tmp_path: Path) -> None:

@@ -166,6 +166,10 @@ async def test_only_videos_are_sent(labels: list[Labels], tmp_path: Path) -> Non
     key.touch()
     with pytest.raises(PackageError, match="its name is not a video's"):
         await prepare_videos(labels[:1], VideoChoice(way="send"), helper=says([video(str(key), key)]))
+    link = tmp_path / "link.mp4"
+    link.symlink_to(key)
+    with pytest.raises(PackageError, match="its name is not a video's"):
+        await prepare_videos(labels[:1], VideoChoice(way="send"), helper=says([video(str(link), link)]))
 
 
 async def test_one_name_for_two_videos_is_refused(labels: list[Labels], here: Path, tmp_path: Path) -> None:

@@ -181,3 +181,18 @@ def test_what_lies_below_a_folder_counts_as_it_does_on_the_disk(tmp_path: Path) 
     assert MB <= bytes_below(tmp_path) < 2 * MB
     os.removedirs(nested)  # what tidies up after tests would not go so deep
     assert bytes_below(tmp_path / "missing") == 0
+
+
+@pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="folders cannot be nested so deep here")
+def test_nothing_is_hidden_in_folders_too_deep_to_look_into(tmp_path: Path) -> None:
+    name, made = "x" * 200, [os.open(tmp_path, os.O_RDONLY)]
+    for _ in range(25):
+        os.mkdir(name, dir_fd=made[-1])
+        made.append(os.open(name, os.O_RDONLY, dir_fd=made[-1]))
+    try:
+        assert bytes_below(tmp_path) > 10**15
+    finally:
+        for below, above in zip(reversed(made), reversed(made[:-1]), strict=False):
+            os.close(below)
+            os.rmdir(name, dir_fd=above)
+        os.close(made[0])

@@ -156,6 +156,13 @@ async def test_a_job_whose_key_a_restart_took_trains_without_and_says_so(
     assert read_yaml(folder.config_of("one").read_bytes())["trainer_config"]["use_wandb"] is False
 
 
+async def test_a_key_without_the_option_reaches_no_job(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
+    board = new_board(root, fake("good"))
+    package = write_package(tmp_path / "package", {"one": training_config()})
+    folder = await submit(board, package, wandb_key=KEY)
+    assert board._schedule.keys.take(folder.job) is None
+
+
 async def test_the_key_of_a_job_that_is_called_off_is_forgotten(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
     package = write_package(tmp_path / "package", {"one": training_config()})
     board = new_board(root, fake("good"), allow_wandb=True)

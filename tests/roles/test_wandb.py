@@ -65,7 +65,7 @@ async def test_a_job_reports_with_its_submitters_key_which_stays_nowhere(
     assert any(path.endswith("/file_stream") for path in server.paths)
     assert f"W&B run: {server.url}/lab/flies/runs/abc123" in notices
     assert any("wandb_config is read as" in text for text in notices)
-    assert any("was taken out" in text for text in notices)
+    assert any("is not used" in text for text in notices)
     assert list(files_with_the_key(lab.folder, home())) == []
     # the key in the user's own file is the user's; it is in nothing that was made of it
     assert not [path for path in lab.jobs.rglob("work/**/*.yaml") if KEY[::-1] in path.read_text()]
