@@ -137,17 +137,20 @@ class FakeTrainer:
             self._stopped = self._stopped or json.loads(self._controller.recv())["command"] == "stop"
 
     def _save(self, rows: list[dict[str, Any]]) -> None:
-        if self._behaviour != "no-model":
-            for name in ("best.ckpt", "last.ckpt"):
-                # a checkpoint is a zip archive, and there whole or not at all
-                fresh = self._folder / f".{name}"
-                with zipfile.ZipFile(fresh, "w") as archive:
-                    archive.writestr("epoch", str(rows[-1]["epoch"]))
-                fresh.replace(self._folder / name)
-        with (self._folder / "training_log.csv").open("w", newline="") as file:
+        # a kill between any two steps leaves each file whole, and a log that is not behind the checkpoint
+        log = self._folder / ".training_log.csv"
+        with log.open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0].keys())
             writer.writeheader()
             writer.writerows(rows)
+        log.replace(self._folder / "training_log.csv")
+        if self._behaviour == "no-model":
+            return
+        for name in ("best.ckpt", "last.ckpt"):
+            fresh = self._folder / f".{name}"
+            with zipfile.ZipFile(fresh, "w") as archive:
+                archive.writestr("epoch", str(rows[-1]["epoch"]))
+            fresh.replace(self._folder / name)
 
     def _send(self, event: str, logs: object = None, **values: object) -> None:
         self._publisher.send_string(json.dumps({"what": "", "event": event, "logs": logs} | values))
