@@ -181,7 +181,7 @@ class RemoteWorker:
         content = content_of(package.manifest.digest, options)
         known = None if new else self._pending.find(self.link.worker_id, content)
         there = await self._show(known.job) if known else None
-        if there and there.state is not JobState.RECEIVED:
+        if there and there.state not in (JobState.RECEIVED, JobState.STAGED):
             return RemoteJob(self, there, self._pending)
         # an upload goes on under its id; an id that the worker does not know, or not as ours, is not used again
         job_id = there.job if there else new_id("job", secrets.token_bytes(15))

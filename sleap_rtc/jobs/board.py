@@ -163,6 +163,7 @@ class JobBoard:
             state = (await asyncio.to_thread(folder.state)).state
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
+                await self._check_reporting_still(folder)
                 made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder, self._mounts))
                 plan = await asyncio.to_thread(intake.prepare, folder, made)
                 if plan is not None:
@@ -177,6 +178,9 @@ class JobBoard:
                     self._schedule.keys.keep(folder.job, wandb_key)
             elif state is JobState.CANCELLED and not (await asyncio.to_thread(folder.spec)).runs:
                 raise ConflictError(f"The job {folder.job} was cancelled while its files arrived.")
+            elif wandb_key is not None and self._allow_wandb and folder.job in self._schedule.queue:
+                # submitted before this worker was started again, which took the key
+                self._schedule.keys.keep(folder.job, wandb_key)
         return await asyncio.to_thread(self.summary, folder)
 
     async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
@@ -194,6 +198,14 @@ class JobBoard:
                 "This worker does not let jobs report to Weights & Biases: its operator would have to start it with "
                 "--allow-wandb. Submit without --wandb, or take another worker."
             )
+
+    async def _check_reporting_still(self, folder: JobFolder) -> None:
+        try:
+            self._check_reporting((await asyncio.to_thread(folder.spec)).options)
+        except ConfigError:
+            # this worker was started again, in another way, while the files arrived
+            await asyncio.to_thread(folder.remove)
+            raise
 
     async def _check_fits(self, folder: JobFolder, plan: Plan) -> None:
         try:
@@ -249,6 +261,7 @@ class JobBoard:
 
         Raises:
             ConflictError: if there is nothing to go on with.
+            ConfigError: if it takes more devices than this worker has by now.
             BusyError: if this worker takes no new jobs, or the job's last attempt is still being ended.
             StorageError: if its disk is nearly full.
         """
@@ -260,6 +273,7 @@ class JobBoard:
             state = (await asyncio.to_thread(folder.state)).state
             if await asyncio.to_thread(attempts.may_resume, folder):
                 self._refuse_when_closed()
+                self._schedule.check_fits((await asyncio.to_thread(folder.spec)).devices)
                 await asyncio.to_thread(check_free, self._root, self._min_free)
                 try:
                     async with asyncio.timeout(self._settings.leaving):

@@ -65,7 +65,8 @@ class LocalExecutor:
         command = python_command("sleap_rtc.jobs.supervisor", str(folder.path), "--settings", self._settings.to_json())
         with folder.supervisor_log.open("ab") as log:
             self._launched[folder.job], pipe = spawn(command, log.fileno())
-        with os.fdopen(pipe, "wb") as told, contextlib.suppress(BrokenPipeError):
+        # written when the pipe is closed: one that has ended by then is found to have, and its job told to be lost
+        with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb") as told:
             told.write(job_line(folder, wandb_key))
 
     def alive(self, folder: JobFolder) -> bool:

@@ -168,7 +168,7 @@ class QuotaWatch:
                 "checkpoints and images, or ask the worker's owner to raise worker.max_job_bytes."
             )
         least = self._settings.min_free // _LAST_SHARE
-        with suppress(StorageError):
+        with suppress(StorageError, OSError):  # another job's folder that cannot be read ends no watch
             free = _usage(self._folder.path).free
             # asked again: the one that took most may have been ended and cleared meanwhile
             if free < least and self._takes_most(taken) and _usage(self._folder.path).free < least:
@@ -183,7 +183,7 @@ class QuotaWatch:
             if entry.name == self._folder.job or not is_id("job", entry.name):
                 continue
             other = JobFolder(Path(entry.path))
-            with suppress(StorageError):
+            with suppress(StorageError, OSError):
                 record = other.state_or_none()
                 at_work = record is not None and record.state in _AT_WORK
                 if at_work and (bytes_below(other.work), other.job) > (taken, self._folder.job):

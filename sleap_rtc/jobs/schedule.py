@@ -219,6 +219,11 @@ class Schedule:
                 slots = free[:wanted]
                 self._running[job] = tuple(slot.name for slot in slots)
                 await asyncio.to_thread(self._start, folder, slots)
+                return True
+            self.keys.take(job)
+            if not await asyncio.to_thread(intake.has_ended, folder):
+                # claimed meanwhile by a supervisor that an earlier worker had started: it has its slots still
+                self._running[job] = (await asyncio.to_thread(folder.devices))[0]
         except intake.ODD as error:
             self._running.pop(job, None)
             self.tell(job, error)
@@ -227,7 +232,6 @@ class Schedule:
 
     async def _give_up(self, folder: JobFolder, why: ErrorInfo) -> bool:
         self._take_out(folder.job)
-        self.keys.take(folder.job)
         try:
             await asyncio.to_thread(intake.end, folder, JobState.FAILED, why)
         except intake.ODD as error:
@@ -235,6 +239,7 @@ class Schedule:
             if await asyncio.to_thread(folder.path.exists):
                 self.queue.insert(0, folder.job)
                 return False
+        self.keys.take(folder.job)
         return True
 
     def _start(self, folder: JobFolder, slots: Sequence[Slot]) -> None:

@@ -195,7 +195,7 @@ class JobService:
             state = (await asyncio.to_thread(folder.state)).state
             if state is JobState.RECEIVED:
                 await self._receive_files(session, message, folder)
-            if state in (JobState.RECEIVED, JobState.STAGED):
+            if state in (JobState.RECEIVED, JobState.STAGED) or message.wandb_key is not None:
                 return JobAccepted(job=await self._board.accept(folder, wandb_key=message.wandb_key))
         return JobAccepted(job=await self._summary(folder))
 

@@ -93,11 +93,11 @@ def word_with(process: "subprocess.Popen[str]", mark: str) -> str:
 
 
 def start_worker(folder: Path, server: str) -> "subprocess.Popen[str]":
-    """Start the worker, with the mount ``lab``."""
-    return start(folder, "worker", "--server", server, "--mount", f"lab={folder / 'lab'}")
+    """Start the worker, with the mount ``lab``, for one job after another."""
+    return start(folder, "worker", "--server", server, "--slots", "1", "--mount", f"lab={folder / 'lab'}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def terminals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
     folder = tmp_path_factory.mktemp("terminals")
     service = start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from typing import Any
 import pytest
 
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml, write_yaml
-from tests.e2e.conftest import environment, start, word_with
+from tests.e2e.conftest import Terminals, environment
 from tests.jobs.conftest import training_config
-from tests.jobs.ending import end_jobs
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 
@@ -81,14 +79,30 @@ FORMS = {
 
 @dataclass
 class Project:
-    """A folder with configs and labels, in which commands are typed, and the line of a worker."""
+    """A folder with configs and labels, in which commands are typed, and the worker that has had jobs before."""
 
     folder: Path
-    line: str
+    terminals: Terminals
+    before: set[Path]
+
+    @property
+    def jobs(self) -> set[Path]:
+        """The jobs that came of the commands."""
+        return set(self.terminals.jobs.glob("j_*")) - self.before
 
     def train(self, name: str, *flags: str) -> None:
         """Type a form of ``sleap-rtc train``, which must succeed."""
-        command = [sys.executable, "-m", "sleap_rtc", "train", "-s", self.line, "-o", f"remote/{name}", *flags]
+        command = [
+            sys.executable,
+            "-m",
+            "sleap_rtc",
+            "train",
+            "-s",
+            self.terminals.line,
+            "-o",
+            f"remote/{name}",
+            *flags,
+        ]
         done = subprocess.run(
             [*command, *FORMS[name].remote], cwd=self.folder, env=environment(self.folder / "client"),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, check=False,
@@ -97,30 +111,19 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, real_labels: bytes) -> Iterator[Project]:
+def trained(terminals: Terminals, tmp_path_factory: pytest.TempPathFactory, real_labels: bytes) -> Project:
     """All forms by hand, in one process, while a worker has the jobs of all of them and trains one after another."""
     folder = tmp_path_factory.mktemp("forms")
     write_project(folder, real_labels)
-    programs = [start(folder, "server", "run", "--port", "0", "--database", str(folder / "service.db"))]
-    try:
-        server = word_with(programs[0], "http://")
-        programs.append(start(folder, "worker", "--slots", "1", "--server", server))
-        project = Project(folder, word_with(programs[1], "sleap-session:"))
-        with by_hand(folder) as hand:
-            train_by_hand(hand, folder, FIRST)
-            for name in FORMS:
-                project.train(name, "--detach")
-            for name in FORMS:
-                if name != FIRST:
-                    train_by_hand(hand, folder, name)
-        yield project
-    finally:
-        for process in reversed(programs):
-            process.terminate()
-            process.wait(30)
-            if process.stdout:
-                process.stdout.close()
-        end_jobs(folder / "worker" / "jobs")
+    project = Project(folder, terminals, set(terminals.jobs.glob("j_*")))
+    with by_hand(folder) as hand:
+        train_by_hand(hand, folder, FIRST)
+        for name in FORMS:
+            project.train(name, "--detach")
+        for name in FORMS:
+            if name != FIRST:
+                train_by_hand(hand, folder, name)
+    return project
 
 
 def write_project(folder: Path, labels: bytes) -> None:
@@ -167,7 +170,7 @@ def train_by_hand(hand: "subprocess.Popen[str]", folder: Path, name: str) -> Non
 @pytest.mark.parametrize("name", FORMS)
 def test_a_form_trains_here_as_by_hand(name: str, trained: Project) -> None:
     trained.train(name)  # the same command again: it finds its job, and brings the models home
-    assert len(list((trained.folder / "worker" / "jobs").glob("j_*"))) == len(FORMS)
+    assert len(trained.jobs) == len(FORMS)
     for run in FORMS[name].runs:
         ours, theirs = (trained.folder / side / name / run for side in ("remote", "by-hand"))
         assert files_in(ours) == files_in(theirs)

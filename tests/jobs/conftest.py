@@ -177,6 +177,18 @@ def of_type(events: list[Event], kind: str) -> list[Any]:
     return [event.body for event in events if event.body.type == kind]
 
 
+def assert_stopped_well(folder: JobFolder, events: list[Event]) -> None:
+    """The job's only run, `one`, was stopped in an epoch, went through its proper end, and its model can be fetched."""
+    (ended,) = of_type(events, "run_ended")
+    assert (ended.outcome, ended.folder) == ("stopped", "one")
+    assert "val/loss" in ended.metrics
+    assert of_type(events, "state")[-1].state == "done"
+    assert "one/best.ckpt" in {file.path for file in folder.results()}
+    exit_record = folder.exit()
+    assert exit_record is not None
+    assert exit_record.runs[0].exit_code == 0
+
+
 def is_epoch_end(event: Event) -> bool:
     return event.body.type == "epoch_ended"
 

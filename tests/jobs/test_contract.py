@@ -16,6 +16,7 @@ from .conftest import (
     LABELS,
     FakeRunner,
     all_events,
+    assert_stopped_well,
     events_until,
     new_board,
     of_type,
@@ -92,6 +93,8 @@ async def test_a_top_down_pair_trains_and_reports(root: Path, tmp_path: Path, ru
     assert "train/loss" not in first
 
 
+# the real one is held to the same where it is stopped anyhow: in test_devices in its first epoch, in test_resume later
+@pytest.mark.parametrize("runner", ["cold", "warm"], indirect=True)
 async def test_stop_in_the_middle_of_an_epoch_brings_a_model_home(root: Path, tmp_path: Path, runner: Runner) -> None:
     # so long that only the stop can end it within the test's time
     config = training_config(max_epochs=3, train_steps_per_epoch=1_000_000, min_train_steps_per_epoch=1_000_000)
@@ -101,13 +104,7 @@ async def test_stop_in_the_middle_of_an_epoch_brings_a_model_home(root: Path, tm
         await events_until(board, folder, lambda event: event.body.type == "step", PATIENCE)
         await board.command(folder, "stop")
         events = await all_events(board, folder, PATIENCE)
-    assert [(body.outcome, body.folder) for body in of_type(events, "run_ended")] == [("stopped", "one")]
-    assert of_type(events, "state")[-1].state == "done"
-    assert "val/loss" in of_type(events, "run_ended")[0].metrics
-    assert "one/best.ckpt" in {file.path for file in folder.results()}
-    exit_record = folder.exit()
-    assert exit_record is not None
-    assert exit_record.runs[0].exit_code == 0
+    assert_stopped_well(folder, events)
 
 
 @pytest.mark.real

@@ -10,17 +10,16 @@ from sleap_rtc.jobs.devices import STRATEGIES, devices_of_job, set_devices
 from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml
-from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.training import JobOptions
 
 from .conftest import (
     FakeRunner,
     all_events,
+    assert_stopped_well,
     events_until,
     names_in,
     new_board,
     noted,
-    of_type,
     running,
     submit,
     surroundings,
@@ -152,10 +151,5 @@ async def test_two_processes_train_and_a_stop_reaches_both(root: Path, tmp_path:
         await events_until(board, folder, lambda event: event.body.type == "step", 280)
         await board.command(folder, "stop")
         events = await all_events(board, folder, 280)
-    assert of_type(events, "run_ended")[0].outcome == "stopped"
-    assert of_type(events, "state")[-1].state is JobState.DONE
-    assert "one/best.ckpt" in {file.path for file in folder.results()}
-    exit_record = folder.exit()
-    assert exit_record is not None
-    assert exit_record.runs[0].exit_code == 0
+    assert_stopped_well(folder, events)
     assert "MEMBER: 2/2" in folder.log.read_text()

@@ -13,7 +13,7 @@ import pytest
 from sleap_rtc.errors import StorageError
 from sleap_rtc.jobs import quota
 from sleap_rtc.jobs.folder import JobFolder
-from sleap_rtc.jobs.quota import bytes_below, least_free
+from sleap_rtc.jobs.quota import QuotaWatch, bytes_below, least_free
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event, JobState
 
@@ -196,3 +196,14 @@ def test_nothing_is_hidden_in_folders_too_deep_to_look_into(tmp_path: Path) -> N
             os.close(below)
             os.rmdir(name, dir_fd=above)
         os.close(made[0])
+
+
+def test_another_jobs_folder_that_cannot_be_read_ends_no_watch(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = (JobFolder(root / job) for job in (HOARDER, OTHER))
+    mine.work.mkdir(parents=True)
+    (mine.work / "large").write_bytes(bytes(MB))
+    (other.control / "state.json").mkdir(parents=True)
+    monkeypatch.setattr(quota, "_usage", lambda _: SimpleNamespace(total=MB, free=0))
+    told = QuotaWatch(mine, SupervisorSettings(min_free=MB))._look()
+    assert told is not None
+    assert "it takes most" in told

@@ -20,7 +20,7 @@ from sleap_rtc.protocol.files import ManifestRef
 from sleap_rtc.protocol.jobs import JobSubmit, Notice
 from sleap_rtc.protocol.training import JobOptions
 
-from .conftest import FakeRunner, all_events, new_board, of_type, running, submit, training_config, write_package
+from .conftest import OWNER, FakeRunner, all_events, new_board, of_type, running, submit, training_config, write_package
 
 KEY = "k" * 40
 REPORTED = JobOptions(wandb=True)
@@ -169,3 +169,24 @@ async def test_the_key_of_a_job_that_is_called_off_is_forgotten(root: Path, fake
     folder = await submit(board, package, options=REPORTED, wandb_key=KEY)
     await asyncio.wait_for(board.command(folder, "cancel"), 30)
     assert board._schedule.keys.take(folder.job) is None
+
+
+async def test_a_key_that_is_brought_again_while_the_job_still_waits_is_used(
+    root: Path, fake: FakeRunner, tmp_path: Path
+) -> None:
+    package = write_package(tmp_path / "package", {"one": training_config(wandb={"project": "flies"})})
+    folder = await submit(new_board(root, fake("good"), allow_wandb=True), package, options=REPORTED, wandb_key=KEY)
+    again = new_board(root, fake("good"), allow_wandb=True)
+    again._schedule.enqueue(folder.job)  # as it is found when a worker starts
+    await again.accept(folder, wandb_key=KEY)
+    assert again._schedule.keys.take(folder.job) == KEY
+
+
+async def test_a_worker_that_allows_it_no_longer_refuses_what_it_had_begun_to_receive(
+    root: Path, fake: FakeRunner
+) -> None:
+    before = new_board(root, fake("good"), allow_wandb=True)
+    folder = await before.receive("j_12345678", owner=OWNER, name="test", manifest_digest="0" * 64, options=REPORTED)
+    with pytest.raises(ConfigError, match="does not let jobs report"):
+        await new_board(root, fake("good")).accept(folder, wandb_key=KEY)
+    assert not folder.path.exists()

@@ -19,6 +19,7 @@ from sleap_rtc.protocol.jobs import Event, JobState
 from .conftest import (
     FakeRunner,
     all_events,
+    assert_stopped_well,
     events_until,
     eventually,
     is_epoch_end,
@@ -335,11 +336,12 @@ async def test_the_real_sleap_nn_goes_on_with_the_next_epoch(root: Path, tmp_pat
         folder = await submit(board, package)
         await events_until(board, folder, lambda event: getattr(event.body, "epoch", 0) == 1, PATIENCE)
         await board.command(folder, "stop")
-        before = epochs(await all_events(board, folder, PATIENCE))
+        first = await all_events(board, folder, PATIENCE)
+        assert_stopped_well(folder, first)
         await board.resume(folder)
         events = await all_events(board, folder, PATIENCE)
     assert states(events)[-1] == (2, JobState.DONE)
-    assert before[-1] < 4
+    assert epochs(first)[-1] < 4
     assert epochs(events) == list(range(5))
     assert logged_epochs(folder) == list(range(5))
     assert names_in(folder.models) == ["one"]

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from sleap_rtc.errors import ConfigError
+from sleap_rtc.jobs import intake
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.estimate import Pace, Wanted, start_times
 from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Gpu, at_most, chosen, slots_for
+from sleap_rtc.jobs.processes import this_process
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
@@ -314,3 +316,25 @@ async def test_a_folder_that_vanishes_while_others_wait_stops_nobody(
         await board.command(first, "stop")
         await events_until(board, third, is_epoch_end)
         await call_off(board, third)
+
+
+async def test_what_a_supervisor_of_an_earlier_worker_claims_meanwhile_is_looked_after(
+    root: Path, fake: FakeRunner, package: Path
+) -> None:
+    board = new_board(root, fake("good"))
+    folder = await submit(board, package)
+    folder.write_devices(("GPU-0",), ("slot0",))
+    folder.claim(this_process())
+    intake.enter(folder, JobState.STARTING)
+    await board._schedule._start_waiting()
+    assert (board.queued, board.taken) == (0, 1)
+    await board.refresh()
+    assert (board.busy, folder.state().state) == (1, JobState.STARTING)
+
+
+async def test_a_job_that_fits_no_longer_is_not_resumed(root: Path, fake: FakeRunner, package: Path) -> None:
+    folder = await submit(new_board(root, fake("good"), slots=2), package, options=JobOptions(devices=2))
+    intake.end(folder, JobState.LOST)
+    with pytest.raises(ConfigError, match="takes 2 GPUs at once, and this worker has 1 GPU"):
+        await new_board(root, fake("good")).resume(folder)
+    assert folder.state().state is JobState.LOST

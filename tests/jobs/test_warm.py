@@ -13,6 +13,7 @@ import pytest
 
 from sleap_rtc.jobs import warm
 from sleap_rtc.jobs.executor import LocalExecutor
+from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.training import JobOptions
 
@@ -48,6 +49,7 @@ HAND_OVER_AND_DIE = (
     + """
 import os, signal
 from pathlib import Path
+from sleap_rtc.jobs.folder import JobFolder
 
 # stopped, so that the worker is gone before its supervisor has read what it was told
 os.kill(executor._warm._waiting[0].pid, signal.SIGSTOP)
@@ -268,7 +270,7 @@ async def test_a_worker_killed_while_it_hands_over_starts_nothing_twice(
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HAND_OVER_AND_DIE, fake("good").to_json(), str(folder.path)
     )
-    await worker.wait()
+    assert await worker.wait() == -signal.SIGKILL
     assert folder.supervisor() is None
     (waiting,) = warm_ones(ledger)
     if first == "warm":
@@ -319,3 +321,20 @@ def test_the_signal_that_ends_what_does_not_leave_reaches_it(
     os.kill(waiting.pid, signal.SIGSTOP)
     executor.close()
     assert not lives(waiting.pid)
+
+
+def test_a_supervisor_that_is_gone_before_it_is_told_its_job_is_a_lost_job_and_no_error(
+    root: Path, fake: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(command: list[str], _: int) -> tuple[int, int]:
+        read, write = os.pipe()
+        os.close(read)
+        return os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ), write
+
+    monkeypatch.setattr("sleap_rtc.jobs.executor.spawn", gone)
+    folder = JobFolder(root / "j_12345678")
+    folder.control.mkdir(parents=True)
+    executor = LocalExecutor(fake("good"))
+    executor.start(folder)
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    assert not executor.alive(folder)
