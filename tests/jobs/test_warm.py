@@ -329,12 +329,15 @@ def test_a_supervisor_that_is_gone_before_it_is_told_its_job_is_a_lost_job_and_n
     def gone(command: list[str], _: int) -> tuple[int, int]:
         read, write = os.pipe()
         os.close(read)
-        return os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ), write
+        pids.append(os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ))
+        return pids[0], write
+
+    pids: list[int] = []
 
     monkeypatch.setattr("sleap_rtc.jobs.executor.spawn", gone)
     folder = JobFolder(root / "j_12345678")
     folder.control.mkdir(parents=True)
     executor = LocalExecutor(fake("good"))
     executor.start(folder)
-    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    os.waitid(os.P_PID, pids[0], os.WEXITED | os.WNOWAIT)
     assert not executor.alive(folder)
