@@ -133,7 +133,7 @@ def foreign_video(labels: Any) -> None:
     labels.replace_videos(new_videos=[video])
 
 
-def tested_on(spoil: Edit) -> Edit:
+def with_test_labels(spoil: Edit) -> Edit:
     """Have the model tested on a file that nothing trains on."""
 
     def edit(package: Path) -> None:
@@ -242,8 +242,10 @@ async def test_a_good_package_is_queued_without_a_word(root: Path, preflight: Pr
         pytest.param(link_outside, "refers to other files in 'more'", id="external link"),
         pytest.param(virtual_dataset, "refers to other files in 'more'", id="virtual dataset"),
         pytest.param(external_storage, "refers to other files in 'more'", id="external storage"),
-        pytest.param(tested_on(resave(foreign_video)), "'test.slp' has labels on the video 'passwd'", id="test video"),
-        pytest.param(tested_on(link_outside), "refers to other files in 'more'", id="test link"),
+        pytest.param(
+            with_test_labels(resave(foreign_video)), "'test.slp' has labels on the video 'passwd'", id="test video"
+        ),
+        pytest.param(with_test_labels(link_outside), "refers to other files in 'more'", id="test link"),
         pytest.param(tear, "cannot be opened as SLEAP labels", id="torn"),
     ],
 )
