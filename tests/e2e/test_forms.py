@@ -1,5 +1,6 @@
 """Every form of command that sleap-nn's guide shows, typed here and by hand: the same files, the same config."""
 
+import csv
 import json
 import os
 import re
@@ -32,12 +33,16 @@ class Form:
         remote: what is typed after ``sleap-rtc train``.
         by_hand: what is typed after ``sleap-nn train``, once for each model; for `sleap_nn.train.train`, its arguments.
         runs: the folders of the models.
+        first_epoch: where it begins to count.
+        below: a form whose first loss, typed by hand, is above this one's.
     """
 
     remote: list[str]
     by_hand: list[list[str]] = field(default_factory=list)
     train: dict[str, Any] | None = None
     runs: tuple[str, ...] = ("single",)
+    first_epoch: int = 0
+    below: str | None = None
 
 
 def same(*words: str, **more: Any) -> Form:
@@ -59,10 +64,12 @@ FORMS = {
     ),
     "resume": same(
         "configs/single.yaml", f"trainer_config.resume_ckpt_path={BEST}", "trainer_config.max_epochs=2", LABELS,
+        first_epoch=1,
     ),
     "fine-tune": Form(
         ["--config", "configs/single.yaml", "--from", str(Path(BEST).parent), "--labels", "labels.pkg.slp"],
         [["--config", "configs/single.yaml", *(f"{key}={BEST}" for key in WEIGHTS), LABELS]],
+        below=FIRST,
     ),
     "preset": Form(
         ["--labels", "labels.pkg.slp", "--preset", "bottomup", "--backbone", "unet_medium_rf", "--augment",
@@ -176,6 +183,17 @@ def test_a_form_trains_here_as_by_hand(name: str, trained: Project) -> None:
         assert files_in(ours) == files_in(theirs)
         for config in ("initial_config.yaml", "training_config.yaml"):
             assert normal(ours / config) == normal(theirs / config)
+        epoch, loss = first_epoch(ours)
+        assert epoch == FORMS[name].first_epoch
+        if above := FORMS[name].below:
+            assert loss < first_epoch(trained.folder / "by-hand" / above / run)[1]
+
+
+def first_epoch(run: Path) -> tuple[int, float]:
+    """The number of the first epoch that a run trained, and its validation loss."""
+    with (run / "training_log.csv").open() as file:
+        row = next(csv.DictReader(file))
+    return int(row["epoch"]), float(row["val/loss"])
 
 
 def files_in(run: Path) -> set[str]:
