@@ -282,10 +282,14 @@ async def _ask(helper: Process, request: BaseModel, answer: type[A]) -> A:
 
 async def _bury(process: Process) -> None:
     """Wait for the end of a killed process, and give its pipes back."""
-    if process.stdin is not None:
-        process.stdin.close()
-    await process.wait()
-    with suppress(TimeoutError, ValueError):
-        async with asyncio.timeout(1):
-            while process.stdout is not None and await process.stdout.read(MAX_ANSWER):
-                continue
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+        with suppress(TimeoutError, ValueError):
+            async with asyncio.timeout(1):
+                while process.stdout is not None and await process.stdout.read(MAX_ANSWER):
+                    continue
+    finally:
+        # by itself asyncio does it in a later turn of the loop, and there may be none
+        process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001
