@@ -281,7 +281,8 @@ async def test_more_bytes_than_were_asked_for_cost_the_link(tmp_path: Path) -> N
         with pytest.raises((ProtocolError, ConnectionLost, TransferError)):
             async with linked(found) as (client, _):
                 await fetch(client, target_in(tmp_path))
-    assert read_tree(tmp_path / "here") == {}
+    # an honest part may be there by then, such as a file that is empty
+    assert read_tree(tmp_path / "here").items() <= FILES.items()
 
 
 async def test_right_chunks_that_make_no_right_file_are_refused(tmp_path: Path) -> None:
