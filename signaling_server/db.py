@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,17 @@ class Database:
         await self.engine.dispose()
 
 
-def make_engine(url: str) -> AsyncEngine:
-    """An engine for `url`; on SQLite with WAL, foreign keys and a busy timeout."""
+def make_engine(url: str, *, foreign_keys: bool = True) -> AsyncEngine:
+    """An engine for `url`; on SQLite with WAL, foreign keys and a busy timeout.
+
+    Args:
+        url: SQLAlchemy's URL.
+        foreign_keys: whether SQLite enforces them. A migration that rebuilds a table drops the old one, and with them
+            on SQLite then deletes every row that refers to it.
+    """
     engine = create_async_engine(url)
     if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "connect", partial(_prepare_sqlite, foreign_keys=foreign_keys))
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
@@ -85,11 +92,13 @@ async def _migrate(url: str, step: Any) -> None:
         config.set_main_option("script_location", str(files("signaling_server") / "migrations"))
         config.attributes["connection"] = connection
         step(config)
+        if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+            raise StorageError("The service's database holds rows that refer to nothing; it was left as it was.")
 
     engine = None
     try:
         _make_folder(url)
-        engine = make_engine(url)
+        engine = make_engine(url, foreign_keys=False)
         async with engine.begin() as connection:
             await connection.run_sync(run)
     except CommandError as error:  # it is at a revision that is not among ours
@@ -112,13 +121,13 @@ def _make_folder(url: str) -> None:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: Any, _record: Any, *, foreign_keys: bool) -> None:
     # the driver's own idea of when a transaction begins leaves schema changes outside it; we begin ours ourselves
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     cursor.close()
 

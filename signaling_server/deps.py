@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
 from signaling_server.auth import service as auth
-from signaling_server.auth.service import Login
 from signaling_server.db import Database
 from signaling_server.limits import WindowLimiter
+from signaling_server.models import Login
 from signaling_server.security import bearer
 from signaling_server.settings import Settings, is_loopback
 from signaling_server.signaling.hub import Hub

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from signaling_server.auth import service as auth
-from signaling_server.deps import CurrentUser, DBSession, ServiceDep, from_this_machine
+from signaling_server.deps import ClientAddress, CurrentUser, DBSession, ServiceDep, from_this_machine
 from signaling_server.http import StrictRoute
 from sleap_rtc.errors import ForbiddenError, NotFoundError
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
@@ -51,12 +51,14 @@ def _may_log_in(service: ServiceDep, request: Request) -> None:
 
 
 @router.post("/auth/dev", dependencies=[Depends(_may_log_in)])
-async def log_in(body: DevLogin, service: ServiceDep, session: DBSession, response: Response) -> AccessOut:
+async def log_in(
+    body: DevLogin, service: ServiceDep, session: DBSession, address: ClientAddress, response: Response
+) -> AccessOut:
     """Log in by name alone, where the service allows it: the same name is the same user."""
     now = service.clock()
     user = await auth.user_of(session, provider=auth.DEV, subject=body.name, name=body.name, now=now)
     lifetime = int(service.settings.login_days * DAY_MS)
-    grant = await auth.log_in(session, service.pepper, user=user, now=now, lifetime_ms=lifetime)
+    grant = await auth.log_in(session, service.pepper, user=user, address=address, now=now, lifetime_ms=lifetime)
     response.headers["Cache-Control"] = "no-store"
     return AccessOut(access_token=grant.token, user_id=user.id, name=user.name, expires_at=grant.expires_at)
 
@@ -65,8 +67,8 @@ async def log_in(body: DevLogin, service: ServiceDep, session: DBSession, respon
 async def log_out(service: ServiceDep, login: CurrentUser) -> None:
     """End the login that asks; its connections are closed."""
     async with service.database.transaction() as session:
-        await auth.log_out(session, login.token_id, now=service.clock())
-    await service.hub.end_all("You logged out. Log in again: sleap-rtc login", CLOSE_REVOKED, token_id=login.token_id)
+        await auth.log_out(session, login.id, now=service.clock())
+    await service.hub.end_all("You logged out. Log in again: sleap-rtc login", CLOSE_REVOKED, token_id=login.id)
 
 
 @router.get("/me")

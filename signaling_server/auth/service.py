@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.models import AccessToken, User
-from signaling_server.security import UNKNOWN_CREDENTIAL, display, hash_token, token_kind
+from signaling_server.models import AccessToken, Login, User
+from signaling_server.security import UNKNOWN_CREDENTIAL, hash_token, token_kind
 from signaling_server.tokens import service as tokens
 from signaling_server.wording import ago
 from sleap_rtc.errors import AuthenticationError, ForbiddenError
@@ -26,14 +26,6 @@ LOGIN_PREFIX = "a_"
 DEV = "dev"
 """The provider of logins by name alone."""
 _AGAIN = "Log in again: sleap-rtc login"
-
-
-@dataclass(frozen=True)
-class Login:
-    """Somebody who is logged in, and by which access token."""
-
-    user: User
-    token_id: str
 
 
 @dataclass(frozen=True)
@@ -61,21 +53,33 @@ async def user_of(session: AsyncSession, *, provider: str, subject: str, name: s
     return user
 
 
-async def log_in(session: AsyncSession, pepper: bytes, *, user: User, now: int, lifetime_ms: int) -> Grant:
-    """Make an access token of `user`."""
+async def log_in(
+    session: AsyncSession, pepper: bytes, *, user: User, address: str, now: int, lifetime_ms: int
+) -> Grant:
+    """Make a login of `user`, with its access token."""
     text = make_token("access", secrets.token_bytes(RANDOM_BYTES))
-    session.add(
-        AccessToken(
-            id=LOGIN_PREFIX + secrets.token_hex(16),
-            user_id=user.id,
-            hash=hash_token(pepper, text),
-            display=display(text),
-            created_at=now,
-            expires_at=now + lifetime_ms,
-        )
+    expires_at = now + lifetime_ms
+    login = Login(
+        id=LOGIN_PREFIX + secrets.token_hex(16),
+        user_id=user.id,
+        kind="dev",
+        device="",
+        address=address[:64],
+        created_at=now,
+        expires_at=expires_at,
     )
+    session.add(login)
+    token = AccessToken(
+        id="at_" + secrets.token_hex(16),
+        login_id=login.id,
+        kind="bearer",
+        hash=hash_token(pepper, text),
+        created_at=now,
+        expires_at=expires_at,
+    )
+    session.add(token)
     await session.flush()
-    return Grant(text, now + lifetime_ms)
+    return Grant(text, expires_at)
 
 
 async def authenticate(session: AsyncSession, pepper: bytes, text: str, *, now: int) -> Login:
@@ -87,33 +91,33 @@ async def authenticate(session: AsyncSession, pepper: bytes, text: str, *, now: 
     """
     if token_kind(text) != "access":
         await _refuse_other(session, pepper, text, now)
-    query = (
-        select(AccessToken).options(joinedload(AccessToken.user)).where(AccessToken.hash == hash_token(pepper, text))
-    )
+    query = select(AccessToken).options(joinedload(AccessToken.login).joinedload(Login.user))
+    query = query.where(AccessToken.hash == hash_token(pepper, text), AccessToken.kind == "bearer")
     token = (await session.scalars(query)).one_or_none()
     if token is None:
         raise AuthenticationError(UNKNOWN_CREDENTIAL)
-    reason = why_dead(token, now)
+    login = token.login
+    reason = why_dead(login, now)
     if reason is not None:
         raise AuthenticationError(reason)
-    if token.last_used_at is None or now - token.last_used_at >= HOUR_MS:
-        token.last_used_at = now
-    return Login(token.user, token.id)
+    if login.last_used_at is None or now - login.last_used_at >= HOUR_MS:
+        login.last_used_at = now
+    return login
 
 
-def why_dead(token: AccessToken, now: int) -> str | None:
+def why_dead(login: Login, now: int) -> str | None:
     """The sentence for the holder of an ended login; None if it is alive."""
-    if token.revoked_at is not None:
-        return f"This login was ended {ago(token.revoked_at, now)}. {_AGAIN}"
-    if token.expires_at <= now:
-        return f"This login expired {ago(token.expires_at, now)}. {_AGAIN}"
+    if login.revoked_at is not None:
+        return f"This login was ended {ago(login.revoked_at, now)}. {_AGAIN}"
+    if login.expires_at <= now:
+        return f"This login expired {ago(login.expires_at, now)}. {_AGAIN}"
     return None
 
 
-async def log_out(session: AsyncSession, token_id: str, *, now: int) -> None:
+async def log_out(session: AsyncSession, login_id: str, *, now: int) -> None:
     """End a login."""
     await session.execute(
-        update(AccessToken).where(AccessToken.id == token_id, AccessToken.revoked_at.is_(None)).values(revoked_at=now)
+        update(Login).where(Login.id == login_id, Login.revoked_at.is_(None)).values(revoked_at=now, reason="logout")
     )
 
 
@@ -121,27 +125,25 @@ async def revoke_provider(session: AsyncSession, provider: str, *, now: int) -> 
     """End every login that `provider` vouched for."""
     theirs = select(User.id).where(User.provider == provider)
     await session.execute(
-        update(AccessToken)
-        .where(AccessToken.user_id.in_(theirs), AccessToken.revoked_at.is_(None))
-        .values(revoked_at=now)
+        update(Login)
+        .where(Login.user_id.in_(theirs), Login.revoked_at.is_(None))
+        .values(revoked_at=now, reason="revoked")
         .execution_options(synchronize_session=False)
     )
 
 
-async def dead(session: AsyncSession, token_ids: Collection[str], *, now: int) -> dict[str, str]:
+async def dead(session: AsyncSession, login_ids: Collection[str], *, now: int) -> dict[str, str]:
     """Which of these logins have ended, each with its sentence."""
-    query = select(AccessToken).where(AccessToken.id.in_(token_ids))
-    found = {token.id: why_dead(token, now) for token in await session.scalars(query)}
-    reasons = {token_id: found.get(token_id, UNKNOWN_CREDENTIAL) for token_id in token_ids}
-    return {token_id: reason for token_id, reason in reasons.items() if reason is not None}
+    query = select(Login).where(Login.id.in_(login_ids))
+    found = {login.id: why_dead(login, now) for login in await session.scalars(query)}
+    reasons = {login_id: found.get(login_id, UNKNOWN_CREDENTIAL) for login_id in login_ids}
+    return {login_id: reason for login_id, reason in reasons.items() if reason is not None}
 
 
 async def forget_ended(session: AsyncSession, *, now: int) -> None:
-    """Delete logins that ended more than a week ago."""
+    """Delete logins that ended more than a week ago, with their tokens."""
     before = now - KEPT_MS
-    await session.execute(
-        delete(AccessToken).where(or_(AccessToken.expires_at < before, AccessToken.revoked_at < before))
-    )
+    await session.execute(delete(Login).where(or_(Login.expires_at < before, Login.revoked_at < before)))
 
 
 async def _refuse_other(session: AsyncSession, pepper: bytes, text: str, now: int) -> NoReturn:

@@ -77,7 +77,7 @@ async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_i
         raise UsageError("A login can enter many rooms: name the one to enter, as ?room= and its id.")
     seat = await rooms.open_seat(session, login.user, room_id, now=now)
     return Admission(
-        token_id=login.token_id,
+        token_id=login.id,
         user=login.user.id,
         name=login.user.name,
         role="client",

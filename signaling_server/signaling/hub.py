@@ -118,8 +118,10 @@ class Hub(Protocol):
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """End every connection that is there by one of these rights, each with its reason."""
 
-    async def end_all(self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None) -> None:
-        """End every connection made with the token `token_id`, or in `room`."""
+    async def end_all(
+        self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None, user: str | None = None
+    ) -> None:
+        """End every connection to which all that is given applies: its credential, its room, its user."""
 
     async def totals(self) -> Totals:
         """How many are connected."""
@@ -217,10 +219,13 @@ class MemoryHub:
             if reason is not None:
                 member.outbox.end(code, reason)
 
-    async def end_all(self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None) -> None:
+    async def end_all(
+        self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None, user: str | None = None
+    ) -> None:
         """See `Hub.end_all`."""
+        meant = (token_id, room, user)
         for member in list(self._members.values()):
-            if member.token_id == token_id or member.principal.room == room:
+            if all(given in (None, has) for given, has in zip(meant, member.holder, strict=True)):
                 member.outbox.end(code, reason)
 
     async def totals(self) -> Totals:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import delete
+
 from signaling_server.models import Membership
 from sleap_rtc.signaling.api import NewToken, Room, ServiceAPI
 from tests.service.running import RunningService, running_service
@@ -53,3 +55,11 @@ async def join(service: RunningService, somebody: Person, room: Room) -> None:
     async with service.service.database.transaction() as session:
         now = service.service.clock()
         session.add(Membership(room_id=room.room_id, user_id=somebody.user_id, role="member", created_at=now))
+
+
+async def leave(service: RunningService, somebody: Person, room: Room) -> None:
+    """Take somebody's membership away."""
+    async with service.service.database.transaction() as session:
+        await session.execute(
+            delete(Membership).where(Membership.room_id == room.room_id, Membership.user_id == somebody.user_id)
+        )

@@ -11,7 +11,7 @@ from signaling_server.models import Base
 from signaling_server.settings import Settings, load_pepper, load_settings
 from sleap_rtc.errors import ConfigError, StorageError
 
-TABLES = {"access_tokens", "memberships", "rooms", "tokens", "users"}
+TABLES = set(Base.metadata.tables)
 
 
 def url(folder: Path) -> str:
@@ -62,6 +62,29 @@ async def test_a_step_keeps_what_is_there(tmp_path: Path) -> None:
     async with database.transaction() as session:
         await session.execute(text("DELETE FROM rooms"))
         assert (await session.execute(text("SELECT count(*) FROM tokens"))).scalar_one() == 0
+    await database.close()
+
+
+async def test_logins_stay_through_a_step_that_changes_their_tables(tmp_path: Path) -> None:
+    await upgrade(url(tmp_path), "0002")
+    database = Database(url(tmp_path))
+    async with database.transaction() as session:
+        await session.execute(
+            text("INSERT INTO users (id, provider, subject, name, created_at) VALUES ('u_a', 'dev', 'a', 'ada', 1)")
+        )
+        await session.execute(
+            text(
+                "INSERT INTO access_tokens (id, user_id, hash, display, created_at, expires_at, revoked_at) "
+                "VALUES ('a_1', 'u_a', x'00', 'slpu_', 1, 9, 5)"
+            )
+        )
+    for step in (upgrade, downgrade, upgrade):
+        await step(url(tmp_path), "0002" if step is downgrade else "0003")
+        source = "access_tokens" if step is downgrade else "logins"
+        async with database.transaction() as session:
+            kept = await session.execute(text(f"SELECT id, user_id, created_at, expires_at, revoked_at FROM {source}"))
+            assert [tuple(row) for row in kept] == [("a_1", "u_a", 1, 9, 5)]
+            assert (await session.execute(text("SELECT count(*) FROM access_tokens"))).scalar_one() == 1
     await database.close()
 
 

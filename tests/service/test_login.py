@@ -94,7 +94,7 @@ async def test_logins_by_name_alone_end_where_nobody_may_make_them(tmp_path: Pat
             session.add(somebody)
             await session.flush()
             now = service.service.clock()
-            grant = await log_in(session, service.service.pepper, user=somebody, now=now, lifetime_ms=DAY)
+            grant = await log_in(session, service.service.pepper, user=somebody, address="", now=now, lifetime_ms=DAY)
     async with running_service(tmp_path) as service:
         with pytest.raises(AuthenticationError, match="was ended"):
             await ServiceAPI(service.url, ada.token).me()

@@ -14,11 +14,11 @@ from signaling_server.app import create_app
 from signaling_server.settings import Settings
 from sleap_rtc.protocol.signaling import SIGNALING
 from tests.service.peers import Key, Peer, browser, peer
-from tests.service.people import dev_service, join, person
+from tests.service.people import dev_service, join, leave, person
 from tests.service.running import RunningService
 from tests.service.test_websocket import VERBS
 
-ACTORS = ("anonymous", "stranger", "member", "owner", "worker", "foreign")
+ACTORS = ("anonymous", "stranger", "removed", "member", "owner", "worker", "foreign")
 SOCKET = "WS /api/v1/ws"
 BODIES = {
     "POST /api/v1/auth/dev": {"name": "ada"},
@@ -67,9 +67,11 @@ class World:
 
 
 async def make_world(service: RunningService) -> World:
-    people = {name: await person(service, name) for name in ("stranger", "member", "owner")}
+    people = {name: await person(service, name) for name in ("stranger", "removed", "member", "owner")}
     room, other = await people["owner"].room(), await people["stranger"].room()
-    await join(service, people["member"], room)
+    for name in ("member", "removed"):
+        await join(service, people[name], room)
+    await leave(service, people["removed"], room)
     token, foreign = await people["owner"].worker_token(room), await people["stranger"].worker_token(other)
     return World(
         room.room_id,

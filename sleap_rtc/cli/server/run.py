@@ -1,0 +1,49 @@
+"""``sleap-rtc server run``."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from sleap_rtc.cli.server.options import place_options, service_settings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [default: 8000]")
+@place_options
+@click.option("--no-anonymous-rooms", is_flag=True, help="Open no rooms for workers without a token.")
+@click.option("--dev", is_flag=True, help="Let anybody on this machine log in under any name, to try things out.")
+def run(
+    host: str | None,
+    port: int | None,
+    database: str | None,
+    settings_file: Path | None,
+    no_anonymous_rooms: bool,
+    dev: bool,
+) -> None:
+    """Start the service; Ctrl-C stops it. The same as `sleap-rtc server` alone."""
+    settings = service_settings(
+        database,
+        settings_file,
+        host=host,
+        port=port,
+        anonymous_rooms=False if no_anonymous_rooms else None,
+        dev=dev or None,
+    )
+    from signaling_server import serve
+    from sleap_rtc.cli.output import say, warn
+    from sleap_rtc.signaling.address import service_address
+
+    if settings.dev:
+        warn("Anybody on this machine may log in to this service under any name (--dev).")
+    if not service_address(f"http://{_bracketed(settings.host)}").local:
+        warn(
+            f"{settings.host} can be reached from other machines, and peers send no token over plain http: "
+            "put a proxy with TLS in front, and give its address as --server."
+        )
+    asyncio.run(serve(settings, lambda url: say(f"The signaling service listens on {url} (Ctrl-C stops it).")))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
