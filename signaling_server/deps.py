@@ -18,6 +18,9 @@ from signaling_server.security import bearer
 from signaling_server.settings import Settings, is_loopback
 from signaling_server.signaling.hub import Hub
 
+RESTARTING = "The service restarts. It is back in a moment."
+"""Said to peers when it stops."""
+
 
 def utc_ms() -> int:
     """The time in UTC milliseconds."""
@@ -35,6 +38,7 @@ class Service:
         hub: who is connected.
         room_limiter: counts anonymous rooms by address.
         clock: UTC milliseconds; tests put theirs here.
+        stopping: whether it is about to end, and takes no new peers.
     """
 
     settings: Settings
@@ -43,6 +47,7 @@ class Service:
     hub: Hub
     room_limiter: WindowLimiter
     clock: Callable[[], int] = field(default=utc_ms)
+    stopping: bool = False
 
 
 def get_service(connection: HTTPConnection) -> Service:
