@@ -26,6 +26,8 @@ from signaling_server.signaling.admission import ended
 from signaling_server.signaling.hub import Holder, Member, MemoryHub
 from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
+from signaling_server.signaling.ticket_routes import router as ticket_router
+from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.tokens.routes import router as tokens_router
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
@@ -99,6 +101,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         database=Database(settings.database_url),
         pepper=load_pepper(settings),
         hub=hub,
+        tickets=MemoryTickets(limits.tickets_per_login),
         room_limiter=WindowLimiter(settings.anonymous_rooms_per_hour, HOUR_MS, limits.addresses),
         clock=utc_ms,
     )
@@ -112,6 +115,7 @@ def _mount(app: FastAPI) -> None:
     api.include_router(rooms_router)
     api.include_router(tokens_router)
     api.include_router(signaling_router)
+    api.include_router(ticket_router)
     app.include_router(api)
     app.include_router(metrics_router)
 

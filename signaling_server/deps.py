@@ -17,6 +17,7 @@ from signaling_server.models import Login
 from signaling_server.security import bearer
 from signaling_server.settings import Settings, is_loopback
 from signaling_server.signaling.hub import Hub
+from signaling_server.signaling.tickets import Tickets
 
 RESTARTING = "The service restarts. It is back in a moment."
 """Said to peers when it stops."""
@@ -36,6 +37,7 @@ class Service:
         database: where rooms and tokens are.
         pepper: the key tokens are hashed under.
         hub: who is connected.
+        tickets: those that wait to open a WebSocket.
         room_limiter: counts anonymous rooms by address.
         clock: UTC milliseconds; tests put theirs here.
         stopping: whether it is about to end, and takes no new peers.
@@ -45,6 +47,7 @@ class Service:
     database: Database
     pepper: bytes
     hub: Hub
+    tickets: Tickets
     room_limiter: WindowLimiter
     clock: Callable[[], int] = field(default=utc_ms)
     stopping: bool = False

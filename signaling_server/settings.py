@@ -37,6 +37,7 @@ class Limits(BaseModel):
         links: links a connection may have in the making or remembered.
         clients_per_user: sockets at once of one client identity.
         sockets_per_address: sockets at once from one address; a campus may be one address.
+        tickets_per_login: tickets of one login that wait to open a WebSocket.
         body: largest REST body.
         body_within: how long a REST body may take to arrive.
         addresses: addresses remembered by the rate limit for anonymous rooms.
@@ -54,6 +55,7 @@ class Limits(BaseModel):
     links: int = Field(default=256, gt=0)
     clients_per_user: int = Field(default=8, gt=0)
     sockets_per_address: int = Field(default=50, gt=0)
+    tickets_per_login: int = Field(default=8, gt=0)
     body: int = Field(default=64 * 1024, gt=0)
     body_within: float = Field(default=10.0, gt=0)
     addresses: int = Field(default=10_000, gt=0)

@@ -10,10 +10,11 @@ from sqlalchemy.orm import joinedload
 from signaling_server.auth import service as auth
 from signaling_server.models import Login, Membership, Token
 from signaling_server.rooms import service as rooms
-from signaling_server.security import token_kind
+from signaling_server.security import UNKNOWN_CREDENTIAL, token_kind
 from signaling_server.signaling.hub import Holder
+from signaling_server.signaling.tickets import Ticket
 from signaling_server.tokens import service as tokens
-from sleap_rtc.errors import ForbiddenError, UsageError
+from sleap_rtc.errors import AuthenticationError, ForbiddenError, UsageError
 from sleap_rtc.protocol.signaling import Role
 from sleap_rtc.protocol.text import printable
 
@@ -71,8 +72,32 @@ async def admit(
     )
 
 
+async def admit_ticket(session: AsyncSession, ticket: Ticket | None, *, room_id: str | None, now: int) -> Admission:
+    """Tell what a ticket allows that was just taken.
+
+    Raises:
+        AuthenticationError: if there is none, it is for another room than the one named, or its login has ended.
+        SleapRTCError: if its user may not enter the room any more.
+    """
+    if ticket is None or room_id not in (None, ticket.room_id):
+        raise AuthenticationError(UNKNOWN_CREDENTIAL)
+    for reason in (await auth.dead(session, {ticket.login_id}, now=now)).values():
+        raise AuthenticationError(reason)
+    login = await session.get_one(Login, ticket.login_id, options=[joinedload(Login.user)])
+    return await admit_login(session, login, room_id=ticket.room_id, now=now)
+
+
 async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int) -> Admission:
     login = await auth.authenticate(session, pepper, text, now=now)
+    return await admit_login(session, login, room_id=room_id, now=now)
+
+
+async def admit_login(session: AsyncSession, login: Login, *, room_id: str | None, now: int) -> Admission:
+    """Tell what a login allows, its user loaded, however it was shown.
+
+    Raises:
+        SleapRTCError: if it names no room, or one that its user may not enter.
+    """
     if room_id is None:
         raise UsageError("A login can enter many rooms: name the one to enter, as ?room= and its id.")
     seat = await rooms.open_seat(session, login.user, room_id, now=now)

@@ -24,6 +24,7 @@ BODIES = {
     "POST /api/v1/auth/dev": {"name": "ada"},
     "POST /api/v1/rooms": {"name": "lab"},
     "POST /api/v1/rooms/{room_id}/tokens": {"name": "gpu"},
+    "POST /api/v1/ws-tickets": {"room_id": "{room_id}"},
 }
 
 
@@ -90,8 +91,9 @@ async def asked(service: RunningService, row: str, actor: str, world: World) -> 
     path = path.replace("{room_id}", world.room_id).replace("{token_id}", world.token_id)
     credential = world.credentials[actor]
     headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
+    body = {name: value.replace("{room_id}", world.room_id) for name, value in BODIES.get(row, {}).items()}
     async with browser(service) as client:
-        answer = await client.request(method, path, headers=headers, json=BODIES.get(row))
+        answer = await client.request(method, path, headers=headers, json=body if row in BODIES else None)
     return str(answer.status_code)
 
 
