@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from signaling_server.app import create_app
 from signaling_server.db import UNUSABLE, upgrade
 from signaling_server.deps import RESTARTING, Service
+from signaling_server.protocols import http_protocol, websocket_protocol
 from signaling_server.security import RedactingFilter
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConflictError, StorageError, UnreachableError
@@ -25,6 +26,8 @@ GRACE = 5
 """Seconds open requests and sockets get when the service stops."""
 GOODBYE = 2.0
 """Seconds that peers get to hear that the service stops."""
+HEAD = 16 * 1024
+"""Bytes that the head of a request may have."""
 PING = 20.0
 """Seconds between pings, and for their answers: a peer whose machine vanished is noticed within twice that."""
 # uvicorn says so of every handshake we refuse, although it was answered as we wish: strangers would fill the log
@@ -179,7 +182,9 @@ def _url(settings: Settings, listener: socket.socket) -> str:
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        http=http_protocol(settings.limits),
+        h11_max_incomplete_event_size=HEAD,
+        ws=websocket_protocol(settings.limits),
         ws_max_size=settings.limits.message,
         # compression would let 64 KiB arrive as much more memory, and costs 5,000 idle peers dearly
         ws_per_message_deflate=False,

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.protocol.sdp import IceServer
+from sleap_rtc.protocol.signaling import MAX_UNPROVEN
 
 ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
 FILE_NAME = "sleap-rtc-server.toml"
@@ -29,9 +30,11 @@ class Limits(BaseModel):
 
     Attributes:
         message: largest WebSocket message.
+        unproven_message: largest one of a worker that has not proven its key.
         queue: outgoing bytes waiting for one peer before it counts as a slow consumer.
         rate: messages a second a socket may send in the long run; faster ones are read later, not lost.
         burst: messages it may send at once before that.
+        request_within: how long the head of a request may take to arrive, the handshake of a WebSocket among them.
         register_within: how long a worker may stay connected without having proven its key.
         close_within: how long a closing socket may take to accept what is still queued for it.
         links: links a connection may have in the making or remembered.
@@ -47,10 +50,12 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     message: int = Field(default=64 * 1024, gt=0, le=1024 * 1024)
+    unproven_message: int = Field(default=MAX_UNPROVEN, gt=0)
     queue: int = Field(default=256 * 1024, gt=0)
     rate: float = Field(default=20.0, gt=0)
     burst: int = Field(default=100, gt=0)
-    register_within: float = Field(default=10.0, gt=0)
+    request_within: float = Field(default=5.0, gt=0)
+    register_within: float = Field(default=5.0, gt=0)
     close_within: float = Field(default=5.0, gt=0)
     links: int = Field(default=256, gt=0)
     clients_per_user: int = Field(default=8, gt=0)

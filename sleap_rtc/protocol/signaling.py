@@ -26,6 +26,8 @@ CLOSE_REVOKED = 4403
 CLOSE_REPLACED = 4409
 """A newer connection proved the same worker key and took over."""
 
+MAX_UNPROVEN = 4 * 1024
+"""Largest message of a worker that has not proven its key, in bytes."""
 MAX_VISITORS = 64
 """Most people a worker asks about in one `Lease`, so that the reasons for all of them fit into one answer."""
 

@@ -20,6 +20,7 @@ from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import check_id, worker_id_from_key
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
+    MAX_UNPROVEN,
     MAX_VISITORS,
     SIGNALING,
     Departed,
@@ -156,6 +157,11 @@ class SignalingClient:
         return self._latest().principal
 
     @property
+    def is_local(self) -> bool:
+        """Whether the service is on this machine: then its other peers may be as well, and loopback leads to them."""
+        return self._address.local
+
+    @property
     def ice_servers(self) -> list[IceServer]:
         """The STUN and TURN servers to use (after `welcome`)."""
         return self._latest().ice_servers
@@ -262,22 +268,24 @@ class SignalingClient:
     async def _register(self, socket: Socket, welcome: Welcome, registration: Registration) -> None:
         worker_id = worker_id_from_key(registration.public_key)
         text = registration_text(bytes.fromhex(welcome.nonce), welcome.principal.room, worker_id)
-        await socket.send(
-            SIGNALING.encode(
-                Register(
-                    id=next(self._ids),
-                    public_key=registration.public_key.hex(),
-                    signature=registration.sign(text).hex(),
-                    name=registration.name,
-                    info=registration.info,
-                )
-            )
+        message = Register(
+            id=next(self._ids),
+            public_key=registration.public_key.hex(),
+            signature=registration.sign(text).hex(),
+            name=registration.name,
+            info=registration.info,
         )
+        whole = len(SIGNALING.encode(message).encode()) <= MAX_UNPROVEN
+        if not whole:  # of a machine with dozens of GPUs; what does not fit yet follows
+            message = message.model_copy(update={"info": registration.info.model_copy(update={"gpus": []})})
+        await socket.send(SIGNALING.encode(message))
         answer = await socket.receive()
         if answer is not None and answer.error is not None:
             raise answer.error.as_exception()
         if not isinstance(answer, Registered) or answer.worker_id != worker_id:
             raise ProtocolError("The signaling service did not answer the registration.")
+        if not whole:
+            await socket.send(SIGNALING.encode(Update(info=registration.info)))
 
     def _take(self, message: Message | None) -> None:
         if message is None:

@@ -235,7 +235,12 @@ class Worker:
         )
 
     def _new_peer(self, signaling: SignalingClient) -> Peer:
-        return new_peer(self._settings.engine, ice_servers=signaling.ice_servers, timeouts=self._settings.timeouts)
+        return new_peer(
+            self._settings.engine,
+            ice_servers=signaling.ice_servers,
+            timeouts=self._settings.timeouts,
+            allow_loopback=signaling.is_local,
+        )
 
 
 async def _hear(switchboard: Switchboard, visitors: Visitors) -> None:
