@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import WebSocketRoute
@@ -50,6 +51,7 @@ def routes(app: FastAPI) -> Iterator[str]:
             raise AssertionError(f"nothing here checks what {route.original_route} allows")
 
 
+@pytest.mark.one_database
 def test_every_route_and_message_has_a_row(tmp_path: Path) -> None:
     app = create_app(Settings(database_url=f"sqlite+aiosqlite:///{tmp_path / 'x.db'}"))
     verbs = {f"{SOCKET} {verb}" for verb in ("connect", *(message.TYPE for message in SIGNALING.messages))}
