@@ -7,7 +7,8 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.auth import service as auth
+from signaling_server.auth import logins
+from signaling_server.auth.logins import Terms
 from signaling_server.models import Membership
 from signaling_server.rooms import service as rooms
 from signaling_server.security import token_kind
@@ -35,7 +36,7 @@ class Admission:
 
 
 async def admit(
-    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, idle_ms: int
+    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, idle_ms: int, terms: Terms
 ) -> Admission:
     """Tell what the credential `text` allows, and note its use.
 
@@ -46,13 +47,14 @@ async def admit(
         room_id: the room the peer names: a user's login needs one, a room's token is only checked against it.
         now: the time.
         idle_ms: how long an anonymous room outlives its worker's last visit.
+        terms: how long a login lives.
 
     Raises:
         AuthenticationError: if the credential is unknown, or ended.
         SleapRTCError: if it is good, but not for that room.
     """
     if token_kind(text) == "access":
-        return await _admit_user(session, pepper, text, room_id=room_id, now=now)
+        return await _admit_user(session, pepper, text, room_id=room_id, now=now, terms=terms)
     credential = await tokens.authenticate(session, pepper, text, now=now)
     if room_id is not None and room_id != credential.room_id:
         named = " ".join(printable(room_id, limit=40).split())
@@ -71,8 +73,10 @@ async def admit(
     )
 
 
-async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int) -> Admission:
-    login = await auth.authenticate(session, pepper, text, now=now)
+async def _admit_user(
+    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, terms: Terms
+) -> Admission:
+    login = await logins.authenticate(session, pepper, text, now=now, terms=terms)
     if room_id is None:
         raise UsageError("A login can enter many rooms: name the one to enter, as ?room= and its id.")
     seat = await rooms.open_seat(session, login.user, room_id, now=now)
@@ -89,10 +93,10 @@ async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_i
 
 async def ended(session: AsyncSession, holders: Collection[Holder], *, now: int) -> dict[Holder, str]:
     """Which of these may no longer be connected, each with the sentence for it."""
-    logged_in = [holder for holder in holders if holder.token_id.startswith(auth.LOGIN_PREFIX)]
-    others = {holder.token_id for holder in holders if not holder.token_id.startswith(auth.LOGIN_PREFIX)}
+    logged_in = [holder for holder in holders if holder.token_id.startswith(logins.LOGIN_PREFIX)]
+    others = {holder.token_id for holder in holders if not holder.token_id.startswith(logins.LOGIN_PREFIX)}
     reasons = await tokens.dead(session, others, now=now)
-    reasons |= await auth.dead(session, {holder.token_id for holder in logged_in}, now=now)
+    reasons |= await logins.dead(session, {holder.token_id for holder in logged_in}, now=now)
     found = {holder: reasons[holder.token_id] for holder in holders if holder.token_id in reasons}
     return await _outside(session, logged_in, now=now) | found
 

@@ -89,6 +89,7 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
             room_id=websocket.query_params.get("room"),
             now=now,
             idle_ms=int(service.settings.idle_room_days * DAY_MS),
+            terms=service.terms,
         )
     presence = new_id("presence", secrets.token_bytes(15))
     principal = Principal(

@@ -23,6 +23,7 @@ ACTORS = ("anonymous", "stranger", "removed", "member", "owner", "worker", "fore
 SOCKET = "WS /api/v1/ws"
 BODIES = {
     "POST /api/v1/auth/dev": {"name": "ada"},
+    "POST /api/v1/auth/device": {"device": "laptop"},
     "POST /api/v1/rooms": {"name": "lab"},
     "POST /api/v1/rooms/{room_id}/tokens": {"name": "gpu"},
 }
@@ -65,6 +66,7 @@ class World:
 
     room_id: str
     token_id: str
+    login_id: str
     credentials: dict[str, str | None]
 
 
@@ -78,6 +80,7 @@ async def make_world(service: RunningService) -> World:
     return World(
         room.room_id,
         token.token_id,
+        people["owner"].login_id,
         {
             "anonymous": None,
             **{name: somebody.token for name, somebody in people.items()},
@@ -90,6 +93,7 @@ async def make_world(service: RunningService) -> World:
 async def asked(service: RunningService, row: str, actor: str, world: World) -> str:
     method, path = row.split(" ")
     path = path.replace("{room_id}", world.room_id).replace("{token_id}", world.token_id)
+    path = path.replace("{login_id}", world.login_id)
     credential = world.credentials[actor]
     headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
     async with browser(service) as client:
