@@ -1,7 +1,7 @@
 """The application: parts put together, routes mounted."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Literal
@@ -24,7 +24,8 @@ from signaling_server.metrics import router as metrics_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
-from signaling_server.signaling.hub import Member, MemoryHub
+from signaling_server.signaling.admission import ended
+from signaling_server.signaling.hub import Holder, Member, MemoryHub
 from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
 from signaling_server.tokens.routes import router as tokens_router
@@ -90,6 +91,10 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     def now() -> int:
         return service.clock()
 
+    async def ended_among(holders: Collection[Holder]) -> dict[Holder, str]:
+        async with service.database.transaction() as session:
+            return await ended(session, holders, now=service.clock())
+
     limits = settings.limits
 
     def counted(number: int, within_ms: int) -> WindowLimiter:
@@ -108,7 +113,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         ),
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links)
+    router = Router(hub, now, limits.links, ended_among)
     return service, router
 
 

@@ -20,6 +20,9 @@ from signaling_server.settings import Settings, checked_public_url, is_loopback
 from signaling_server.signaling.hub import Hub
 from sleap_rtc.errors import ProtocolError
 
+RESTARTING = "The service restarts. It is back in a moment."
+"""Said to peers when it stops."""
+
 
 def utc_ms() -> int:
     """The time in UTC milliseconds."""
@@ -39,6 +42,7 @@ class Service:
         device_limiter: counts logins begun by address.
         code_limiter: counts wrong codes by user and address.
         clock: UTC milliseconds; tests put theirs here.
+        stopping: whether it is about to end, and takes no new peers.
     """
 
     settings: Settings
@@ -49,6 +53,7 @@ class Service:
     device_limiter: WindowLimiter
     code_limiter: GuessLimiter
     clock: Callable[[], int] = field(default=utc_ms)
+    stopping: bool = False
 
     @property
     def terms(self) -> Terms:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import joinedload
 
 from signaling_server.auth import logins
 from signaling_server.auth.logins import Terms
-from signaling_server.models import Membership
+from signaling_server.models import Login, Membership, Token
 from signaling_server.rooms import service as rooms
 from signaling_server.security import token_kind
 from signaling_server.signaling.hub import Holder
@@ -98,7 +98,19 @@ async def ended(session: AsyncSession, holders: Collection[Holder], *, now: int)
     reasons = await tokens.dead(session, others, now=now)
     reasons |= await logins.dead(session, {holder.token_id for holder in logged_in}, now=now)
     found = {holder: reasons[holder.token_id] for holder in holders if holder.token_id in reasons}
-    return await _outside(session, logged_in, now=now) | found
+    return await _misnamed(session, holders) | await _outside(session, logged_in, now=now) | found
+
+
+async def _misnamed(session: AsyncSession, holders: Collection[Holder]) -> dict[Holder, str]:
+    # a worker may ask about anybody: a credential says nothing of another user, nor of another room
+    ids = {holder.token_id for holder in holders}
+    theirs = await session.execute(select(Login.id, Login.user_id).where(Login.id.in_(ids)))
+    others = await session.execute(select(Token.id, Token.room_id, Token.principal_user).where(Token.id.in_(ids)))
+    of_users = {(id_, user) for id_, user in theirs}
+    of_rooms = {Holder(*row) for row in others}
+    return {
+        holder: _LEFT for holder in holders if holder not in of_rooms and (holder.token_id, holder.user) not in of_users
+    }
 
 
 async def _outside(session: AsyncSession, holders: Collection[Holder], *, now: int) -> dict[Holder, str]:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, WebSocket
 
-from signaling_server.deps import Service, client_address
+from signaling_server.deps import RESTARTING, Service, client_address
 from signaling_server.errors import error_response
 from signaling_server.rooms.service import DAY_MS
 from signaling_server.security import bearer
@@ -15,7 +15,7 @@ from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.hub import Member
 from signaling_server.signaling.outbox import Outbox
 from signaling_server.signaling.routing import Router
-from sleap_rtc.errors import AuthenticationError, ProtocolError, SleapRTCError
+from sleap_rtc.errors import AuthenticationError, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, SUBPROTOCOL, Principal, Welcome
 
@@ -52,6 +52,8 @@ class _Refused(Exception):  # noqa: N818 - a way out of the handshake, not an er
 @asynccontextmanager
 async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> AsyncIterator[tuple[Member, str]]:
     try:
+        if service.stopping:
+            raise UnreachableError(RESTARTING)
         _check_handshake(websocket)
         member, room_name = await _recognise(websocket, service)
         await service.hub.join(member)
@@ -99,6 +101,7 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
         room=admission.room_id,
         session=presence,
         owner=admission.owner,
+        credential=admission.token_id,
     )
     member = Member(
         presence=presence,

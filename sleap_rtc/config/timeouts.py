@@ -20,6 +20,8 @@ class Timeouts:
         reconnect_most: the longest pause between two reconnects.
         disk: how long a transfer waits for space on a disk that is nearly full.
         give_up: how long a client tries to reach its worker again before it gives up.
+        lease: between two questions of a worker whether the people behind its links still belong to the room.
+        unconfirmed: how long a worker takes new jobs over a link while the service cannot answer that.
     """
 
     gathering: float = 2.0
@@ -31,6 +33,8 @@ class Timeouts:
     close: float = 3.0
     request: float = 30.0
     reconnect_first: float = 0.5
-    reconnect_most: float = 30.0
+    reconnect_most: float = 8.0
     disk: float = 8.0
     give_up: float = 600.0
+    lease: float = 60.0
+    unconfirmed: float = 900.0

@@ -17,12 +17,17 @@ from sleap_rtc.protocol.text import printable
 SUBPROTOCOL = "sleap-rtc.v1"
 """What the WebSocket handshake must name; another version is refused with a sentence."""
 
+CLOSE_RESTART = 1012
+"""The service restarts: come back in a moment."""
 CLOSE_UNPROVEN = 4401
 """The credential or the key proof was wrong, or did not come in time."""
 CLOSE_REVOKED = 4403
 """The credential was revoked or expired while connected."""
 CLOSE_REPLACED = 4409
 """A newer connection proved the same worker key and took over."""
+
+MAX_VISITORS = 64
+"""Most people a worker asks about in one `Lease`, so that the reasons for all of them fit into one answer."""
 
 _REGISTRATION = b"sleap-rtc register/1"
 
@@ -37,6 +42,12 @@ def _not_empty(text: str) -> str:
     return text
 
 
+def _fits_an_engine(text: str) -> str:
+    if len(text.encode(errors="replace")) > MAX_SDP:
+        raise ValueError("too large")
+    return text
+
+
 Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
 """A short name from a stranger, freed of control characters when it is read."""
 Name = Annotated[Label, AfterValidator(_not_empty)]
@@ -45,7 +56,11 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 PublicKeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SignatureHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 NonceHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Sdp = Annotated[str, StringConstraints(max_length=MAX_SDP)]
+Sdp = Annotated[str, StringConstraints(max_length=MAX_SDP), AfterValidator(_fits_an_engine)]
+Reason = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
+"""A sentence for whoever is sent away."""
+CredentialId = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,4}_[A-Za-z0-9-]{1,64}$")]
+"""What the service calls a login or a token by; it opens nothing."""
 Role = Literal["client", "worker"]
 
 
@@ -63,6 +78,7 @@ class Principal(_Part):
         room: the only room they exist in.
         session: on a welcome the connection's presence id, on an offer the link id the stamp is bound to.
         owner: whether the room is theirs; nobody owns the room behind a session string.
+        credential: by which login or token they are here, so that a link can end with it.
     """
 
     user: UserId
@@ -71,6 +87,33 @@ class Principal(_Part):
     room: RoomId
     session: PresenceId | LinkId
     owner: bool = False
+    credential: CredentialId | None = None
+
+
+class Visitor(_Part):
+    """Somebody behind a link of a worker, as the service stamped them.
+
+    Attributes:
+        user: who it is.
+        credential: by which login or token they dialled.
+    """
+
+    user: UserId
+    credential: CredentialId
+
+    def stands_for(self, principal: Principal) -> bool:
+        """Whether this is who dialled as `principal`."""
+        return (self.user, self.credential) == (principal.user, principal.credential)
+
+
+class Departed(Visitor):
+    """A visitor who may not be there any more.
+
+    Attributes:
+        reason: why, as a sentence for them.
+    """
+
+    reason: Reason
 
 
 class GpuInfo(_Part):
@@ -200,6 +243,27 @@ class Reject(Message):
     link: LinkId
 
 
+class Revoked(Message):
+    """Service → worker: this visitor may not be here any more: end their links, and tell them the reason."""
+
+    TYPE = "revoked"
+    visitor: Departed
+
+
+class Lease(Message):
+    """Worker → service, a request: do these people behind my links still belong here? Asked every minute."""
+
+    TYPE = "lease"
+    visitors: list[Visitor] = Field(max_length=MAX_VISITORS)
+
+
+class Leased(Message):
+    """Service → worker, the answer: those who do not, each with the reason; all others may stay."""
+
+    TYPE = "leased"
+    departed: list[Departed] = Field(max_length=MAX_VISITORS)
+
+
 class Gone(Message):
     """Service → peer: the other side of a link still being made is not there (its reason in `error`).
 
@@ -225,6 +289,9 @@ SIGNALING = Registry(
     IceCandidate,
     Reject,
     Gone,
+    Revoked,
+    Lease,
+    Leased,
     Failure,
 )
 

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -20,11 +20,16 @@ from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import check_id, worker_id_from_key
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
+    MAX_VISITORS,
     SIGNALING,
+    Departed,
+    Lease,
+    Leased,
     Principal,
     Register,
     Registered,
     Update,
+    Visitor,
     Welcome,
     WorkerInfo,
     WorkerList,
@@ -195,6 +200,22 @@ class SignalingClient:
             found += answer.workers
             if not answer.more or not answer.workers:
                 return found
+
+    async def departed(self, visitors: Sequence[Visitor]) -> list[Departed]:
+        """Ask which of the people behind a worker's links may not be there any more.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now.
+            UnreachableError: if it did not answer in time.
+        """
+        found: list[Departed] = []
+        for start in range(0, len(visitors), MAX_VISITORS):
+            page = list(visitors[start : start + MAX_VISITORS])
+            answer = await self._ask(Lease(id=next(self._ids), visitors=page))
+            if not isinstance(answer, Leased):
+                raise ProtocolError("The signaling service gave an answer to another question.")
+            found += answer.departed
+        return found
 
     async def update(self, info: WorkerInfo) -> None:
         """Say something new about this worker, now or at the next connection."""

@@ -29,6 +29,8 @@ NAMES: list[tuple[Any, str]] = [
     (training.Word, "word"),
     (JsonValue, "JSON"),
     (signaling.Label, "label"),
+    (signaling.Reason, "sentence, at most 300 characters"),
+    (signaling.CredentialId, "credential id"),
     (signaling.Sdp, "SDP"),
 ]
 _HEX = {r"^[0-9a-f]{64}$": "64 hex digits", r"^[0-9a-f]{128}$": "128 hex digits"}

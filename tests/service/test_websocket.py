@@ -168,6 +168,9 @@ VERBS: dict[str, dict[str, Any]] = {
         "nonce": "00" * 32,
         "principal": {"user": "u_" + "a" * 8, "name": "", "role": "client", "room": "r_" + "a" * 8, "session": link()},
     },
+    "revoked": {"visitor": {"user": "u_" + "a" * 8, "credential": "t_1", "reason": "x"}},
+    "lease": {"visitors": []},
+    "leased": {"departed": []},
     "error": {},
 }
 # (client, worker before it registered, worker): the code of the refusal, None where it is served
@@ -183,6 +186,9 @@ TABLE: dict[str, tuple[str | None, str | None, str | None]] = {
     "registered": ("protocol", "protocol", "protocol"),
     "worker_list": ("protocol", "protocol", "protocol"),
     "welcome": ("protocol", "protocol", "protocol"),
+    "revoked": ("protocol", "protocol", "protocol"),
+    "lease": ("forbidden", "conflict", None),
+    "leased": ("protocol", "protocol", "protocol"),
     "error": ("protocol", "protocol", "protocol"),
 }
 
