@@ -14,6 +14,7 @@ from signaling_server.auth import service as auth
 from signaling_server.db import Database
 from signaling_server.limits import WindowLimiter
 from signaling_server.models import Login
+from signaling_server.registry.reports import StoredReports
 from signaling_server.security import bearer
 from signaling_server.settings import Settings, is_loopback
 from signaling_server.signaling.hub import Hub
@@ -33,6 +34,7 @@ class Service:
         database: where rooms and tokens are.
         pepper: the key tokens are hashed under.
         hub: who is connected.
+        reports: what workers tell of their jobs and models, on its way into the database.
         room_limiter: counts anonymous rooms by address.
         clock: UTC milliseconds; tests put theirs here.
     """
@@ -41,6 +43,7 @@ class Service:
     database: Database
     pepper: bytes
     hub: Hub
+    reports: StoredReports
     room_limiter: WindowLimiter
     clock: Callable[[], int] = field(default=utc_ms)
 

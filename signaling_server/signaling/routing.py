@@ -8,6 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from signaling_server.signaling.hub import Hub, Member, Route
+from signaling_server.signaling.reporting import Reports
 from sleap_rtc.errors import (
     AuthenticationError,
     ConflictError,
@@ -18,6 +19,7 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import worker_id_from_key
+from sleap_rtc.protocol.reports import ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES
 from sleap_rtc.protocol.signaling import (
     CLOSE_UNPROVEN,
@@ -58,13 +60,15 @@ class Router:
         hub: who is connected.
         clock: UTC milliseconds.
         max_links: links remembered for one connection.
+        reports: takes what workers tell of their jobs and models.
 
     Attributes:
         offers: how many offers it has passed on.
     """
 
-    def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int) -> None:
+    def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int, reports: Reports) -> None:
         self._hub = hub
+        self._reports = reports
         self._clock = clock
         self._max_links = max_links
         self.offers = 0
@@ -76,6 +80,8 @@ class Router:
             Answer: _Rule(("worker",), self._reply),
             Reject: _Rule(("worker",), self._reply),
             IceCandidate: _Rule(("client", "worker"), self._candidate),
+            ReportJobs: _Rule(("worker",), self._report),
+            ReportModels: _Rule(("worker",), self._report),
         }
 
     async def handle(self, member: Member, message: Message) -> None:
@@ -87,6 +93,7 @@ class Router:
 
     async def leave(self, member: Member) -> None:
         """Remove a connection and tell those who were just dialing it, or whom it was just dialing."""
+        self._reports.leave(member)
         await self._hub.leave(member)
         for link, route in member.routes.items():
             if not route.standing:
@@ -174,6 +181,9 @@ class Router:
                 return  # no honest peer has so many; the end of the list still passes
         if not await self._hub.deliver(route.other, _passed_on(message), member.presence):
             raise NotFoundError(NO_SUCH_LINK)
+
+    async def _report(self, member: Member, message: ReportJobs | ReportModels) -> None:
+        self._reports.take(member, message)
 
     def receive(self, member: Member, message: Message, sender: str) -> None:
         """Take a message delivered to `member`: the hub calls this where the member's socket is."""

@@ -7,12 +7,13 @@ Who a peer is comes from its credential: the `Principal` is made by the service,
 import struct
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sleap_rtc.protocol.codec import Failure, Message, Registry
 from sleap_rtc.protocol.ids import LinkId, PresenceId, RoomId, UserId, WorkerId
+from sleap_rtc.protocol.labels import Count, Label, UtcMs
+from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_SDP, Candidate, IceServer
-from sleap_rtc.protocol.text import printable
 
 SUBPROTOCOL = "sleap-rtc.v1"
 """What the WebSocket handshake must name; another version is refused with a sentence."""
@@ -27,21 +28,6 @@ CLOSE_REPLACED = 4409
 _REGISTRATION = b"sleap-rtc register/1"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(printable(text).split())
-
-
-def _not_empty(text: str) -> str:
-    if not text:
-        raise ValueError("empty")
-    return text
-
-
-Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
-"""A short name from a stranger, freed of control characters when it is read."""
-Name = Annotated[Label, AfterValidator(_not_empty)]
-"""A label that says something."""
-Count = Annotated[int, Field(ge=0, le=2**31)]
 PublicKeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SignatureHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 NonceHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -110,7 +96,7 @@ class WorkerPresence(_Part):
     public_key: PublicKeyHex
     name: Label
     info: WorkerInfo
-    since: Annotated[int, Field(ge=0, lt=2**53)]
+    since: UtcMs
 
 
 class Welcome(Message):
@@ -225,6 +211,9 @@ SIGNALING = Registry(
     IceCandidate,
     Reject,
     Gone,
+    ReportJobs,
+    ReportModels,
+    Reported,
     Failure,
 )
 
