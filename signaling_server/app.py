@@ -21,6 +21,8 @@ from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.metrics import router as metrics_router
+from signaling_server.registry.reports import StoredReports
+from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
@@ -60,13 +62,17 @@ def create_app(settings: Settings) -> FastAPI:
         if not settings.dev:  # what was handed out without a password is worth nothing where others reach the service
             async with service.database.transaction() as session:
                 await logins.revoke_provider(session, DEV, now=service.clock())
-        async with asyncio.TaskGroup() as tasks:
-            housekeeping = tasks.create_task(keep_house(service))
-            try:
-                yield
-            finally:
-                housekeeping.cancel()
-                await service.database.close()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                housekeeping = tasks.create_task(keep_house(service))
+                tasks.create_task(service.reports.run())
+                try:
+                    yield
+                finally:
+                    housekeeping.cancel()
+                    service.reports.stop()
+        finally:
+            await service.database.close()
 
     app = FastAPI(
         title="sleap-rtc signaling service",
@@ -100,12 +106,15 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     def counted(number: int, within_ms: int) -> WindowLimiter:
         return WindowLimiter(number, within_ms, limits.addresses)
 
+    database = Database(settings.database_url)
+    reports = StoredReports(database, now, limits)
     hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
     service = Service(
         settings=settings,
-        database=Database(settings.database_url),
+        database=database,
         pepper=load_pepper(settings),
         hub=hub,
+        reports=reports,
         room_limiter=counted(settings.anonymous_rooms_per_hour, HOUR_MS),
         device_limiter=counted(settings.device_codes_per_hour, HOUR_MS),
         code_limiter=GuessLimiter(
@@ -113,7 +122,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         ),
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links, ended_among)
+    router = Router(hub, now, limits.links, ended_among, reports)
     return service, router
 
 
@@ -123,6 +132,7 @@ def _mount(app: FastAPI) -> None:
     api.include_router(me_router)
     api.include_router(rooms_router)
     api.include_router(tokens_router)
+    api.include_router(registry_router)
     api.include_router(signaling_router)
     app.include_router(api)
     app.include_router(metrics_router)

@@ -15,6 +15,7 @@ from signaling_server.auth.logins import Terms
 from signaling_server.db import Database
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.models import Login
+from signaling_server.registry.reports import StoredReports
 from signaling_server.security import bearer
 from signaling_server.settings import Settings, checked_public_url, is_loopback
 from signaling_server.signaling.hub import Hub
@@ -38,6 +39,7 @@ class Service:
         database: where rooms and tokens are.
         pepper: the key tokens are hashed under.
         hub: who is connected.
+        reports: what workers tell of their jobs and models, on its way into the database.
         room_limiter: counts anonymous rooms by address.
         device_limiter: counts logins begun by address.
         code_limiter: counts wrong codes by user and address.
@@ -49,6 +51,7 @@ class Service:
     database: Database
     pepper: bytes
     hub: Hub
+    reports: StoredReports
     room_limiter: WindowLimiter
     device_limiter: WindowLimiter
     code_limiter: GuessLimiter

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signaling_server.auth import devices, logins
 from signaling_server.deps import Service
+from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
 from signaling_server.tokens import service as tokens
@@ -39,6 +40,7 @@ async def clean_up(service: Service) -> None:
         await tokens.forget_ended(session, now=now)
         await logins.forget_ended(session, now=now)
         await devices.forget_ended(session, now=now)
+        await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * rooms.DAY_MS))
 
 
 async def keep_house(service: Service) -> NoReturn:

@@ -48,6 +48,10 @@ class Limits(BaseModel):
         wrong_codes_per_address: wrong codes that may come from one address within an hour.
         rooms_per_user: rooms one user may own.
         tokens_per_room: worker tokens of one room that can be used at once.
+        jobs_per_room: jobs of one room that are remembered; the oldest that are over give way.
+        models_per_worker: models that are remembered of one worker.
+        models_per_room: models that are remembered of all workers of one room.
+        waiting_reports: reports of one worker that may wait for the database.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +71,10 @@ class Limits(BaseModel):
     wrong_codes_per_address: int = Field(default=20, gt=0)
     rooms_per_user: int = Field(default=100, gt=0)
     tokens_per_room: int = Field(default=100, gt=0)
+    jobs_per_room: int = Field(default=1000, gt=0)
+    models_per_worker: int = Field(default=500, gt=0)
+    models_per_room: int = Field(default=5000, gt=0)
+    waiting_reports: int = Field(default=2, gt=0)
 
 
 class Settings(BaseModel):
@@ -96,6 +104,7 @@ class Settings(BaseModel):
         max_room_days: the longest a room may be made for; without it also for ever.
         token_days: how long a worker token lives if its maker does not say.
         max_token_days: the longest a worker token may be made for; without it also for ever.
+        summary_days: how long jobs and models are remembered after their worker last told of them.
         limits: bounds on what one stranger can cost.
     """
 
@@ -124,6 +133,7 @@ class Settings(BaseModel):
     max_room_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
     token_days: int = Field(default=7, ge=1, le=MAX_DAYS)
     max_token_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
+    summary_days: float = Field(default=90.0, gt=0)
     limits: Limits = Limits()
 
     @field_validator("database_url")

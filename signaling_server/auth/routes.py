@@ -22,7 +22,8 @@ from signaling_server.deps import (
 from signaling_server.http import StrictRoute
 from signaling_server.limits import limit_key
 from sleap_rtc.errors import BusyError, ForbiddenError, NotFoundError
-from sleap_rtc.protocol.signaling import CLOSE_REVOKED, Label
+from sleap_rtc.protocol.labels import Label
+from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
 router = APIRouter(prefix="/auth", tags=["login"], route_class=StrictRoute)
 

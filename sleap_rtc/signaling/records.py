@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sleap_rtc.errors import NotFoundError, UsageError
 from sleap_rtc.protocol.ids import RoomId, UserId
-from sleap_rtc.protocol.signaling import Label
+from sleap_rtc.protocol.labels import Label
 from sleap_rtc.protocol.text import printable
 
 RoomRole = Literal["owner", "member"]
