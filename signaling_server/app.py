@@ -11,14 +11,18 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from signaling_server import errors, http
-from signaling_server.auth import service as auth
+from signaling_server.auth import logins
+from signaling_server.auth.me_routes import router as me_router
 from signaling_server.auth.routes import router as auth_router
+from signaling_server.auth.users import DEV
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
-from signaling_server.limits import WindowLimiter
+from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.metrics import router as metrics_router
+from signaling_server.registry.reports import StoredReports
+from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
@@ -33,6 +37,7 @@ from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
 API = "/api/v1"
+MINUTE_MS = 60_000
 SCHEMA_URL = f"{API}/openapi.json"
 
 
@@ -58,14 +63,18 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if not settings.dev:  # what was handed out without a password is worth nothing where others reach the service
             async with service.database.transaction() as session:
-                await auth.revoke_provider(session, auth.DEV, now=service.clock())
-        async with asyncio.TaskGroup() as tasks:
-            housekeeping = tasks.create_task(keep_house(service))
-            try:
-                yield
-            finally:
-                housekeeping.cancel()
-                await service.database.close()
+                await logins.revoke_provider(session, DEV, now=service.clock())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                housekeeping = tasks.create_task(keep_house(service))
+                tasks.create_task(service.reports.run())
+                try:
+                    yield
+                finally:
+                    housekeeping.cancel()
+                    service.reports.stop()
+        finally:
+            await service.database.close()
 
     app = FastAPI(
         title="sleap-rtc signaling service",
@@ -95,25 +104,38 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
             return await ended(session, holders, now=service.clock())
 
     limits = settings.limits
+
+    def counted(number: int, within_ms: int) -> WindowLimiter:
+        return WindowLimiter(number, within_ms, limits.addresses)
+
+    database = Database(settings.database_url)
+    reports = StoredReports(database, now, limits)
     hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
     service = Service(
         settings=settings,
-        database=Database(settings.database_url),
+        database=database,
         pepper=load_pepper(settings),
         hub=hub,
         tickets=MemoryTickets(limits.tickets_per_login),
-        room_limiter=WindowLimiter(settings.anonymous_rooms_per_hour, HOUR_MS, limits.addresses),
+        reports=reports,
+        room_limiter=counted(settings.anonymous_rooms_per_hour, HOUR_MS),
+        device_limiter=counted(settings.device_codes_per_hour, HOUR_MS),
+        code_limiter=GuessLimiter(
+            counted(limits.wrong_codes_per_user, 10 * MINUTE_MS), counted(limits.wrong_codes_per_address, HOUR_MS)
+        ),
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links, ended_among)
+    router = Router(hub, now, limits.links, ended_among, reports)
     return service, router
 
 
 def _mount(app: FastAPI) -> None:
     api = APIRouter(prefix=API)
     api.include_router(auth_router)
+    api.include_router(me_router)
     api.include_router(rooms_router)
     api.include_router(tokens_router)
+    api.include_router(registry_router)
     api.include_router(signaling_router)
     api.include_router(ticket_router)
     app.include_router(api)

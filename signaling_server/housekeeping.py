@@ -6,8 +6,9 @@ from typing import NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from signaling_server.auth import service as auth
+from signaling_server.auth import devices, logins
 from signaling_server.deps import Service
+from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
 from signaling_server.tokens import service as tokens
@@ -27,6 +28,7 @@ async def recheck(service: Service) -> None:
         expires_at = now + int(service.settings.idle_room_days * rooms.DAY_MS)
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
+        await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=service.terms)
     await service.hub.end(reasons, CLOSE_REVOKED)
 
 
@@ -36,7 +38,9 @@ async def clean_up(service: Service) -> None:
     async with service.database.transaction() as session:
         await rooms.forget_expired(session, now=now)
         await tokens.forget_ended(session, now=now)
-        await auth.forget_ended(session, now=now)
+        await logins.forget_ended(session, now=now)
+        await devices.forget_ended(session, now=now)
+        await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * rooms.DAY_MS))
 
 
 async def keep_house(service: Service) -> NoReturn:

@@ -1,7 +1,11 @@
 """Counting what strangers do. Pure: the clock is an argument."""
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from sleap_rtc.errors import BusyError, NotFoundError
 
 # what one customer has to choose from: single addresses would be no limit
 _IPV6_LOW_BITS = 64
@@ -70,3 +74,53 @@ class WindowLimiter:
             return False
         events.append(now_ms)
         return True
+
+    def give_back(self, key: str) -> None:
+        """Take back the latest event of `key`: it does not count after all."""
+        events = self._events.get(key)
+        if events:
+            events.pop()
+
+
+class GuessLimiter:
+    """Locks out who types wrong codes: a user sooner, an address later. What is right does not count.
+
+    Args:
+        by_user: wrong codes of one user.
+        by_address: wrong codes from one address.
+    """
+
+    def __init__(self, by_user: WindowLimiter, by_address: WindowLimiter) -> None:
+        self._by_user = by_user
+        self._by_address = by_address
+
+    @contextmanager
+    def guess(self, user_id: str, address: str, now_ms: int) -> Iterator[None]:
+        """Let the body look a code up; it counts as wrong if the body raises `NotFoundError`.
+
+        It is counted before the body runs, so that many guesses at once are no way round.
+
+        Args:
+            user_id: who typed it.
+            address: where from.
+            now_ms: the time.
+
+        Raises:
+            BusyError: if there were too many wrong ones; the body does not run.
+        """
+        place = limit_key(address)
+        if not self._by_address.allow(place, now_ms):
+            raise BusyError("Too many wrong codes were typed at this address. Try again in an hour.")
+        if not self._by_user.allow(user_id, now_ms):
+            self._by_address.give_back(place)
+            raise BusyError("Too many wrong codes were typed. Try again in ten minutes.")
+        wrong = False
+        try:
+            yield
+        except NotFoundError:
+            wrong = True
+            raise
+        finally:
+            if not wrong:
+                self._by_user.give_back(user_id)
+                self._by_address.give_back(place)

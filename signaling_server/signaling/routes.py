@@ -108,6 +108,7 @@ async def _admission(service: Service, text: str, room_id: str | None) -> Admiss
             room_id=room_id,
             now=now,
             idle_ms=int(service.settings.idle_room_days * DAY_MS),
+            terms=service.terms,
         )
 
 

@@ -8,6 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from signaling_server.signaling.hub import Holder, Hub, Member, Route, departed
+from signaling_server.signaling.reporting import Reports
 from sleap_rtc.errors import (
     AuthenticationError,
     ConflictError,
@@ -18,6 +19,7 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import worker_id_from_key
+from sleap_rtc.protocol.reports import ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES
 from sleap_rtc.protocol.signaling import (
     CLOSE_UNPROVEN,
@@ -63,13 +65,15 @@ class Router:
         clock: UTC milliseconds.
         max_links: links, and people behind links, remembered for one connection.
         ended: looks at the rights of those behind a worker's links.
+        reports: takes what workers tell of their jobs and models.
 
     Attributes:
         offers: how many offers it has passed on.
     """
 
-    def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int, ended: Ended) -> None:
+    def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int, ended: Ended, reports: Reports) -> None:
         self._hub = hub
+        self._reports = reports
         self._clock = clock
         self._max_links = max_links
         self._ended = ended
@@ -83,6 +87,8 @@ class Router:
             Reject: _Rule(("worker",), self._reply),
             IceCandidate: _Rule(("client", "worker"), self._candidate),
             Lease: _Rule(("worker",), self._lease),
+            ReportJobs: _Rule(("worker",), self._report),
+            ReportModels: _Rule(("worker",), self._report),
         }
 
     async def handle(self, member: Member, message: Message) -> None:
@@ -96,6 +102,7 @@ class Router:
 
     async def leave(self, member: Member) -> None:
         """Remove a connection and tell those who were just dialing it, or whom it was just dialing."""
+        self._reports.leave(member)
         await self._hub.leave(member)
         for link, route in member.routes.items():
             if not route.standing:
@@ -195,6 +202,9 @@ class Router:
             member.visitors.pop(visitor, None)
         found = [departed(visitor, reason) for visitor, reason in reasons.items()]
         member.send(Leased(re=message.id, departed=found))
+
+    async def _report(self, member: Member, message: ReportJobs | ReportModels) -> None:
+        self._reports.take(member, message)
 
     def receive(self, member: Member, message: Message, sender: str) -> None:
         """Take a message delivered to `member`: the hub calls this where the member's socket is."""

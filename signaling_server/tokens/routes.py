@@ -12,7 +12,8 @@ from signaling_server.lifetimes import Days, ends_at
 from signaling_server.rooms import service as rooms
 from signaling_server.tokens import service as tokens
 from sleap_rtc.errors import ConflictError
-from sleap_rtc.protocol.signaling import CLOSE_REVOKED, Name
+from sleap_rtc.protocol.labels import Name
+from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
 router = APIRouter(prefix="/rooms/{room_id}/tokens", tags=["tokens"], route_class=StrictRoute)
 

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sleap_rtc.protocol.codec import Failure, Message, Registry
 from sleap_rtc.protocol.ids import LinkId, PresenceId, RoomId, UserId, WorkerId
+from sleap_rtc.protocol.labels import Count, Label, Reason, UtcMs
+from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_SDP, Candidate, IceServer
-from sleap_rtc.protocol.text import printable
 
 SUBPROTOCOL = "sleap-rtc.v1"
 """What the WebSocket handshake must name; another version is refused with a sentence."""
@@ -34,33 +35,16 @@ MAX_VISITORS = 64
 _REGISTRATION = b"sleap-rtc register/1"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(printable(text).split())
-
-
-def _not_empty(text: str) -> str:
-    if not text:
-        raise ValueError("empty")
-    return text
-
-
 def _fits_an_engine(text: str) -> str:
     if len(text.encode(errors="replace")) > MAX_SDP:
         raise ValueError("too large")
     return text
 
 
-Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
-"""A short name from a stranger, freed of control characters when it is read."""
-Name = Annotated[Label, AfterValidator(_not_empty)]
-"""A label that says something."""
-Count = Annotated[int, Field(ge=0, le=2**31)]
 PublicKeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SignatureHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 NonceHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Sdp = Annotated[str, StringConstraints(max_length=MAX_SDP), AfterValidator(_fits_an_engine)]
-Reason = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
-"""A sentence for whoever is sent away."""
 CredentialId = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,4}_[A-Za-z0-9-]{1,64}$")]
 """What the service calls a login or a token by; it opens nothing."""
 Role = Literal["client", "worker"]
@@ -155,7 +139,7 @@ class WorkerPresence(_Part):
     public_key: PublicKeyHex
     name: Label
     info: WorkerInfo
-    since: Annotated[int, Field(ge=0, lt=2**53)]
+    since: UtcMs
 
 
 class Welcome(Message):
@@ -294,6 +278,9 @@ SIGNALING = Registry(
     Revoked,
     Lease,
     Leased,
+    ReportJobs,
+    ReportModels,
+    Reported,
     Failure,
 )
 

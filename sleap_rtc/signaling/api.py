@@ -1,7 +1,7 @@
 """The service's REST side."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,7 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import NotFoundError, ProtocolError, UnreachableError
 from sleap_rtc.protocol.codec import parse_json
 from sleap_rtc.protocol.ids import is_id, is_token_id
+from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.address import API, service_address, tls_context
@@ -27,6 +28,7 @@ from sleap_rtc.signaling.records import (
     TokenInfo,
     find_room,
 )
+from sleap_rtc.signaling.summaries import JobPage, ModelPage, RememberedJob, RememberedModel
 
 if TYPE_CHECKING:
     import httpx2
@@ -38,6 +40,8 @@ __all__ = [
     "Me",
     "NewToken",
     "Person",
+    "RememberedJob",
+    "RememberedModel",
     "Room",
     "RoomDetail",
     "ServiceAPI",
@@ -46,6 +50,12 @@ __all__ = [
 ]
 
 _Answer = TypeVar("_Answer")
+_Query = list[tuple[str, str | int | float | bool | None]]
+
+PAGE = 200
+"""Jobs or models asked for at once."""
+MOST_LISTED = 10_000
+"""Jobs or models after which a list is not asked for further: a service that never ends one is none of ours."""
 
 NO_CONTENT = 204
 MAX_ANSWER = 4 * 1024 * 1024
@@ -208,13 +218,53 @@ class ServiceAPI:
         """
         return await self._request("GET", _of_room(room_id) + "/workers", list[WorkerPresence])
 
+    async def jobs(self, room_id: str, *, states: Iterable[JobState] = ()) -> list[RememberedJob]:
+        """The jobs of a room as their workers last told of them, online or not, the newest first.
+
+        Args:
+            room_id: the room.
+            states: only those in one of these; all if empty.
+
+        Raises:
+            SleapRTCError: as `room` does.
+        """
+        query: _Query = [("state", str(state)) for state in states]
+        found: list[RememberedJob] = []
+        page = await self._page(room_id, "jobs", JobPage, query)
+        while page.next is not None and page.jobs and len(found) < MOST_LISTED:
+            found += page.jobs
+            page = await self._page(room_id, "jobs", JobPage, [*query, ("before", page.next)])
+        return [*found, *page.jobs]
+
+    async def models(self, room_id: str) -> list[RememberedModel]:
+        """The models that the workers of a room hold, online or not, the newest first.
+
+        Raises:
+            SleapRTCError: as `room` does.
+        """
+        found: list[RememberedModel] = []
+        page = await self._page(room_id, "models", ModelPage, [])
+        while page.next is not None and page.models and len(found) < MOST_LISTED:
+            found += page.models
+            page = await self._page(room_id, "models", ModelPage, [("before", page.next)])
+        return [*found, *page.models]
+
+    async def _page(self, room_id: str, what: str, answer: type[_Answer], query: _Query) -> _Answer:
+        return await self._request("GET", f"{_of_room(room_id)}/{what}", answer, query=[*query, ("limit", PAGE)])
+
     async def _request(
-        self, method: str, path: str, answer: type[_Answer], body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        answer: type[_Answer],
+        body: dict[str, Any] | None = None,
+        *,
+        query: _Query | None = None,
     ) -> _Answer:
         if self._token is not None:
             self._address.check_private()
         async with self._client() as client:
-            response = await client.request(method, self._address.url + path, json=body)
+            response = await client.request(method, self._address.url + path, json=body, params=query)
         return _read(response, answer, self._address.url)
 
     @asynccontextmanager

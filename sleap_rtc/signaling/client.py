@@ -18,6 +18,7 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import check_id, worker_id_from_key
+from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
     MAX_UNPROVEN,
@@ -230,6 +231,19 @@ class SignalingClient:
         self._registration = replace(self._registration, info=info)
         if self._state.connected:
             await self.send(Update(info=info))
+
+    async def report(self, report: ReportJobs | ReportModels) -> Reported:
+        """Tell the service of this worker's jobs or models, and return what it stored.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now, or was lost before it answered.
+            UnreachableError: if it did not answer in time.
+            SleapRTCError: if it refused.
+        """
+        answer = await self._ask(report.model_copy(update={"id": next(self._ids)}))
+        if not isinstance(answer, Reported):
+            raise ProtocolError("The signaling service gave an answer to another question.")
+        return answer
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

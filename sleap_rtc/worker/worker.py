@@ -26,6 +26,7 @@ from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.capabilities import describe
+from sleap_rtc.worker.reporting import JobReporter, ModelReporter
 from sleap_rtc.worker.service import Desk, JobService
 from sleap_rtc.worker.visitors import Visit, Visitors
 
@@ -159,6 +160,8 @@ class Worker:
                     tasks.create_task(visitors.keep_asking(signaling))
                     tasks.create_task(self._announce(signaling))
                     tasks.create_task(self._sweep(desk))
+                    for reporter in (JobReporter, ModelReporter):
+                        tasks.create_task(reporter(self.board, signaling, settings.timeouts.report).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(

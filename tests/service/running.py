@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from signaling_server.deps import Service
 from signaling_server.server import RunningServer, running
 from signaling_server.settings import Settings
+from tests.service.databases import settings_for
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class RunningService:
 
 @asynccontextmanager
 async def running_service(tmp_path: Path, **settings: Any) -> AsyncIterator[RunningService]:
-    """Run a service whose database lies in `tmp_path`; the same folder again is the same service restarted."""
-    given = {"port": 0, "database_url": f"sqlite+aiosqlite:///{tmp_path / 'service.db'}"} | settings
+    """Run a service that lies in `tmp_path`; the same folder again is the same service restarted, with its database."""
+    given = {"port": 0} | settings_for(tmp_path) | settings
     made = Settings.model_validate(given)
     async with running(made) as server:
         yield RunningService(server.url, made, server.app, server)

@@ -36,6 +36,8 @@ from sleap_rtc.signaling.policy import classify
 from tests.service.peers import INFO, Key, link, open_room, peer
 from tests.service.running import RunningService, running_service
 
+pytestmark = pytest.mark.one_database
+
 ONE = Key(1)
 QUICK = Timeouts(reconnect_first=0.01, reconnect_most=0.05, connect=5, request=5, close=1)
 NOBODY = "http://127.0.0.1:9"

@@ -27,6 +27,7 @@ from tests.service.running import RunningService, running_service
 
 ONE, TWO = Key(1), Key(2)
 KB = 1024
+pytestmark = pytest.mark.one_database
 
 
 def test_the_bounds_are_those_that_are_promised() -> None:

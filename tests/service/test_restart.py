@@ -21,6 +21,7 @@ from tests.service.test_killed import linked, prepared, service_process
 
 ONE = Key(1)
 MB = 1024 * 1024
+pytestmark = pytest.mark.one_database
 BACK_WITHIN = 3 * 10
 """Three times as long as is promised."""
 
