@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from signaling_server.auth import devices, logins
+from signaling_server.auth import accounts, devices, logins, visits
 from signaling_server.deps import Service
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
@@ -41,6 +41,8 @@ async def clean_up(service: Service) -> None:
         await logins.forget_ended(session, now=now)
         await devices.forget_ended(session, now=now)
         await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * rooms.DAY_MS))
+        await visits.forget_ended(session, now=now)
+        await accounts.forget_ended(session, now=now)
 
 
 async def keep_house(service: Service) -> NoReturn:

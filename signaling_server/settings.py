@@ -7,7 +7,7 @@ import secrets
 import stat
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_address
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from signaling_server.loopback import is_loopback
+from signaling_server.provider_settings import Provider, check_ids
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import MAX_UNPROVEN
@@ -23,8 +25,8 @@ from sleap_rtc.protocol.signaling import MAX_UNPROVEN
 ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
 FILE_NAME = "sleap-rtc-server.toml"
 MIN_PEPPER = 32
-# nothing that a terminal, a page or a shell would act on, no user, no query
-_PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?(/[0-9A-Za-z._~/-]*)?")
+# nothing that a terminal, a page or a shell would act on, no user, and no path: pages and cookies are the whole host's
+_PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?/?")
 MAX_DAYS = 36_500
 """The longest a room or token can be made for, unless it is made for ever."""
 
@@ -50,6 +52,9 @@ class Limits(BaseModel):
         addresses: addresses and users remembered by each limit that counts within a time.
         wrong_codes_per_user: wrong codes one user may type within ten minutes.
         wrong_codes_per_address: wrong codes that may come from one address within an hour.
+        wrong_passwords_per_account: wrong passwords that may be typed for one account within ten minutes.
+        wrong_passwords_per_address: wrong passwords that may come from one address within an hour.
+        provider_visits_per_address: logins with a provider that one address may begin within an hour.
         rooms_per_user: rooms one user may own.
         tokens_per_room: worker tokens of one room that can be used at once.
         jobs_per_room: jobs of one room that are remembered; the oldest that are over give way.
@@ -76,6 +81,9 @@ class Limits(BaseModel):
     addresses: int = Field(default=10_000, gt=0)
     wrong_codes_per_user: int = Field(default=5, gt=0)
     wrong_codes_per_address: int = Field(default=20, gt=0)
+    wrong_passwords_per_account: int = Field(default=10, gt=0)
+    wrong_passwords_per_address: int = Field(default=50, gt=0)
+    provider_visits_per_address: int = Field(default=200, gt=0)
     rooms_per_user: int = Field(default=100, gt=0)
     tokens_per_room: int = Field(default=100, gt=0)
     jobs_per_room: int = Field(default=1000, gt=0)
@@ -101,7 +109,10 @@ class Settings(BaseModel):
         trusted_proxies: addresses whose X-Forwarded-For is believed.
         dev: whether anybody on this machine may log in under any name; only where no other machine reaches the service.
         public_url: the address at which browsers reach the service, if it is not the one that command lines use.
+        providers: who else may vouch for users; each sends browsers back to ``public_url``.
+        local_accounts: whether the service has accounts with passwords of its own.
         login_days: how long a login lasts that is not used.
+        browser_days: how long a login in a browser lasts that is not used.
         access_minutes: how long an access token lasts; command lines renew theirs by themselves.
         refresh_grace_seconds: how long a refresh token may be used again after its first use, for lost answers.
         device_code_minutes: how long ``sleap-rtc login`` waits for somebody to type its code in a browser.
@@ -130,7 +141,11 @@ class Settings(BaseModel):
     # behind host and trusted_proxies: its check looks at both
     dev: bool = False
     public_url: str | None = None
+    # behind public_url: its check looks there
+    providers: list[Provider] = Field(default_factory=list, max_length=16)
+    local_accounts: bool = False
     login_days: float = Field(default=30.0, gt=0, le=366)
+    browser_days: float = Field(default=30.0, gt=0, le=366)
     access_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
     refresh_grace_seconds: float = Field(default=30.0, ge=0, le=600)
     device_code_minutes: float = Field(default=15.0, gt=0, le=60)
@@ -165,6 +180,13 @@ class Settings(BaseModel):
     @classmethod
     def _public_url(cls, url: str | None) -> str | None:
         return None if url is None else checked_public_url(url)
+
+    @field_validator("providers")
+    @classmethod
+    def _providers(cls, providers: list[Provider], info: ValidationInfo) -> list[Provider]:
+        if providers and info.data.get("public_url") is None:
+            raise ValueError("a provider sends browsers back to a fixed address, so public_url must be set")
+        return check_ids(providers)
 
     @field_validator("dev")
     @classmethod
@@ -201,14 +223,6 @@ def checked_public_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address) is this very machine and reached from nowhere else."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def load_settings(
     environ: Mapping[str, str], file: Path | None = None, *, default_database_url: str | None = None, **flags: Any
 ) -> Settings:
@@ -236,7 +250,9 @@ def load_settings(
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        variable = ENVIRONMENT_PREFIX + where.upper().replace(".", "__")
+        # what is within a list cannot be named by a variable of its own
+        named = takewhile(lambda part: not isinstance(part, int), problem["loc"])
+        variable = ENVIRONMENT_PREFIX + "__".join(str(part) for part in named).upper()
         raise ConfigError(
             f"The service's setting '{where}' is refused: {problem['msg']}. "
             f"It comes from {path}, from {variable} or from a flag; correct it there."

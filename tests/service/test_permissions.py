@@ -93,7 +93,7 @@ async def make_world(service: RunningService) -> World:
 
 async def asked(service: RunningService, row: str, actor: str, world: World) -> str:
     method, path = row.split(" ")
-    path = path.replace("{room_id}", world.room_id).replace("{token_id}", world.token_id)
+    path = path.replace("{room_id}", world.room_id).replace("{token_id}", world.token_id).replace("{name}", "style.css")
     path = path.replace("{login_id}", world.login_id)
     credential = world.credentials[actor]
     headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
