@@ -57,8 +57,18 @@ async def _db_session(service: Annotated[Service, Depends(get_service)]) -> Asyn
 
 
 ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+async def _read_session(service: ServiceDep) -> AsyncIterator[AsyncSession]:
+    async with service.database.reading() as session:
+        yield session
+
+
 # scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
 DBSession = Annotated[AsyncSession, Depends(_db_session, scope="function")]
+
+ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
+"""For a route that changes nothing: it waits for nobody who writes."""
 
 
 # what proxies and browsers say of themselves
@@ -88,11 +98,9 @@ def _host_name(header: str) -> str:
 
 
 async def _current_user(service: ServiceDep, request: Request) -> Login:
-    # in a transaction of its own, which is over before the route begins: a route that asks who is connected needs none
-    async with service.database.transaction() as session:
-        return await auth.authenticate(
-            session, service.pepper, bearer(request.headers.get("authorization")), now=service.clock()
-        )
+    text, now = bearer(request.headers.get("authorization")), service.clock()
+    # in a session of its own, which is over before the route begins: a route that asks who is connected needs none
+    return await service.database.read_first(lambda session: auth.authenticate(session, service.pepper, text, now=now))
 
 
 CurrentUser = Annotated[Login, Depends(_current_user)]

@@ -14,7 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from signaling_server.app import create_app
-from signaling_server.db import UNUSABLE, upgrade
+from signaling_server.db import upgrade
+from signaling_server.db_errors import UNUSABLE
 from signaling_server.security import RedactingFilter
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConflictError, StorageError, UnreachableError

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, WebSocket
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from signaling_server.deps import Service, client_address
 from signaling_server.errors import error_response
 from signaling_server.rooms.service import DAY_MS
 from signaling_server.security import bearer
-from signaling_server.signaling.admission import admit, ended
+from signaling_server.signaling.admission import Admission, admit, ended
 from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.hub import Member
 from signaling_server.signaling.outbox import Outbox
@@ -81,8 +82,9 @@ def _check_handshake(websocket: WebSocket) -> None:
 async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, str]:
     text = bearer(websocket.headers.get("authorization"))
     now = service.clock()
-    async with service.database.transaction() as session:
-        admission = await admit(
+
+    async def admitted(session: AsyncSession) -> Admission:
+        return await admit(
             session,
             service.pepper,
             text,
@@ -90,6 +92,8 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
             now=now,
             idle_ms=int(service.settings.idle_room_days * DAY_MS),
         )
+
+    admission = await service.database.read_first(admitted)
     presence = new_id("presence", secrets.token_bytes(15))
     principal = Principal(
         user=admission.user,
@@ -112,6 +116,6 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
 
 async def end_if_ended(service: Service, member: Member) -> None:
     """Send `member` away if what lets it in has ended by now."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         reasons = await ended(session, [member.holder], now=service.clock())
     await service.hub.end(reasons, CLOSE_REVOKED)
