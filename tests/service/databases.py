@@ -28,6 +28,11 @@ def settings_for(folder: Path) -> dict[str, Any]:
     return {"database_url": _chosen[-1].url_for(folder), "pepper": PEPPER}
 
 
+def empty_database(folder: Path) -> str:
+    """The URL of a database in which nothing is, not even a table."""
+    return _chosen[-1].new() if _chosen else f"sqlite+aiosqlite:///{folder / 'deep' / 'service.db'}"
+
+
 class Postgres:
     """A PostgreSQL server with a pool of databases for one process of tests.
 
