@@ -18,6 +18,7 @@ from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
 from signaling_server.limits import WindowLimiter
+from signaling_server.logs import RequestLog
 from signaling_server.metrics import router as metrics_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.router = router
     errors.install(app)
     app.add_middleware(http.BodyGuard, limits=settings.limits)
+    app.add_middleware(RequestLog)  # the last is the outermost
     _mount(app)
     return app
 

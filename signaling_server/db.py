@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
@@ -31,6 +33,7 @@ MIGRATION_SECONDS = 300
 """How long a service that starts waits for another one that brings the same database up to date."""
 _POSTGRES_POOL: dict[str, Any] = {"pool_size": 10, "max_overflow": 10, "pool_pre_ping": True}
 _POOL_SECONDS = 10
+_MIGRATIONS = str(files("signaling_server") / "migrations")
 _MIGRATION_LOCK = 0x51EA9
 _READ_ONLY = {"postgresql_readonly": True, "sqlite_begin": "DEFERRED"}
 
@@ -160,6 +163,32 @@ async def downgrade(url: str, revision: str) -> None:
     await migrate(url, lambda config: command.downgrade(config, revision))
 
 
+async def bring_up_to_date(url: str) -> tuple[str | None, str]:
+    """Upgrade the database; the revision it was at, None for an empty one, and the one it is at.
+
+    Raises:
+        StorageError: as `upgrade` does.
+    """
+    was: list[str | None] = []
+
+    def step(config: Config) -> None:
+        was.append(revision_in(config.attributes["connection"]))
+        command.upgrade(config, "head")
+
+    await migrate(url, step)
+    return was[0], revisions()[0]
+
+
+def revision_in(connection: Connection) -> str | None:
+    """The revision of the schema that `connection` sees."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def revisions() -> list[str]:
+    """All revisions that this version knows, the newest first."""
+    return [script.revision for script in ScriptDirectory(_MIGRATIONS).walk_revisions()]
+
+
 async def migrate(url: str, step: Callable[[Config], None]) -> None:
     """Let alembic do `step`, in one transaction and while nobody else does one.
 
@@ -169,7 +198,7 @@ async def migrate(url: str, step: Callable[[Config], None]) -> None:
     engine = None
     with explained(url):
         try:
-            _make_folder(url)
+            make_folder(url)
             engine = make_engine(url, migrating=True)
             async with engine.begin() as connection:
                 await connection.run_sync(partial(run_step, step=step))
@@ -187,7 +216,7 @@ def run_step(connection: Connection, step: Callable[[Config], None]) -> None:
     if connection.dialect.name == "postgresql":  # on SQLite the transaction itself keeps others out
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
     config = Config()
-    config.set_main_option("script_location", str(files("signaling_server") / "migrations"))
+    config.set_main_option("script_location", _MIGRATIONS)
     config.attributes["connection"] = connection
     step(config)
     if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
@@ -220,7 +249,8 @@ def explained(url: str) -> Iterator[None]:
         ) from error
 
 
-def _make_folder(url: str) -> None:
+def make_folder(url: str) -> None:
+    """Make the folder in which a SQLite database is to lie."""
     parsed = make_url(url)
     if parsed.drivername.startswith("sqlite") and parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)

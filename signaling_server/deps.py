@@ -100,7 +100,9 @@ def _host_name(header: str) -> str:
 async def _current_user(service: ServiceDep, request: Request) -> Login:
     text, now = bearer(request.headers.get("authorization")), service.clock()
     # in a session of its own, which is over before the route begins: a route that asks who is connected needs none
-    return await service.database.read_first(lambda session: auth.authenticate(session, service.pepper, text, now=now))
+    login = await service.database.read_first(lambda session: auth.authenticate(session, service.pepper, text, now=now))
+    request.state.actor = login.user_id
+    return login
 
 
 CurrentUser = Annotated[Login, Depends(_current_user)]

@@ -94,6 +94,7 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
         )
 
     admission = await service.database.read_first(admitted)
+    websocket.state.actor = admission.user
     presence = new_id("presence", secrets.token_bytes(15))
     principal = Principal(
         user=admission.user,

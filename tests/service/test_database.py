@@ -1,6 +1,7 @@
 import asyncio
 import stat
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from signaling_server.db import Database, downgrade, upgrade
 from signaling_server.models import Base, Membership, Room
 from signaling_server.settings import Settings, load_pepper, load_settings
 from sleap_rtc.errors import ConfigError, ConflictError, StorageError
-from tests.service.databases import empty_database
+from tests.service.databases import PEPPER, empty_database
 
 TABLES = set(Base.metadata.tables)
 
@@ -177,7 +178,8 @@ def test_another_database_needs_a_given_pepper() -> None:
     database = "postgresql+asyncpg://db/x"
     with pytest.raises(ConfigError, match="SLEAP_RTC_SERVER_PEPPER"):
         load_pepper(Settings(database_url=database))
-    assert load_pepper(load_settings({"SLEAP_RTC_SERVER_PEPPER": "p" * 32}, database_url=database)) == b"p" * 32
+    given = load_settings({"SLEAP_RTC_SERVER_PEPPER": PEPPER}, database_url=database)
+    assert load_pepper(given) == PEPPER.encode()
 
 
 @pytest.mark.one_database
@@ -206,6 +208,11 @@ def test_settings_come_from_flags_over_environment_over_file(tmp_path: Path) -> 
         ({"SLEAP_RTC_SERVER_DATABASE_URL": "nonsense"}, "database_url"),
         ({"SLEAP_RTC_SERVER_DATABASE_URL": "mysql://x"}, "database_url"),
         ({"SLEAP_RTC_SERVER_PEPPER": "changeme"}, "at least 32"),
+        ({"SLEAP_RTC_SERVER_PEPPER": "change-me-to-a-random-key-please-123"}, "'pepper'.*openssl rand"),
+        ({"SLEAP_RTC_SERVER_PEPPER": "0123" * 16}, "'pepper'.*openssl rand"),
+        ({"SLEAP_RTC_SERVER_TRUSTED_PROXIES": '["*"]', "SLEAP_RTC_SERVER_HOST": "0.0.0.0"}, "name the proxy"),
+        ({"SLEAP_RTC_SERVER_TRUSTED_PROXIES": '["0.0.0.0/0"]', "SLEAP_RTC_SERVER_HOST": "::"}, "name the proxy"),
+        ({"SLEAP_RTC_SERVER_LOG_LEVEL": "loud"}, "log_level"),
         ({"SLEAP_RTC_SERVER_LIMITS__QUEUE": "-1"}, "SLEAP_RTC_SERVER_LIMITS__QUEUE"),
         ({"SLEAP_RTC_SERVER_ICE_SERVERS": "[1"}, "ice_servers"),
         ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "0.0.0.0"}, "'dev'.*127.0.0.1"),
@@ -227,3 +234,33 @@ def test_a_settings_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> No
     (tmp_path / "bad.toml").write_text("port = ")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_settings({}, tmp_path / "bad.toml")
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("line", "held"),
+    [
+        (f'pepper = "{PEPPER}"', "pepper"),
+        ('ice_servers = [{urls = ["turn:t.example"], username = "a", credential = "b"}]', "credential"),
+        ('database_url = "postgresql+asyncpg://ada:hunter2@db.example/lab"', "database_url"),
+    ],
+)
+def test_a_file_that_holds_a_secret_is_for_its_owner_alone(tmp_path: Path, line: str, held: str) -> None:
+    file = tmp_path / "sleap-rtc-server.toml"
+    file.write_text(line)
+    file.chmod(0o640)
+    with pytest.raises(ConfigError, match=f"'{held}' must stay secret. Run: chmod 600"):
+        load_settings({}, file)
+    file.chmod(0o600)
+    load_settings({}, file)
+    file.write_text('ice_servers = [{urls = ["stun:s.example"]}]\ndatabase_url = "postgresql+asyncpg://db.example/lab"')
+    file.chmod(0o644)
+    load_settings({}, file)
+
+
+@pytest.mark.one_database
+def test_services_that_start_at_once_have_one_pepper(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path / 'service.db'}")
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(load_pepper, [settings] * 32))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["service.pepper"]
