@@ -22,6 +22,7 @@ from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
 from signaling_server.limits import GuessLimiter, WindowLimiter
+from signaling_server.logs import RequestLog
 from signaling_server.metrics import router as metrics_router
 from signaling_server.pages.callback import router as callback_router
 from signaling_server.pages.device import router as device_router
@@ -96,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.router = router
     errors.install(app)
     app.add_middleware(http.BodyGuard, limits=settings.limits)
+    app.add_middleware(RequestLog)  # the last is the outermost
     _mount(app)
     return app
 
@@ -108,7 +110,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         return service.clock()
 
     async def ended_among(holders: Collection[Holder]) -> dict[Holder, str]:
-        async with service.database.transaction() as session:
+        async with service.database.reading() as session:
             return await ended(session, holders, now=service.clock())
 
     limits = settings.limits

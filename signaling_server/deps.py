@@ -96,8 +96,18 @@ async def _db_session(service: Annotated[Service, Depends(get_service)]) -> Asyn
 
 
 ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+async def _read_session(service: ServiceDep) -> AsyncIterator[AsyncSession]:
+    async with service.database.reading() as session:
+        yield session
+
+
 # scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
 DBSession = Annotated[AsyncSession, Depends(_db_session, scope="function")]
+
+ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
+"""For a route that changes nothing: it waits for nobody who writes."""
 
 
 # what proxies and browsers say of themselves
@@ -162,19 +172,23 @@ async def cookie_login(service: Service, request: Request) -> Login:
         raise AuthenticationError(UNKNOWN_CREDENTIAL)
     if request.method not in SAFE_METHODS:
         check_origin(site, request)
-    async with service.database.transaction() as session:
-        return await browser_logins.authenticate(
-            session, service.pepper, text, now=service.clock(), terms=service.browser_terms
-        )
+    now, terms = service.clock(), service.browser_terms
+    return await service.database.read_first(
+        lambda session: browser_logins.authenticate(session, service.pepper, text, now=now, terms=terms)
+    )
 
 
 async def _current_user(service: ServiceDep, request: Request) -> Login:
+    # in a session of its own, which is over before the route begins: a route that asks who is connected needs none
     if request.cookies and "authorization" not in request.headers:
-        return await cookie_login(service, request)
-    # in a transaction of its own, which is over before the route begins: a route that asks who is connected needs none
-    async with service.database.transaction() as session:
-        text = bearer(request.headers.get("authorization"))
-        return await logins.authenticate(session, service.pepper, text, now=service.clock(), terms=service.terms)
+        login = await cookie_login(service, request)
+    else:
+        text, now = bearer(request.headers.get("authorization")), service.clock()
+        login = await service.database.read_first(
+            lambda session: logins.authenticate(session, service.pepper, text, now=now, terms=service.terms)
+        )
+    request.state.actor = login.user_id
+    return login
 
 
 CurrentUser = Annotated[Login, Depends(_current_user)]

@@ -1,10 +1,8 @@
 """The service as a program: its socket, its start, its end."""
 
 import asyncio
-import logging
 import signal
 import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -15,11 +13,12 @@ from fastapi import FastAPI
 
 from signaling_server.app import create_app
 from signaling_server.auth import accounts
-from signaling_server.db import UNUSABLE, upgrade
+from signaling_server.db import upgrade
+from signaling_server.db_errors import UNUSABLE
 from signaling_server.deps import RESTARTING, Service
+from signaling_server.logs import set_up
 from signaling_server.operating import enrolment_link
 from signaling_server.protocols import http_protocol, websocket_protocol
-from signaling_server.security import RedactingFilter
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConflictError, StorageError, UnreachableError
 from sleap_rtc.protocol.signaling import CLOSE_RESTART
@@ -32,8 +31,6 @@ HEAD = 16 * 1024
 """Bytes that the head of a request may have."""
 PING = 20.0
 """Seconds between pings, and for their answers: a peer whose machine vanished is noticed within twice that."""
-# uvicorn says so of every handshake we refuse, although it was answered as we wish: strangers would fill the log
-_NOISE = "ASGI callable returned without completing handshake."
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -140,7 +137,7 @@ async def serve(settings: Settings, on_ready: Callable[[RunningServer], None] | 
     Raises:
         SleapRTCError: as `running` does.
     """
-    _log_to_stderr()
+    set_up(settings)
     async with running(settings, signals=True) as service:
         if on_ready is not None:
             on_ready(service)
@@ -211,14 +208,3 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
     )
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    # on the handler, not on a logger: records of child loggers pass no parent's filter
-    handler.addFilter(RedactingFilter())
-    handler.addFilter(lambda record: record.msg != _NOISE)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)

@@ -99,7 +99,7 @@ async def create_anonymous_room(
 @router.get("")
 async def list_rooms(service: ServiceDep, login: CurrentUser) -> list[RoomOut]:
     """List the rooms the asking user belongs to."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seats = await rooms.seats(session, login.user)
     return [RoomOut(**await _described(service, seat)) for seat in seats]
 
@@ -117,7 +117,7 @@ async def create_room(body: RoomCreate, service: ServiceDep, session: DBSession,
 @router.get("/{room_id}")
 async def show_room(room_id: str, service: ServiceDep, login: CurrentUser) -> RoomDetailOut:
     """Show a room and its people to one of them."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seat = await rooms.seat(session, login.user, room_id)
         people = await rooms.people(session, seat.room)
     shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
@@ -136,7 +136,7 @@ async def delete_room(room_id: str, service: ServiceDep, login: CurrentUser) -> 
 @router.get("/{room_id}/workers")
 async def list_workers(room_id: str, service: ServiceDep, login: CurrentUser) -> list[WorkerPresence]:
     """List the workers connected to a room, for its members."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seat = await rooms.open_seat(session, login.user, room_id, now=service.clock())
     return await service.hub.workers(seat.room.id)
 

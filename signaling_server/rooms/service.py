@@ -64,6 +64,8 @@ async def create(
     Raises:
         ConflictError: if that many are there.
     """
+    # one at a time for each owner: two that count at once would both find room for one more
+    await session.execute(select(User.id).where(User.id == owner.id).with_for_update(key_share=True))
     owned = select(func.count()).select_from(Membership)
     owned = owned.where(Membership.user_id == owner.id, Membership.role == "owner")
     if (await session.scalar(owned) or 0) >= limit:

@@ -6,7 +6,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
-from signaling_server.deps import CurrentUser, DBSession, ServiceDep
+from signaling_server.deps import CurrentUser, DBSession, ReadSession, ServiceDep
 from signaling_server.http import StrictRoute
 from signaling_server.lifetimes import Days, ends_at
 from signaling_server.rooms import service as rooms
@@ -76,7 +76,7 @@ async def create_token(
 
 
 @router.get("")
-async def list_tokens(room_id: str, service: ServiceDep, session: DBSession, login: CurrentUser) -> list[TokenOut]:
+async def list_tokens(room_id: str, service: ServiceDep, session: ReadSession, login: CurrentUser) -> list[TokenOut]:
     """List the room's tokens, ended ones included for a while."""
     room = await rooms.owned(session, login.user, room_id)
     return [TokenOut(**asdict(each)) for each in await tokens.listed(session, room, now=service.clock())]

@@ -93,6 +93,8 @@ async def make_space(session: AsyncSession, room: Room, *, limit: int, now: int)
     Raises:
         ConflictError: if `limit` of them can be used.
     """
+    # one at a time for each room: two that count at once would both find room for one more
+    await session.execute(select(Room.id).where(Room.id == room.id).with_for_update(key_share=True))
     of_room = (Token.room_id == room.id, Token.kind == "worker")
     counted = select(func.count()).select_from(Token).where(*of_room)
     if (await session.scalar(counted) or 0) < limit:
