@@ -11,14 +11,17 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from signaling_server import errors, http
+from signaling_server.audit.routes import router as audit_router
 from signaling_server.auth import service as auth
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
-from signaling_server.limits import WindowLimiter
+from signaling_server.invites.routes import router as invites_router
+from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.metrics import router as metrics_router
+from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
@@ -31,6 +34,8 @@ from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
 API = "/api/v1"
 SCHEMA_URL = f"{API}/openapi.json"
+GUESSING_MS = 600_000
+"""Within how long a user's wrong codes are counted."""
 
 
 class Health(BaseModel):
@@ -95,6 +100,10 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         pepper=load_pepper(settings),
         hub=hub,
         room_limiter=WindowLimiter(settings.anonymous_rooms_per_hour, HOUR_MS, limits.addresses),
+        code_limiter=GuessLimiter(
+            WindowLimiter(limits.wrong_codes_per_user, GUESSING_MS, limits.addresses),
+            WindowLimiter(limits.wrong_codes_per_address, HOUR_MS, limits.addresses),
+        ),
         clock=utc_ms,
     )
     router = Router(hub, now, limits.links)
@@ -105,7 +114,10 @@ def _mount(app: FastAPI) -> None:
     api = APIRouter(prefix=API)
     api.include_router(auth_router)
     api.include_router(rooms_router)
+    api.include_router(members_router)
+    api.include_router(invites_router)
     api.include_router(tokens_router)
+    api.include_router(audit_router)
     api.include_router(signaling_router)
     app.include_router(api)
     app.include_router(metrics_router)

@@ -1,7 +1,7 @@
 """What routes ask for: the service's parts, and a database session that is committed before the answer goes out."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 
 from signaling_server.auth import service as auth
 from signaling_server.db import Database
-from signaling_server.limits import WindowLimiter
+from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.models import Login
 from signaling_server.security import bearer
 from signaling_server.settings import Settings, is_loopback
@@ -34,6 +34,7 @@ class Service:
         pepper: the key tokens are hashed under.
         hub: who is connected.
         room_limiter: counts anonymous rooms by address.
+        code_limiter: counts wrong codes of invites, by user and by address.
         clock: UTC milliseconds; tests put theirs here.
     """
 
@@ -42,6 +43,7 @@ class Service:
     pepper: bytes
     hub: Hub
     room_limiter: WindowLimiter
+    code_limiter: GuessLimiter
     clock: Callable[[], int] = field(default=utc_ms)
 
 
@@ -51,13 +53,25 @@ def get_service(connection: HTTPConnection) -> Service:
     return service
 
 
-async def _db_session(service: Annotated[Service, Depends(get_service)]) -> AsyncIterator[AsyncSession]:
+async def _afterwards() -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
+    steps: list[Callable[[], Awaitable[None]]] = []
+    yield steps
+    for step in steps:
+        await step()
+
+
+# scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
+Afterwards = Annotated[list[Callable[[], Awaitable[None]]], Depends(_afterwards, scope="function")]
+"""What a route wants done once its work is committed, and not if it fails: telling who is connected."""
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+async def _db_session(service: ServiceDep, _afterwards: Afterwards) -> AsyncIterator[AsyncSession]:
+    # asking for what comes afterwards makes this end before it
     async with service.database.transaction() as session:
         yield session
 
 
-ServiceDep = Annotated[Service, Depends(get_service)]
-# scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
 DBSession = Annotated[AsyncSession, Depends(_db_session, scope="function")]
 
 

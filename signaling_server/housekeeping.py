@@ -6,8 +6,10 @@ from typing import NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from signaling_server.audit import service as audit
 from signaling_server.auth import service as auth
 from signaling_server.deps import Service
+from signaling_server.invites import service as invites
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
 from signaling_server.tokens import service as tokens
@@ -36,6 +38,8 @@ async def clean_up(service: Service) -> None:
     async with service.database.transaction() as session:
         await rooms.forget_expired(session, now=now)
         await tokens.forget_ended(session, now=now)
+        await invites.forget_ended(session, now=now)
+        await audit.forget_old(session, keep=service.settings.limits.events_per_room)
         await auth.forget_ended(session, now=now)
 
 

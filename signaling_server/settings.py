@@ -42,6 +42,11 @@ class Limits(BaseModel):
         addresses: addresses remembered by the rate limit for anonymous rooms.
         rooms_per_user: rooms one user may own.
         tokens_per_room: worker tokens of one room that can be used at once.
+        members_per_room: people who may belong to one room.
+        invites_per_room: invites of one room that can be used at once.
+        events_per_room: what one room's log keeps; older lines are forgotten within an hour.
+        wrong_codes_per_user: wrong codes one user may type within ten minutes.
+        wrong_codes_per_address: wrong codes that may be typed at one address within an hour.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +64,11 @@ class Limits(BaseModel):
     addresses: int = Field(default=10_000, gt=0)
     rooms_per_user: int = Field(default=100, gt=0)
     tokens_per_room: int = Field(default=100, gt=0)
+    members_per_room: int = Field(default=200, gt=0)
+    invites_per_room: int = Field(default=50, gt=0)
+    events_per_room: int = Field(default=10_000, gt=0)
+    wrong_codes_per_user: int = Field(default=5, gt=0)
+    wrong_codes_per_address: int = Field(default=20, gt=0)
 
 
 class Settings(BaseModel):

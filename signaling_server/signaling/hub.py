@@ -35,11 +35,12 @@ class Route:
 
 
 class Holder(NamedTuple):
-    """By what right somebody is connected: a credential, in a room, as a user."""
+    """By what right somebody is connected: a credential, in a room, as a user, who may be its owner."""
 
     token_id: str
     room: str
     user: str
+    owner: bool
 
 
 class Totals(NamedTuple):
@@ -77,7 +78,7 @@ class Member:
     @property
     def holder(self) -> Holder:
         """By what right this peer is here."""
-        return Holder(self.token_id, self.principal.room, self.principal.user)
+        return Holder(self.token_id, self.principal.room, self.principal.user, self.principal.owner)
 
     def send(self, message: Message) -> None:
         """Queue a message for this peer."""
@@ -122,6 +123,9 @@ class Hub(Protocol):
         self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None, user: str | None = None
     ) -> None:
         """End every connection to which all that is given applies: its credential, its room, its user."""
+
+    async def set_owner(self, room: str, user: str) -> None:
+        """Write on what everybody in `room` sends from now on that the room is `user`'s alone."""
 
     async def totals(self) -> Totals:
         """How many are connected."""
@@ -225,8 +229,15 @@ class MemoryHub:
         """See `Hub.end_all`."""
         meant = (token_id, room, user)
         for member in list(self._members.values()):
-            if all(given in (None, has) for given, has in zip(meant, member.holder, strict=True)):
+            if all(given in (None, has) for given, has in zip(meant, member.holder[:3], strict=True)):
                 member.outbox.end(code, reason)
+
+    async def set_owner(self, room: str, user: str) -> None:
+        """See `Hub.set_owner`."""
+        for member in self._members.values():
+            if member.principal.room == room:
+                owner = member.principal.user == user
+                member.principal = member.principal.model_copy(update={"owner": owner})
 
     async def totals(self) -> Totals:
         """See `Hub.totals`."""

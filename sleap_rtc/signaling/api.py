@@ -3,30 +3,41 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import NotFoundError, ProtocolError, UnreachableError
+from sleap_rtc.errors import ProtocolError, UnreachableError
 from sleap_rtc.protocol.codec import parse_json
-from sleap_rtc.protocol.ids import is_id, is_token_id
-from sleap_rtc.protocol.signaling import WorkerPresence
-from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.address import API, service_address, tls_context
+from sleap_rtc.signaling.finding import find_member, find_room
+from sleap_rtc.signaling.invite_requests import InviteRequests
+from sleap_rtc.signaling.member_requests import MemberRequests
 from sleap_rtc.signaling.policy import error_in, not_ours, unreachable
 from sleap_rtc.signaling.records import (
     AccessGrant,
     AnonymousRoom,
+    ChangedRoom,
     Health,
+    InviteInfo,
+    JoinedRoom,
+    LogEvent,
+    LogPage,
     Me,
+    Member,
+    NewInvite,
     NewToken,
     Person,
+    Removal,
     Room,
     RoomDetail,
+    RotatedToken,
     TokenInfo,
-    find_room,
 )
+from sleap_rtc.signaling.requests import Answer
+from sleap_rtc.signaling.room_requests import RoomRequests
+from sleap_rtc.signaling.token_requests import TokenRequests
 
 if TYPE_CHECKING:
     import httpx2
@@ -34,26 +45,34 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessGrant",
     "AnonymousRoom",
+    "ChangedRoom",
     "Health",
+    "InviteInfo",
+    "JoinedRoom",
+    "LogEvent",
+    "LogPage",
     "Me",
+    "Member",
+    "NewInvite",
     "NewToken",
     "Person",
+    "Removal",
     "Room",
     "RoomDetail",
+    "RotatedToken",
     "ServiceAPI",
     "TokenInfo",
+    "find_member",
     "find_room",
 ]
-
-_Answer = TypeVar("_Answer")
 
 NO_CONTENT = 204
 MAX_ANSWER = 4 * 1024 * 1024
 """Largest answer read, in bytes: lists of workers and tokens can be long."""
 
 
-class ServiceAPI:
-    """Requests to one service.
+class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests):
+    """Requests to one service: those of logging in here, the others by topic.
 
     Args:
         server: its address.
@@ -118,99 +137,9 @@ class ServiceAPI:
         """
         return await self._request("GET", API + "/me", Me)
 
-    async def rooms(self) -> list[Room]:
-        """The rooms this user belongs to, expired ones included, the oldest first.
-
-        Raises:
-            AuthenticationError: if the service does not accept the access token.
-            UnreachableError: if the service cannot be reached.
-        """
-        return await self._request("GET", API + "/rooms", list[Room])
-
-    async def create_room(self, name: str, expires_days: int | None) -> Room:
-        """Make a room and own it.
-
-        Args:
-            name: what to call it.
-            expires_days: when it expires; None never.
-
-        Raises:
-            UsageError: if the name or the days are refused.
-            ConflictError: if this user owns too many rooms.
-            AuthenticationError: if the service does not accept the access token.
-            UnreachableError: if the service cannot be reached.
-        """
-        return await self._request("POST", API + "/rooms", Room, {"name": name, "expires_days": expires_days})
-
-    async def room(self, room_id: str) -> RoomDetail:
-        """One room and its people.
-
-        Raises:
-            NotFoundError: if there is none that this user belongs to.
-            AuthenticationError: if the service does not accept the access token.
-            UnreachableError: if the service cannot be reached.
-        """
-        return await self._request("GET", _of_room(room_id), RoomDetail)
-
-    async def delete_room(self, room_id: str) -> None:
-        """Delete a room with its tokens; who is connected to it is sent away.
-
-        Raises:
-            ForbiddenError: if this user does not own it.
-            SleapRTCError: as `room` does.
-        """
-        await self._request("DELETE", _of_room(room_id), type(None))
-
-    async def create_token(self, room_id: str, name: str, expires_days: int | None) -> NewToken:
-        """Make a worker token of a room.
-
-        Args:
-            room_id: the room it opens.
-            name: what its workers are called unless they say otherwise.
-            expires_days: when it expires; None never.
-
-        Raises:
-            ForbiddenError: if this user does not own the room.
-            UsageError: if the name or the days are refused.
-            ConflictError: if the room has expired, or has too many tokens.
-            SleapRTCError: as `room` does.
-        """
-        body = {"name": name, "expires_days": expires_days}
-        return await self._request("POST", _of_room(room_id) + "/tokens", NewToken, body)
-
-    async def tokens(self, room_id: str) -> list[TokenInfo]:
-        """The worker tokens of a room, the oldest first.
-
-        Raises:
-            ForbiddenError: if this user does not own the room.
-            SleapRTCError: as `room` does.
-        """
-        return await self._request("GET", _of_room(room_id) + "/tokens", list[TokenInfo])
-
-    async def revoke_token(self, room_id: str, token_id: str) -> None:
-        """End a worker token; its workers are sent away at once.
-
-        Raises:
-            ForbiddenError: if this user does not own the room.
-            NotFoundError: if the room has no such token.
-            SleapRTCError: as `room` does.
-        """
-        if not is_token_id(token_id):
-            raise NotFoundError(f"'{printable(token_id, limit=40)}' is no token's id: it begins with t_.")
-        await self._request("DELETE", f"{_of_room(room_id)}/tokens/{token_id}", type(None))
-
-    async def workers(self, room_id: str) -> list[WorkerPresence]:
-        """The workers connected to a room, ordered by id.
-
-        Raises:
-            ConflictError: if the room has expired.
-            SleapRTCError: as `room` does.
-        """
-        return await self._request("GET", _of_room(room_id) + "/workers", list[WorkerPresence])
-
     async def _request(
-        self, method: str, path: str, answer: type[_Answer], body: dict[str, Any] | None = None
-    ) -> _Answer:
+        self, method: str, path: str, answer: type[Answer], body: dict[str, Any] | None = None
+    ) -> Answer:
         if self._token is not None:
             self._address.check_private()
         async with self._client() as client:
@@ -237,14 +166,7 @@ class ServiceAPI:
             raise unreachable(self._address.url, error) from error
 
 
-def _of_room(room_id: str) -> str:
-    # checked here as well: what is no id must not become another path
-    if not is_id("room", room_id):
-        raise NotFoundError(f"'{printable(room_id, limit=40)}' is no room's id: it begins with r_.")
-    return f"{API}/rooms/{room_id}"
-
-
-def _read(response: "httpx2.Response", answer: type[_Answer], url: str) -> _Answer:
+def _read(response: "httpx2.Response", answer: type[Answer], url: str) -> Answer:
     if response.is_success:
         try:
             body = None if response.status_code == NO_CONTENT else parse_json(response.text, limit=MAX_ANSWER)
