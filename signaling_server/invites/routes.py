@@ -11,10 +11,8 @@ from signaling_server.http import StrictRoute
 from signaling_server.invites import service as invites
 from signaling_server.rooms import members
 from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom
-from sleap_rtc.protocol.invites import format_code
+from sleap_rtc.protocol.invites import MAX_HOURS, MAX_USES, format_code
 
-MAX_USES = 100
-MAX_HOURS = 30 * 24
 router = APIRouter(tags=["invites"], route_class=StrictRoute)
 
 

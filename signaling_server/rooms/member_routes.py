@@ -75,7 +75,9 @@ async def remove_member(
 async def transfer_room(
     body: Transfer, room: OwnedRoom, service: ServiceDep, session: DBSession, login: CurrentUser, afterwards: Afterwards
 ) -> None:
-    """Hand the room over to one of its members; who owned it is a member from then on."""
+    """Hand the room over to one of its members; who owned it is a member from then on, and connects anew as one."""
     limit = service.settings.limits.rooms_per_user
     await members.transfer(session, room, body.user_id, by=login.user, now=service.clock(), limit=limit)
-    afterwards.append(partial(service.hub.set_owner, room.id, body.user_id))
+    reason = "You handed this room over and are a member of it now. Type your command again to go on."
+    afterwards.append(partial(service.hub.set_owners, {room.id: body.user_id}))
+    afterwards.append(partial(service.hub.end_all, reason, CLOSE_REVOKED, room=room.id, user=login.user.id))

@@ -1,6 +1,7 @@
 """Rooms and who belongs to them: made, shown, ended. Every function takes the database session first."""
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ScalarSelect, delete, func, select
@@ -83,6 +84,12 @@ async def owned_by(session: AsyncSession, user: User) -> int:
     """How many rooms `user` owns."""
     query = select(func.count()).select_from(Membership)
     return await session.scalar(query.where(Membership.user_id == user.id, Membership.role == "owner")) or 0
+
+
+async def owners(session: AsyncSession, room_ids: Collection[str]) -> dict[str, str]:
+    """Who owns which of these rooms, by ids; nobody owns an anonymous one."""
+    query = select(Membership).where(Membership.room_id.in_(room_ids), Membership.role == "owner")
+    return {each.room_id: each.user_id for each in await session.scalars(query)}
 
 
 async def seats(session: AsyncSession, user: User) -> list[Seat]:

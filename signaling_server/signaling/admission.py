@@ -18,7 +18,6 @@ from sleap_rtc.protocol.signaling import Role
 from sleap_rtc.protocol.text import printable
 
 _LEFT = "You no longer belong to this room, or it was deleted. Your rooms: sleap-rtc room list"
-_HANDED_OVER = "This room was handed over while you connected. Try again."
 _ROLES: dict[str, Role] = {"worker": "worker", "session": "client"}
 
 
@@ -102,14 +101,6 @@ async def _outside(session: AsyncSession, holders: Collection[Holder], *, now: i
     pairs = {(holder.room, holder.user) for holder in holders}
     query = select(Membership).options(joinedload(Membership.room))
     query = query.where(tuple_(Membership.room_id, Membership.user_id).in_(pairs))
-    seats = {(seat.room_id, seat.user_id): seat for seat in await session.scalars(query)}
-    reasons = {holder: _why_out(holder, seats.get((holder.room, holder.user)), now) for holder in holders}
+    closed = {(seat.room_id, seat.user_id): rooms.why_closed(seat.room, now) for seat in await session.scalars(query)}
+    reasons = {holder: closed.get((holder.room, holder.user), _LEFT) for holder in holders}
     return {holder: reason for holder, reason in reasons.items() if reason is not None}
-
-
-def _why_out(holder: Holder, seat: Membership | None, now: int) -> str | None:
-    if seat is None:
-        return _LEFT
-    if holder.owner != (seat.role == "owner"):
-        return _HANDED_OVER
-    return rooms.why_closed(seat.room, now)

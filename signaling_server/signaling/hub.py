@@ -35,12 +35,11 @@ class Route:
 
 
 class Holder(NamedTuple):
-    """By what right somebody is connected: a credential, in a room, as a user, who may be its owner."""
+    """By what right somebody is connected: a credential, in a room, as a user."""
 
     token_id: str
     room: str
     user: str
-    owner: bool
 
 
 class Totals(NamedTuple):
@@ -78,7 +77,7 @@ class Member:
     @property
     def holder(self) -> Holder:
         """By what right this peer is here."""
-        return Holder(self.token_id, self.principal.room, self.principal.user, self.principal.owner)
+        return Holder(self.token_id, self.principal.room, self.principal.user)
 
     def send(self, message: Message) -> None:
         """Queue a message for this peer."""
@@ -124,8 +123,8 @@ class Hub(Protocol):
     ) -> None:
         """End every connection to which all that is given applies: its credential, its room, its user."""
 
-    async def set_owner(self, room: str, user: str) -> None:
-        """Write on what everybody in `room` sends from now on that the room is `user`'s alone."""
+    async def set_owners(self, owners: Mapping[str, str]) -> None:
+        """Stamp what everybody sends from now on by who owns which room; rooms that are not named stay as they are."""
 
     async def totals(self) -> Totals:
         """How many are connected."""
@@ -229,15 +228,16 @@ class MemoryHub:
         """See `Hub.end_all`."""
         meant = (token_id, room, user)
         for member in list(self._members.values()):
-            if all(given in (None, has) for given, has in zip(meant, member.holder[:3], strict=True)):
+            if all(given in (None, has) for given, has in zip(meant, member.holder, strict=True)):
                 member.outbox.end(code, reason)
 
-    async def set_owner(self, room: str, user: str) -> None:
-        """See `Hub.set_owner`."""
+    async def set_owners(self, owners: Mapping[str, str]) -> None:
+        """See `Hub.set_owners`."""
         for member in self._members.values():
-            if member.principal.room == room:
-                owner = member.principal.user == user
-                member.principal = member.principal.model_copy(update={"owner": owner})
+            principal = member.principal
+            owner = principal.owner if principal.room not in owners else principal.user == owners[principal.room]
+            if owner != principal.owner:
+                member.principal = principal.model_copy(update={"owner": owner})
 
     async def totals(self) -> Totals:
         """See `Hub.totals`."""

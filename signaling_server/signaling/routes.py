@@ -8,7 +8,7 @@ from fastapi import APIRouter, WebSocket
 
 from signaling_server.deps import Service, client_address
 from signaling_server.errors import error_response
-from signaling_server.rooms.service import DAY_MS
+from signaling_server.rooms import service as rooms
 from signaling_server.security import bearer
 from signaling_server.signaling.admission import admit, ended
 from signaling_server.signaling.connection import Connection
@@ -88,7 +88,7 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
             text,
             room_id=websocket.query_params.get("room"),
             now=now,
-            idle_ms=int(service.settings.idle_room_days * DAY_MS),
+            idle_ms=int(service.settings.idle_room_days * rooms.DAY_MS),
         )
     presence = new_id("presence", secrets.token_bytes(15))
     principal = Principal(
@@ -111,7 +111,9 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
 
 
 async def end_if_ended(service: Service, member: Member) -> None:
-    """Send `member` away if what lets it in has ended by now."""
+    """Send `member` away if what lets it in has ended by now, and stamp it anew if its room was handed over."""
     async with service.database.transaction() as session:
         reasons = await ended(session, [member.holder], now=service.clock())
+        owners = await rooms.owners(session, [member.principal.room])
     await service.hub.end(reasons, CLOSE_REVOKED)
+    await service.hub.set_owners(owners)

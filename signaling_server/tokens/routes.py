@@ -13,9 +13,9 @@ from signaling_server.lifetimes import DAY_MS, Days, ends_at
 from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom
 from signaling_server.tokens import owners as tokens
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, Name
+from sleap_rtc.protocol.tokens import MAX_GRACE_HOURS
 
 HOUR_MS = DAY_MS // 24
-MAX_GRACE_HOURS = 30 * 24
 router = APIRouter(prefix="/rooms/{room_id}/tokens", tags=["tokens"], route_class=StrictRoute)
 
 

@@ -6,6 +6,10 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 10
 RANDOM_BYTES = 7
 """Random bytes `make_code` wants."""
+MAX_USES = 100
+"""How many people one invite can be for."""
+MAX_HOURS = 30 * 24
+"""How long an invite can be good."""
 
 _BITS = 5
 _HALF = CODE_LENGTH // 2
