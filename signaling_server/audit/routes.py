@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from signaling_server.audit import service as audit
-from signaling_server.deps import DBSession
+from signaling_server.deps import ServiceDep
 from signaling_server.http import StrictRoute
-from signaling_server.rooms.permits import OwnedRoom
+from signaling_server.rooms.permits import OwnerSeat
 
 MAX_PAGE = 200
 router = APIRouter(prefix="/rooms/{room_id}/log", tags=["rooms"], route_class=StrictRoute)
@@ -35,13 +35,14 @@ class LogOut(BaseModel):
 
 @router.get("")
 async def show_log(
-    room: OwnedRoom,
-    session: DBSession,
+    seat: OwnerSeat,
+    service: ServiceDep,
     before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> LogOut:
     """Tell what was done in the room."""
-    events, more = await audit.page(session, room, before=before, limit=limit)
+    async with service.database.transaction() as session:
+        events, more = await audit.page(session, seat.room, before=before, limit=limit)
     shown = [
         EventOut(
             event_id=event.id,

@@ -10,7 +10,7 @@ from signaling_server.deps import ClientAddress, CurrentUser, DBSession, Service
 from signaling_server.http import StrictRoute
 from signaling_server.invites import service as invites
 from signaling_server.rooms import members
-from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom
+from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom, OwnerSeat
 from sleap_rtc.protocol.invites import MAX_HOURS, MAX_USES, format_code
 
 router = APIRouter(tags=["invites"], route_class=StrictRoute)
@@ -97,9 +97,10 @@ async def create_invite(
 
 
 @router.get("/rooms/{room_id}/invites")
-async def list_invites(room: OwnedRoom, service: ServiceDep, session: DBSession) -> list[InviteOut]:
+async def list_invites(seat: OwnerSeat, service: ServiceDep) -> list[InviteOut]:
     """List the room's invites, ended ones included for a while."""
-    return [InviteOut(**asdict(each)) for each in await invites.listed(session, room, now=service.clock())]
+    async with service.database.transaction() as session:
+        return [InviteOut(**asdict(each)) for each in await invites.listed(session, seat.room, now=service.clock())]
 
 
 @router.delete("/rooms/{room_id}/invites/{invite_id}", status_code=204)

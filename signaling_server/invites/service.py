@@ -105,7 +105,7 @@ async def redeem(session: AsyncSession, pepper: bytes, text: str, *, user: User,
         NotFoundError: if it lets nobody in.
     """
     wanted = hash_token(pepper, read_code(text) or text.strip())
-    query = select(Invite, Room).join(Room, Room.id == Invite.room_id).with_for_update(of=Room)
+    query = select(Invite, Room).join(Room, Room.id == Invite.room_id).with_for_update(of=Room, key_share=True)
     row = (await session.execute(query.where(or_(Invite.code_hash == wanted, Invite.link_hash == wanted)))).first()
     invite_id, room_id = (row.Invite.id, row.Room.id) if row else ("", "")
     belongs = await session.get(Membership, (room_id, user.id))

@@ -15,9 +15,24 @@ async def _seat(room_id: str, service: ServiceDep, login: CurrentUser) -> Seat:
         return await rooms.seat(session, login.user, room_id)
 
 
-async def _open_seat(room_id: str, service: ServiceDep, login: CurrentUser) -> Seat:
-    async with service.database.transaction() as session:
-        return await rooms.open_seat(session, login.user, room_id, now=service.clock())
+RoomSeat = Annotated[Seat, Depends(_seat)]
+"""A member's room, expired or not. No database session is open: the route may ask who is connected."""
+
+
+async def _open_seat(seat: RoomSeat, service: ServiceDep) -> Seat:
+    rooms.check_open(seat.room, service.clock())
+    return seat
+
+
+async def _owner_seat(seat: RoomSeat) -> Seat:
+    rooms.check_owner(seat)
+    return seat
+
+
+OpenSeat = Annotated[Seat, Depends(_open_seat)]
+"""A `RoomSeat` in a room that has not expired."""
+OwnerSeat = Annotated[Seat, Depends(_owner_seat)]
+"""A `RoomSeat` of the owner's, who looks at the room and changes nothing."""
 
 
 async def _locked_seat(room_id: str, session: DBSession, login: CurrentUser) -> Seat:
@@ -25,26 +40,22 @@ async def _locked_seat(room_id: str, session: DBSession, login: CurrentUser) -> 
 
 
 LockedSeat = Annotated[Seat, Depends(_locked_seat)]
-"""A member's room, which nobody else changes before this route's session ends."""
+"""A member's room, expired or not, which nobody else changes before this route's session ends."""
 
 
-async def _owned(seat: LockedSeat) -> Room:
+async def _owned_room(seat: LockedSeat) -> Room:
     rooms.check_owner(seat)
     return seat.room
 
 
-OwnedRoom = Annotated[Room, Depends(_owned)]
-"""The owner's room, expired or not, locked as that of a `LockedSeat` is."""
+OwnedRoom = Annotated[Room, Depends(_owned_room)]
+"""The owner's room, to change it; locked like a `LockedSeat`."""
 
 
-async def _owned_open(room: OwnedRoom, service: ServiceDep) -> Room:
+async def _owned_open_room(room: OwnedRoom, service: ServiceDep) -> Room:
     rooms.check_open(room, service.clock())
     return room
 
 
-RoomSeat = Annotated[Seat, Depends(_seat)]
-"""A member's room, expired or not. No database session is open: the route may ask who is connected."""
-OpenSeat = Annotated[Seat, Depends(_open_seat)]
-"""The same of a room that has not expired."""
-OwnedOpenRoom = Annotated[Room, Depends(_owned_open)]
-"""The owner's room, if it has not expired."""
+OwnedOpenRoom = Annotated[Room, Depends(_owned_open_room)]
+"""An `OwnedRoom` that has not expired."""

@@ -119,7 +119,7 @@ async def seat(session: AsyncSession, user: User, room_id: str, *, lock: bool = 
     if not is_id("room", room_id):
         raise NotFoundError(NO_SUCH_ROOM)
     if lock:  # before anything is read: what was read earlier may have changed while this waited
-        await session.execute(select(Room.id).where(Room.id == room_id).with_for_update())
+        await session.execute(select(Room.id).where(Room.id == room_id).with_for_update(key_share=True))
     query = select(Membership, _members()).options(joinedload(Membership.room))
     query = query.where(Membership.user_id == user.id, Membership.room_id == room_id)
     found = (await session.execute(query)).one_or_none()

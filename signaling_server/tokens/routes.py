@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from signaling_server.deps import Afterwards, CurrentUser, DBSession, ServiceDep
 from signaling_server.http import StrictRoute
 from signaling_server.lifetimes import DAY_MS, Days, ends_at
-from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom
+from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom, OwnerSeat
 from signaling_server.tokens import owners as tokens
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, Name
 from sleap_rtc.protocol.tokens import MAX_GRACE_HOURS
@@ -92,9 +92,10 @@ async def create_token(
 
 
 @router.get("")
-async def list_tokens(room: OwnedRoom, service: ServiceDep, session: DBSession) -> list[TokenOut]:
+async def list_tokens(seat: OwnerSeat, service: ServiceDep) -> list[TokenOut]:
     """List the room's tokens, ended ones included for a while."""
-    return [TokenOut(**asdict(each)) for each in await tokens.listed(session, room, now=service.clock())]
+    async with service.database.transaction() as session:
+        return [TokenOut(**asdict(each)) for each in await tokens.listed(session, seat.room, now=service.clock())]
 
 
 @router.post("/{token_id}/rotate", status_code=201)
