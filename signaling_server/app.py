@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from signaling_server import errors, http
+from signaling_server.audit.routes import router as audit_router
 from signaling_server.auth import logins
 from signaling_server.auth.me_routes import router as me_router
 from signaling_server.auth.passwords import Passwords
@@ -21,6 +22,7 @@ from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
+from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.logs import RequestLog
 from signaling_server.metrics import router as metrics_router
@@ -31,6 +33,7 @@ from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
 from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
+from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
@@ -48,6 +51,8 @@ from sleap_rtc.protocol.signaling import SUBPROTOCOL
 API = "/api/v1"
 MINUTE_MS = 60_000
 SCHEMA_URL = f"{API}/openapi.json"
+GUESSING_MS = 600_000
+"""Within how long a user's wrong codes are counted."""
 
 
 class Health(BaseModel):
@@ -153,8 +158,11 @@ def _mount(app: FastAPI) -> None:
     api.include_router(auth_router)
     api.include_router(me_router)
     api.include_router(rooms_router)
+    api.include_router(members_router)
+    api.include_router(invites_router)
     api.include_router(tokens_router)
     api.include_router(registry_router)
+    api.include_router(audit_router)
     api.include_router(signaling_router)
     api.include_router(ticket_router)
     app.include_router(api)

@@ -1,7 +1,7 @@
 """What routes ask for: the service's parts, and a database session that is committed before the answer goes out."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -48,7 +48,7 @@ class Service:
         reports: what workers tell of their jobs and models, on its way into the database.
         room_limiter: counts anonymous rooms by address.
         device_limiter: counts logins begun by address.
-        code_limiter: counts wrong codes by user and address.
+        code_limiter: counts wrong codes, of devices and of invites, by user and address.
         password_limiter: counts wrong passwords by account and address.
         visit_limiter: counts logins begun with a provider by address.
         passwords: checks passwords.
@@ -90,12 +90,23 @@ def get_service(connection: HTTPConnection) -> Service:
     return service
 
 
-async def _db_session(service: Annotated[Service, Depends(get_service)]) -> AsyncIterator[AsyncSession]:
+async def _afterwards() -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
+    steps: list[Callable[[], Awaitable[None]]] = []
+    yield steps
+    for step in steps:
+        await step()
+
+
+# scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
+Afterwards = Annotated[list[Callable[[], Awaitable[None]]], Depends(_afterwards, scope="function")]
+"""What a route wants done once its work is committed, and not if it fails: telling who is connected."""
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+async def _db_session(service: ServiceDep, _afterwards: Afterwards) -> AsyncIterator[AsyncSession]:
+    # asking for what comes afterwards makes this end before it
     async with service.database.transaction() as session:
         yield session
-
-
-ServiceDep = Annotated[Service, Depends(get_service)]
 
 
 async def _read_session(service: ServiceDep) -> AsyncIterator[AsyncSession]:

@@ -8,8 +8,10 @@ from sqlalchemy import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling_server import expiry
+from signaling_server.audit import service as audit
 from signaling_server.auth import accounts, devices, logins, visits
 from signaling_server.deps import Service
+from signaling_server.invites import service as invites
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
@@ -31,7 +33,9 @@ async def recheck(service: Service) -> None:
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
         await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=service.terms)
+        owners = await rooms.owners(session, {holder.room for holder in alive})
     await service.hub.end(reasons, CLOSE_REVOKED)
+    await service.hub.set_owners(owners)
 
 
 async def clean_up(service: Service) -> None:
@@ -47,6 +51,8 @@ async def clean_up(service: Service) -> None:
         await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * rooms.DAY_MS))
         await visits.forget_ended(session, now=now)
         await accounts.forget_ended(session, now=now)
+        await invites.forget_ended(session, now=now)
+        await audit.forget_old(session, keep=service.settings.limits.events_per_room)
 
 
 async def _forget_expired(service: Service, table: Table, now: int) -> None:

@@ -66,6 +66,9 @@ class Limits(BaseModel):
         models_per_worker: models that are remembered of one worker.
         models_per_room: models that are remembered of all workers of one room.
         waiting_reports: reports of one worker that may wait for the database.
+        members_per_room: people who may belong to one room.
+        invites_per_room: invites of one room that can be used at once.
+        events_per_room: what one room's log keeps; older lines are forgotten within an hour.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +98,9 @@ class Limits(BaseModel):
     models_per_worker: int = Field(default=500, gt=0)
     models_per_room: int = Field(default=5000, gt=0)
     waiting_reports: int = Field(default=2, gt=0)
+    members_per_room: int = Field(default=200, gt=0)
+    invites_per_room: int = Field(default=50, gt=0)
+    events_per_room: int = Field(default=10_000, gt=0)
 
 
 class Settings(BaseModel):

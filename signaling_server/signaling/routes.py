@@ -8,7 +8,7 @@ from fastapi import APIRouter, WebSocket
 
 from signaling_server.deps import RESTARTING, Service, client_address
 from signaling_server.errors import error_response
-from signaling_server.rooms.service import DAY_MS
+from signaling_server.rooms import service as rooms
 from signaling_server.security import hash_token, token_kind
 from signaling_server.signaling.admission import Admission, admit, admit_ticket, ended
 from signaling_server.signaling.connection import Connection
@@ -102,7 +102,7 @@ async def _admission(service: Service, text: str, room_id: str | None) -> Admiss
         return await service.database.read_first(
             lambda session: admit_ticket(session, ticket, room_id=room_id, now=now)
         )
-    idle_ms = int(service.settings.idle_room_days * DAY_MS)
+    idle_ms = int(service.settings.idle_room_days * rooms.DAY_MS)
     return await service.database.read_first(
         lambda session: admit(
             session, service.pepper, text, room_id=room_id, now=now, idle_ms=idle_ms, terms=service.terms
@@ -111,7 +111,9 @@ async def _admission(service: Service, text: str, room_id: str | None) -> Admiss
 
 
 async def end_if_ended(service: Service, member: Member) -> None:
-    """Send `member` away if what lets it in has ended by now."""
+    """Send `member` away if what lets it in has ended by now, and stamp it anew if its room was handed over."""
     async with service.database.reading() as session:
         reasons = await ended(session, [member.holder], now=service.clock())
+        owners = await rooms.owners(session, [member.principal.room])
     await service.hub.end(reasons, CLOSE_REVOKED)
+    await service.hub.set_owners(owners)

@@ -34,3 +34,22 @@ async def meant_room(api: ServiceAPI, settings: Settings, typed: str | None) -> 
             "Your rooms: sleap-rtc room list"
         )
     return find_room(await api.rooms(), text)
+
+
+def forget_default_room(settings: Settings, room: Room) -> None:
+    """Let a room that is gone be the default room no longer, and say so."""
+    from sleap_rtc.cli.output import note
+    from sleap_rtc.config.editing import unset_value
+
+    if settings.default_room in (room.room_id, room.name) and unset_value("default_room", settings.default_room):
+        note("It was your default room; now there is none.")
+
+
+def warn_of_room(room: Room, now: int) -> None:
+    """Warn the owner of a room that expires within a day."""
+    from sleap_rtc.cli.output import warn
+    from sleap_rtc.cli.times import format_expiry
+
+    if room.expires_soon and room.role == "owner":
+        until = format_expiry(room.expires_at, now)
+        warn(f"Of the room '{room.name}': {until}. Let it live longer: sleap-rtc room extend {room.room_id}")

@@ -28,6 +28,9 @@ CHECKSUM_LENGTH = 6
 RANDOM_BYTES = 32
 """Random bytes `make_token` wants: more than the 178 bits it keeps, so that the remainder is even."""
 
+MAX_GRACE_HOURS = 30 * 24
+"""How long a token that was replaced can still work."""
+
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TAIL = re.compile(rf"[0-9A-Za-z]{{{BODY_LENGTH + CHECKSUM_LENGTH}}}")
 # slrs_ is the room secret: never a token, never in a log either

@@ -1,69 +1,80 @@
 """The service's REST side."""
 
 import re
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import NotFoundError
-from sleap_rtc.protocol.ids import is_id, is_token_id
-from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.signaling import WorkerPresence
-from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.address import API, service_address
+from sleap_rtc.signaling.finding import find_member, find_room
 from sleap_rtc.signaling.grants import wait_to_be_let_in
 from sleap_rtc.signaling.http import http_client, read_answer
+from sleap_rtc.signaling.invite_requests import InviteRequests
+from sleap_rtc.signaling.member_requests import MemberRequests
 from sleap_rtc.signaling.records import (
     AccessGrant,
     AnonymousRoom,
+    ChangedRoom,
     DeviceLogin,
     Health,
+    InviteInfo,
+    JoinedRoom,
+    LogEvent,
     LoginInfo,
     LoginMethods,
+    LogPage,
     Me,
+    Member,
+    NewInvite,
     NewToken,
     Person,
+    Removal,
     Room,
     RoomDetail,
+    RotatedToken,
     TokenInfo,
-    find_room,
 )
-from sleap_rtc.signaling.summaries import JobPage, ModelPage, RememberedJob, RememberedModel
+from sleap_rtc.signaling.requests import Answer, Query, no_id
+from sleap_rtc.signaling.room_requests import RoomRequests
+from sleap_rtc.signaling.summaries import RememberedJob, RememberedModel
+from sleap_rtc.signaling.summary_requests import SummaryRequests
+from sleap_rtc.signaling.token_requests import TokenRequests
 from sleap_rtc.signaling.token_source import TokenSource, as_source
 
 __all__ = [
     "AccessGrant",
     "AnonymousRoom",
+    "ChangedRoom",
     "DeviceLogin",
     "Health",
+    "InviteInfo",
+    "JoinedRoom",
+    "LogEvent",
+    "LogPage",
     "LoginInfo",
     "LoginMethods",
     "Me",
+    "Member",
+    "NewInvite",
     "NewToken",
     "Person",
     "RememberedJob",
     "RememberedModel",
+    "Removal",
     "Room",
     "RoomDetail",
+    "RotatedToken",
     "ServiceAPI",
     "TokenInfo",
+    "find_member",
     "find_room",
 ]
 
-_Answer = TypeVar("_Answer")
-_Query = list[tuple[str, str | int | float | bool | None]]
-
-PAGE = 200
-"""Jobs or models asked for at once."""
-MOST_LISTED = 10_000
-"""Jobs or models after which a list is not asked for further: a service that never ends one is none of ours."""
+UNAUTHORIZED = 401
 _LOGIN_ID = re.compile(r"a_[0-9A-Za-z-]{8,64}")
 
-UNAUTHORIZED = 401
 
-
-class ServiceAPI:
-    """Requests to one service.
+class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, SummaryRequests):
+    """Requests to one service: those of logging in here, the others by topic.
 
     Args:
         server: its address.
@@ -177,146 +188,22 @@ class ServiceAPI:
             SleapRTCError: as `logins` does.
         """
         if not _LOGIN_ID.fullmatch(login_id):
-            raise NotFoundError(f"'{printable(login_id, limit=40)}' is no login's id: it begins with a_.")
+            raise no_id(login_id, "login", "a_")
         await self._request("DELETE", f"{API}/me/logins/{login_id}", type(None))
 
     async def end_logins(self) -> None:
         """End every login of this user, this one too; see `logins` for what is raised."""
         await self._request("DELETE", API + "/me/logins", type(None))
 
-    async def rooms(self) -> list[Room]:
-        """The rooms this user belongs to, expired ones included, the oldest first.
-
-        Raises:
-            AuthenticationError: if the service does not accept the access token.
-            UnreachableError: if the service cannot be reached.
-        """
-        return await self._request("GET", API + "/rooms", list[Room])
-
-    async def create_room(self, name: str, expires_days: int | None) -> Room:
-        """Make a room and own it.
-
-        Args:
-            name: what to call it.
-            expires_days: when it expires; None never.
-
-        Raises:
-            UsageError: if the name or the days are refused.
-            ConflictError: if this user owns too many rooms.
-            AuthenticationError: if the service does not accept the access token.
-            UnreachableError: if the service cannot be reached.
-        """
-        return await self._request("POST", API + "/rooms", Room, {"name": name, "expires_days": expires_days})
-
-    async def room(self, room_id: str) -> RoomDetail:
-        """One room and its people.
-
-        Raises:
-            NotFoundError: if there is none that this user belongs to.
-            AuthenticationError: if the service does not accept the access token.
-            UnreachableError: if the service cannot be reached.
-        """
-        return await self._request("GET", _of_room(room_id), RoomDetail)
-
-    async def delete_room(self, room_id: str) -> None:
-        """Delete a room with its tokens; who is connected to it is sent away.
-
-        Raises:
-            ForbiddenError: if this user does not own it.
-            SleapRTCError: as `room` does.
-        """
-        await self._request("DELETE", _of_room(room_id), type(None))
-
-    async def create_token(self, room_id: str, name: str, expires_days: int | None) -> NewToken:
-        """Make a worker token of a room.
-
-        Args:
-            room_id: the room it opens.
-            name: what its workers are called unless they say otherwise.
-            expires_days: when it expires; None never.
-
-        Raises:
-            ForbiddenError: if this user does not own the room.
-            UsageError: if the name or the days are refused.
-            ConflictError: if the room has expired, or has too many tokens.
-            SleapRTCError: as `room` does.
-        """
-        body = {"name": name, "expires_days": expires_days}
-        return await self._request("POST", _of_room(room_id) + "/tokens", NewToken, body)
-
-    async def tokens(self, room_id: str) -> list[TokenInfo]:
-        """The worker tokens of a room, the oldest first.
-
-        Raises:
-            ForbiddenError: if this user does not own the room.
-            SleapRTCError: as `room` does.
-        """
-        return await self._request("GET", _of_room(room_id) + "/tokens", list[TokenInfo])
-
-    async def revoke_token(self, room_id: str, token_id: str) -> None:
-        """End a worker token; its workers are sent away at once.
-
-        Raises:
-            ForbiddenError: if this user does not own the room.
-            NotFoundError: if the room has no such token.
-            SleapRTCError: as `room` does.
-        """
-        if not is_token_id(token_id):
-            raise NotFoundError(f"'{printable(token_id, limit=40)}' is no token's id: it begins with t_.")
-        await self._request("DELETE", f"{_of_room(room_id)}/tokens/{token_id}", type(None))
-
-    async def workers(self, room_id: str) -> list[WorkerPresence]:
-        """The workers connected to a room, ordered by id.
-
-        Raises:
-            ConflictError: if the room has expired.
-            SleapRTCError: as `room` does.
-        """
-        return await self._request("GET", _of_room(room_id) + "/workers", list[WorkerPresence])
-
-    async def jobs(self, room_id: str, *, states: Iterable[JobState] = ()) -> list[RememberedJob]:
-        """The jobs of a room as their workers last told of them, online or not, the newest first.
-
-        Args:
-            room_id: the room.
-            states: only those in one of these; all if empty.
-
-        Raises:
-            SleapRTCError: as `room` does.
-        """
-        query: _Query = [("state", str(state)) for state in states]
-        found: list[RememberedJob] = []
-        page = await self._page(room_id, "jobs", JobPage, query)
-        while page.next is not None and page.jobs and len(found) < MOST_LISTED:
-            found += page.jobs
-            page = await self._page(room_id, "jobs", JobPage, [*query, ("before", page.next)])
-        return [*found, *page.jobs]
-
-    async def models(self, room_id: str) -> list[RememberedModel]:
-        """The models that the workers of a room hold, online or not, the newest first.
-
-        Raises:
-            SleapRTCError: as `room` does.
-        """
-        found: list[RememberedModel] = []
-        page = await self._page(room_id, "models", ModelPage, [])
-        while page.next is not None and page.models and len(found) < MOST_LISTED:
-            found += page.models
-            page = await self._page(room_id, "models", ModelPage, [("before", page.next)])
-        return [*found, *page.models]
-
-    async def _page(self, room_id: str, what: str, answer: type[_Answer], query: _Query) -> _Answer:
-        return await self._request("GET", f"{_of_room(room_id)}/{what}", answer, query=[*query, ("limit", PAGE)])
-
     async def _request(
         self,
         method: str,
         path: str,
-        answer: type[_Answer],
+        answer: type[Answer],
         body: dict[str, Any] | None = None,
         *,
-        query: _Query | None = None,
-    ) -> _Answer:
+        query: Query | None = None,
+    ) -> Answer:
         url = self._address.url
         if self._source is None:
             async with http_client(self._address, self._timeouts) as client:
@@ -338,10 +225,3 @@ class ServiceAPI:
 
 def _authorization(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
-
-
-def _of_room(room_id: str) -> str:
-    # checked here as well: what is no id must not become another path
-    if not is_id("room", room_id):
-        raise NotFoundError(f"'{printable(room_id, limit=40)}' is no room's id: it begins with r_.")
-    return f"{API}/rooms/{room_id}"

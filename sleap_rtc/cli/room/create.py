@@ -31,6 +31,7 @@ def create(name: str, expires: int | None, server: str | None, as_json: bool) ->
         return
     say(f"The room '{room.name}' is made: {room.room_id}; {format_expiry(room.expires_at, now_ms())}.")
     words = server_words(settings.server)
-    note("Next, a token for its first worker, and the room as your default:")
+    note("Next, a token for its first worker, an invite for its first member, and the room as your default:")
     note(f"  sleap-rtc token create{words} --room {room.room_id} --name gpu-1")
+    note(f"  sleap-rtc room invite{words} {room.room_id}")
     note(f"  sleap-rtc room set-default{words} {room.room_id}")

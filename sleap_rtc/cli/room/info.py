@@ -20,7 +20,7 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
 
     ROOM is an id or a name; the default room without it.
     """
-    from sleap_rtc.cli.account import logged_in_api, meant_room
+    from sleap_rtc.cli.account import logged_in_api, meant_room, warn_of_room
     from sleap_rtc.cli.output import emit_json, say, table
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.times import format_expiry, format_time, now_ms
@@ -48,3 +48,4 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
         table(COLUMNS, rows(workers))
     else:
         say("No worker is online.")
+    warn_of_room(detail, now_ms())
