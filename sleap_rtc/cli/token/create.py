@@ -46,9 +46,9 @@ def create(room: str | None, name: str, expires: int | None, server: str | None,
 
 
 def _show(server: str, room: "Room", made: "NewToken") -> None:
-    from sleap_rtc.cli.account import server_words
     from sleap_rtc.cli.output import say
     from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.config.servers import server_words
 
     words = server_words(server)
     say(f"The token '{made.name}' of the room '{room.name}' is made; {format_expiry(made.expires_at, now_ms())}.")
