@@ -186,7 +186,7 @@ async def authenticate(
         raise AuthenticationError(UNKNOWN_CREDENTIAL)
     reason = why_dead(token.login, now)
     if reason is None and token.expires_at <= now:
-        reason = f"This access token expired {ago(token.expires_at, now)}; its login goes on. {AGAIN}"
+        reason = f"This access token expired {ago(token.expires_at, now)}. Renew it, or log in again: sleap-rtc login"
     if reason is not None:
         raise AuthenticationError(reason)
     if token.login.last_used_at is None or now - token.login.last_used_at >= HOUR_MS:
