@@ -14,7 +14,7 @@ from sleap_rtc.cli.asking import can_ask, read_line
 from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note, waiting
 from sleap_rtc.config.credentials import Credentials
-from sleap_rtc.errors import ProtocolError, SleapRTCError, UsageError
+from sleap_rtc.errors import ForbiddenError, ProtocolError, SleapRTCError, UsageError
 from sleap_rtc.signaling.account import Account, login_of, utc_ms
 from sleap_rtc.signaling.address import service_address
 from sleap_rtc.signaling.api import AccessGrant, DeviceLogin, ServiceAPI
@@ -45,6 +45,7 @@ async def log_in(request: LoginRequest) -> AccessGrant:
 
     Raises:
         AuthenticationError: if the login was refused, or nobody typed the code in time.
+        ForbiddenError: if the service has no way to log in.
         UsageError: if the service is reached without encryption, or wants a name that is not given.
         UnreachableError: if the service cannot be reached.
     """
@@ -53,8 +54,14 @@ async def log_in(request: LoginRequest) -> AccessGrant:
     credentials = Credentials()
     before = credentials.login(request.server)
     name = request.name
-    if name is None and (await api.login_methods()).by_name_only:
-        name = await _ask_name(request.server)
+    if name is None:
+        methods = await api.login_methods()
+        if methods.none:
+            raise ForbiddenError(
+                f"Nobody can log in to {request.server}: its operator has set no way to. Session strings work without."
+            )
+        if methods.by_name_only:
+            name = await _ask_name(request.server)
     asked_at = utc_ms()
     if name is not None:
         grant = await api.login_dev(name, this_machine())

@@ -86,6 +86,11 @@ class LoginMethods(_Record):
     providers: list[dict[str, str]]
 
     @property
+    def none(self) -> bool:
+        """Whether nobody can log in."""
+        return not self.dev and not self.local and not self.providers
+
+    @property
     def by_name_only(self) -> bool:
         """Whether a name alone is the one way in."""
         return self.dev and not self.local and not self.providers

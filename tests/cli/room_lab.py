@@ -18,6 +18,7 @@ from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.signaling.account import Account, login_of, utc_ms
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
+from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
 from tests.jobs.ending import end_jobs
@@ -82,14 +83,19 @@ class RoomLab:
 
     @asynccontextmanager
     async def worker(
-        self, name: str, *gigabytes: int, behaviour: str = "good", timeouts: Timeouts = TIMEOUTS
+        self,
+        name: str,
+        *gigabytes: int,
+        behaviour: str = "good",
+        token: TokenSource | None = None,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> AsyncIterator[Worker]:
         """Run a worker with GPUs of these sizes, present in the room while the body runs, or until it has to leave."""
         jobs = self.jobs_of(name)
         runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(self.folder / f"{name}.ledger"))
         settings = WorkerSettings(
             server=self.service.url,
-            token=self.token,
+            token=token or self.token,
             name=name,
             identity=load_identity(self.folder / name / "identity"),
             jobs=jobs,

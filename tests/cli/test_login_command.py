@@ -32,7 +32,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 @pytest_asyncio.fixture
 async def service(tmp_path: Path, shell: Shell) -> AsyncIterator[RunningService]:
-    async with running_service(tmp_path, poll_seconds=1) as service:
+    async with running_service(tmp_path, poll_seconds=1, local_accounts=True) as service:
         shell.export("SLEAP_RTC_SERVER", service.url)
         yield service
 
@@ -196,6 +196,12 @@ async def test_several_services_side_by_side(shell: Shell, service: RunningServi
         assert "This login was ended" in await shell.ok("whoami", "--all")
     found = {each["server"]: each for each in json.loads(await shell.ok("whoami", "--all", "--json"))}
     assert (found[other.url]["state"], found[service.url]["state"]) == ("unknown", "good")
+
+
+async def test_where_nobody_can_log_in_it_says_so(shell: Shell, tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        refused = await shell.run("login", "--server", service.url)
+    assert (refused.code, "its operator has set no way to" in refused.err) == (3, True)
 
 
 @pytest.mark.parametrize(
