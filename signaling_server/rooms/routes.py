@@ -9,6 +9,7 @@ from signaling_server.deps import ClientAddress, CurrentUser, DBSession, Service
 from signaling_server.http import StrictRoute
 from signaling_server.lifetimes import Days, ends_at
 from signaling_server.limits import limit_key
+from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.service import Seat
 from sleap_rtc.errors import AuthenticationError, BusyError
@@ -63,9 +64,11 @@ class PersonOut(BaseModel):
 
 
 class RoomDetailOut(RoomOut):
-    """A room with the people who belong to it."""
+    """A room with the people who belong to it, and how many jobs and models its workers have told of."""
 
     people: list[PersonOut]
+    jobs: int
+    models: int
 
 
 def _may_open(service: ServiceDep, address: ClientAddress) -> None:
@@ -120,8 +123,9 @@ async def show_room(room_id: str, service: ServiceDep, login: CurrentUser) -> Ro
     async with service.database.transaction() as session:
         seat = await rooms.seat(session, login.user, room_id)
         people = await rooms.people(session, seat.room)
+        known = await registry.counts(session, seat.room.id)
     shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
-    return RoomDetailOut(**await _described(service, seat), people=shown)
+    return RoomDetailOut(**await _described(service, seat), people=shown, jobs=known.jobs, models=known.models)
 
 
 @router.delete("/{room_id}", status_code=204)
