@@ -10,6 +10,7 @@ from signaling_server.deps import Afterwards, ClientAddress, CurrentUser, DBSess
 from signaling_server.http import StrictRoute
 from signaling_server.lifetimes import Days, ends_at, ends_soon
 from signaling_server.limits import limit_key
+from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.permits import OpenSeat, OwnedRoom, RoomSeat
 from signaling_server.rooms.service import Seat
@@ -82,9 +83,11 @@ class PersonOut(BaseModel):
 
 
 class RoomDetailOut(RoomOut):
-    """A room with the people who belong to it."""
+    """A room with the people who belong to it, and how many jobs and models its workers have told of."""
 
     people: list[PersonOut]
+    jobs: int
+    models: int
 
 
 def _may_open(service: ServiceDep, address: ClientAddress) -> None:
@@ -138,8 +141,9 @@ async def show_room(seat: RoomSeat, service: ServiceDep) -> RoomDetailOut:
     """Show a room and its people to one of them."""
     async with service.database.reading() as session:
         people = await rooms.people(session, seat.room)
+        known = await registry.counts(session, seat.room.id)
     shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
-    return RoomDetailOut(**await _described(service, seat), people=shown)
+    return RoomDetailOut(**await _described(service, seat), people=shown, jobs=known.jobs, models=known.models)
 
 
 @router.patch("/{room_id}")

@@ -154,9 +154,16 @@ class Person(_Record):
 
 
 class RoomDetail(Room):
-    """A room with the people who belong to it."""
+    """A room with the people who belong to it.
+
+    Attributes:
+        jobs: how many jobs its workers have told the service of.
+        models: how many models.
+    """
 
     people: list[Person]
+    jobs: int
+    models: int
 
 
 class ChangedRoom(_Record):
