@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,15 @@ def ledger(tmp_path: Path) -> Path:
 FakeRunner = Callable[[str], SupervisorSettings]
 
 
+def fake_settings(ledger: Path, behaviour: str = "good") -> SupervisorSettings:
+    """Settings with short times and a fake runner of the given behaviour."""
+    return replace(QUICK, runner=(sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(ledger)))
+
+
 @pytest.fixture
 def fake(ledger: Path) -> FakeRunner:
-    """Settings with short times and a fake runner of the given behaviour."""
-
-    def settings(behaviour: str = "good") -> SupervisorSettings:
-        command = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(ledger))
-        return replace(QUICK, runner=command)
-
-    return settings
+    """Those settings, with the ledger of the test."""
+    return partial(fake_settings, ledger)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import asyncio
 import csv
-from dataclasses import replace
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,7 @@ from .conftest import (
     assert_stopped_well,
     events_until,
     eventually,
+    fake_settings,
     is_epoch_end,
     names_in,
     new_board,
@@ -32,6 +35,7 @@ from .conftest import (
     training_config,
     write_package,
 )
+from .ending import end_jobs
 
 PATIENCE = 280
 
@@ -261,15 +265,55 @@ async def test_a_closed_board_resumes_nothing(root: Path, fake: FakeRunner, pack
 STEPS = ("promise_attempt", "set_aside", "append", "write_state", "keep_promise")
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A job that failed, in a folder that can be put back to how it was then."""
+
+    folder: Path
+    copy: Path
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "jobs"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger"
+
+    def put_back(self) -> JobFolder:
+        end_jobs(self.root)
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.copy, self.folder)
+        return JobFolder(self.root / "j_12345678")
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failed]:
+    """What `raises-once` leaves behind, trained once for all who resume it."""
+    above = tmp_path_factory.mktemp("failed")
+    made = Failed(above / "now", above / "then")
+    package = write_package(above / "package", {"one": training_config()})
+    made.folder.mkdir()
+    made.ledger.touch()
+
+    async def fail() -> None:
+        async with running(new_board(made.root, fake_settings(made.ledger, "raises-once"))) as board:
+            await all_events(board, await submit(board, package))
+            await board.idle()
+
+    asyncio.run(fail())
+    shutil.copytree(made.folder, made.copy)
+    yield made
+    end_jobs(made.root)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_crash_at_any_step_leaves_the_old_end_or_the_next_attempt(
-    root: Path, fake: FakeRunner, package: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    failed: Failed, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
-    async with running(new_board(root, fake("raises-once"))) as board:
-        folder = await submit(board, package)
-        await all_events(board, folder)
-        await board.idle()
+    folder, good = failed.put_back(), fake_settings(failed.ledger)
+    assert (folder.state().state, folder.state().attempt) == (JobState.FAILED, 1)
     with monkeypatch.context() as patch:
         owner = Journal if step == "append" else JobFolder
         real = getattr(owner, step)
@@ -281,9 +325,9 @@ async def test_a_crash_at_any_step_leaves_the_old_end_or_the_next_attempt(
 
         patch.setattr(owner, step, crash)
         with pytest.raises(StorageError):
-            await new_board(root, fake("good")).resume(folder)
+            await new_board(failed.root, good).resume(folder)
     promised = (step, when) != ("promise_attempt", "before")
-    async with running(new_board(root, fake("good"))) as board:
+    async with running(new_board(failed.root, good)) as board:
         # the next start of the worker
         await eventually(lambda: folder.next_attempt() is None)
         await board.idle()
@@ -295,10 +339,10 @@ async def test_a_crash_at_any_step_leaves_the_old_end_or_the_next_attempt(
             (2, state)
             for state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING, JobState.FINISHING, JobState.DONE)
         ]
-        assert len(noted(ledger)) == 2
+        assert len(noted(failed.ledger)) == 2
     else:
         assert states(events)[-1] == (1, JobState.FAILED)
-        assert len(noted(ledger)) == 1
+        assert len(noted(failed.ledger)) == 1
 
 
 async def test_a_watcher_of_a_resumed_job_sees_all_of_it(root: Path, fake: FakeRunner, package: Path) -> None:
