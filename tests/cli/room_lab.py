@@ -16,7 +16,7 @@ from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.worker.worker import Worker, WorkerSettings
-from tests.cli.forked import Result, sleap_rtc
+from tests.forked import Result, sleap_rtc
 from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
 from tests.jobs.ending import end_jobs
 from tests.roles.worker_process import TIMEOUTS

@@ -13,7 +13,7 @@ import pytest
 
 from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.tokens import make_token
-from tests.cli.forked import sleap_rtc
+from tests.forked import sleap_rtc
 from tests.jobs.conftest import LABELS
 from tests.service.running import running_service
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -71,6 +71,12 @@ def write_package(folder: Path, configs: dict[str, dict[str, Any]], labels: byte
     for name, config in configs.items():
         (folder / f"{name}.yaml").write_text(write_yaml(config))
     return folder
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package of one run, `one`."""
+    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 @pytest.fixture
@@ -172,6 +178,25 @@ async def events_until(
 async def all_events(board: JobBoard, folder: JobFolder, timeout: float = 30) -> list[Event]:
     async with asyncio.timeout(timeout):
         return [event async for events in board.watch(folder) for event in events]
+
+
+async def in_an_epoch(
+    board: JobBoard,
+    package: Path,
+    job: str = "j_12345678",
+    *,
+    options: JobOptions = JobOptions(),  # noqa: B008 - it cannot be changed
+) -> JobFolder:
+    """Submit a job, and wait until it trains and has a first model."""
+    folder = await submit(board, package, job, options=options)
+    await events_until(board, folder, is_epoch_end)
+    return folder
+
+
+async def ended_by(board: JobBoard, folder: JobFolder, command: Literal["stop", "cancel"]) -> list[Event]:
+    """Tell a job to end, and return its whole history."""
+    await board.command(folder, command)
+    return await all_events(board, folder)
 
 
 def of_type(events: list[Event], kind: str) -> list[Any]:

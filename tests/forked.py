@@ -3,18 +3,18 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sleap_rtc.cli.main import run
+from sleap_rtc.cli.main import main
 
-PATIENCE = 120
+PATIENCE = 250
 _IMPORTED = (
-    "sleap_rtc.cli.jobs.reaching", "sleap_rtc.cli.progress_json", "sleap_rtc.cli.training", "httpx2", "rich.table",
-    "uvloop", "webrtc",
+    "sleap_rtc.cli.jobs.reaching", "sleap_rtc.cli.progress_json", "sleap_rtc.cli.training", "aiortc", "httpx2",
+    "rich.table", "uvloop", "webrtc",
 )  # fmt: skip
 _SERVER: ForkServerContext | SpawnContext
 if sys.platform == "win32":
@@ -41,10 +41,25 @@ def sleap_rtc(*arguments: str, cwd: Path | None = None, environment: Mapping[str
         cwd: where; the working folder without it.
         environment: all that it sees of its environment; this process's without it.
     """
-    with TemporaryDirectory(prefix="typed-") as folder:
+    result = forked(main, arguments, cwd=cwd, environment=environment)
+    assert "Traceback" not in result.out + result.err, result.err
+    return result
+
+
+def forked(
+    command: Callable[[list[str]], int],
+    arguments: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Result:
+    """Run a function, which must be one of a module, as a program that is given these arguments."""
+    with TemporaryDirectory(prefix="forked-") as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        given = (arguments, str(cwd or Path.cwd()), dict(os.environ if environment is None else environment))
-        process = _SERVER.Process(target=_type, args=(*given, str(out), str(err)))
+        seen = dict(os.environ if environment is None else environment)
+        process = _SERVER.Process(
+            target=_run, args=(command, list(arguments), str(cwd or Path.cwd()), seen, str(out), str(err))
+        )
         process.start()
         process.join(PATIENCE)
         code = process.exitcode
@@ -53,12 +68,13 @@ def sleap_rtc(*arguments: str, cwd: Path | None = None, environment: Mapping[str
             process.join()
         process.close()
         result = Result(-1 if code is None else code, out.read_text(), err.read_text())
-    assert "Traceback" not in result.out + result.err, result.err
     assert code is not None, f"it was not over after {PATIENCE} seconds: {result}"
     return result
 
 
-def _type(arguments: tuple[str, ...], cwd: str, environment: dict[str, str], out: str, err: str) -> None:
+def _run(
+    command: Callable[[list[str]], int], arguments: list[str], cwd: str, environment: dict[str, str], out: str, err: str
+) -> None:
     new = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     for number, opened in enumerate((os.open(os.devnull, os.O_RDONLY), os.open(out, new), os.open(err, new))):
         os.dup2(opened, number)
@@ -68,5 +84,4 @@ def _type(arguments: tuple[str, ...], cwd: str, environment: dict[str, str], out
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["sleap-rtc", *arguments]
-    run()
+    sys.exit(command(arguments))
