@@ -20,20 +20,12 @@ from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.worker.worker import Worker, WorkerSettings
+from tests.forked import Result, sleap_rtc
 from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
 from tests.jobs.ending import end_jobs
 from tests.roles.worker_process import TIMEOUTS
 from tests.service.people import join, person
 from tests.service.running import RunningService, running_service
-
-
-@dataclass
-class Result:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass
@@ -66,13 +58,7 @@ class RoomLab:
 
     async def run(self, *arguments: str, user: Path | None = None) -> Result:
         """Run a command as a script would, as the room's owner or as the user of another home."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sleap_rtc", *arguments, cwd=self.folder, env=self.environment(user),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert b"Traceback" not in out + err, err.decode()
-        return Result(process.returncode or 0, out.decode(), err.decode())
+        return await asyncio.to_thread(sleap_rtc, *arguments, cwd=self.folder, environment=self.environment(user))
 
     def package(self, name: str = "package") -> Path:
         folder = self.folder / name

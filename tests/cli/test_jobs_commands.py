@@ -12,8 +12,9 @@ import pytest
 
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import JobState
-from tests.cli.room_lab import Result, RoomLab, room_lab
+from tests.cli.room_lab import RoomLab, room_lab
 from tests.cli.test_train_room import Terminal
+from tests.forked import Result
 
 
 @pytest.fixture
