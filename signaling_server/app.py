@@ -1,7 +1,7 @@
 """The application: parts put together, routes mounted."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Literal
@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from signaling_server import errors, http
 from signaling_server.audit.routes import router as audit_router
-from signaling_server.auth import service as auth
+from signaling_server.auth import logins
+from signaling_server.auth.me_routes import router as me_router
 from signaling_server.auth.routes import router as auth_router
+from signaling_server.auth.users import DEV
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
@@ -21,21 +23,25 @@ from signaling_server.housekeeping import keep_house
 from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.metrics import router as metrics_router
+from signaling_server.registry.reports import StoredReports
+from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
-from signaling_server.signaling.hub import Member, MemoryHub
+from signaling_server.signaling.admission import ended
+from signaling_server.signaling.hub import Holder, Member, MemoryHub
 from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
+from signaling_server.signaling.ticket_routes import router as ticket_router
+from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.tokens.routes import router as tokens_router
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
 API = "/api/v1"
+MINUTE_MS = 60_000
 SCHEMA_URL = f"{API}/openapi.json"
-GUESSING_MS = 600_000
-"""Within how long a user's wrong codes are counted."""
 
 
 class Health(BaseModel):
@@ -60,14 +66,18 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if not settings.dev:  # what was handed out without a password is worth nothing where others reach the service
             async with service.database.transaction() as session:
-                await auth.revoke_provider(session, auth.DEV, now=service.clock())
-        async with asyncio.TaskGroup() as tasks:
-            housekeeping = tasks.create_task(keep_house(service))
-            try:
-                yield
-            finally:
-                housekeeping.cancel()
-                await service.database.close()
+                await logins.revoke_provider(session, DEV, now=service.clock())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                housekeeping = tasks.create_task(keep_house(service))
+                tasks.create_task(service.reports.run())
+                try:
+                    yield
+                finally:
+                    housekeeping.cancel()
+                    service.reports.stop()
+        finally:
+            await service.database.close()
 
     app = FastAPI(
         title="sleap-rtc signaling service",
@@ -92,33 +102,48 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     def now() -> int:
         return service.clock()
 
+    async def ended_among(holders: Collection[Holder]) -> dict[Holder, str]:
+        async with service.database.transaction() as session:
+            return await ended(session, holders, now=service.clock())
+
     limits = settings.limits
+
+    def counted(number: int, within_ms: int) -> WindowLimiter:
+        return WindowLimiter(number, within_ms, limits.addresses)
+
+    database = Database(settings.database_url)
+    reports = StoredReports(database, now, limits)
     hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
     service = Service(
         settings=settings,
-        database=Database(settings.database_url),
+        database=database,
         pepper=load_pepper(settings),
         hub=hub,
-        room_limiter=WindowLimiter(settings.anonymous_rooms_per_hour, HOUR_MS, limits.addresses),
+        tickets=MemoryTickets(limits.tickets_per_login),
+        reports=reports,
+        room_limiter=counted(settings.anonymous_rooms_per_hour, HOUR_MS),
+        device_limiter=counted(settings.device_codes_per_hour, HOUR_MS),
         code_limiter=GuessLimiter(
-            WindowLimiter(limits.wrong_codes_per_user, GUESSING_MS, limits.addresses),
-            WindowLimiter(limits.wrong_codes_per_address, HOUR_MS, limits.addresses),
+            counted(limits.wrong_codes_per_user, 10 * MINUTE_MS), counted(limits.wrong_codes_per_address, HOUR_MS)
         ),
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links)
+    router = Router(hub, now, limits.links, ended_among, reports)
     return service, router
 
 
 def _mount(app: FastAPI) -> None:
     api = APIRouter(prefix=API)
     api.include_router(auth_router)
+    api.include_router(me_router)
     api.include_router(rooms_router)
     api.include_router(members_router)
     api.include_router(invites_router)
     api.include_router(tokens_router)
     api.include_router(audit_router)
+    api.include_router(registry_router)
     api.include_router(signaling_router)
+    api.include_router(ticket_router)
     app.include_router(api)
     app.include_router(metrics_router)
 

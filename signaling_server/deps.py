@@ -10,13 +10,20 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
-from signaling_server.auth import service as auth
+from signaling_server.auth import logins
+from signaling_server.auth.logins import Terms
 from signaling_server.db import Database
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.models import Login
+from signaling_server.registry.reports import StoredReports
 from signaling_server.security import bearer
-from signaling_server.settings import Settings, is_loopback
+from signaling_server.settings import Settings, checked_public_url, is_loopback
 from signaling_server.signaling.hub import Hub
+from signaling_server.signaling.tickets import Tickets
+from sleap_rtc.errors import ProtocolError
+
+RESTARTING = "The service restarts. It is back in a moment."
+"""Said to peers when it stops."""
 
 
 def utc_ms() -> int:
@@ -33,18 +40,31 @@ class Service:
         database: where rooms and tokens are.
         pepper: the key tokens are hashed under.
         hub: who is connected.
+        tickets: those that wait to open a WebSocket.
+        reports: what workers tell of their jobs and models, on its way into the database.
         room_limiter: counts anonymous rooms by address.
-        code_limiter: counts wrong codes of invites, by user and by address.
+        device_limiter: counts logins begun by address.
+        code_limiter: counts wrong codes by user and address.
         clock: UTC milliseconds; tests put theirs here.
+        stopping: whether it is about to end, and takes no new peers.
     """
 
     settings: Settings
     database: Database
     pepper: bytes
     hub: Hub
+    tickets: Tickets
+    reports: StoredReports
     room_limiter: WindowLimiter
+    device_limiter: WindowLimiter
     code_limiter: GuessLimiter
     clock: Callable[[], int] = field(default=utc_ms)
+    stopping: bool = False
+
+    @property
+    def terms(self) -> Terms:
+        """How long logins and their tokens live."""
+        return Terms.of(self.settings)
 
 
 def get_service(connection: HTTPConnection) -> Service:
@@ -101,13 +121,30 @@ def _host_name(header: str) -> str:
         return ""
 
 
+def public_url(service: ServiceDep, request: Request) -> str:
+    """The address at which a browser reaches this service: the setting's, else the one this request came to.
+
+    Raises:
+        ProtocolError: if the request names no address that a browser could be sent to.
+    """
+    if service.settings.public_url is not None:
+        return service.settings.public_url
+    host = request.headers.get("host", "")
+    # beyond this machine nobody but a proxy speaks to us, and credentials reach it by https alone
+    scheme = request.url.scheme if is_loopback(_host_name(host)) else "https"
+    try:
+        return checked_public_url(f"{scheme}://{host}")
+    except ValueError as error:
+        raise ProtocolError("The request's Host header is not the address of this service.") from error
+
+
 async def _current_user(service: ServiceDep, request: Request) -> Login:
     # in a transaction of its own, which is over before the route begins: a route that asks who is connected needs none
     async with service.database.transaction() as session:
-        return await auth.authenticate(
-            session, service.pepper, bearer(request.headers.get("authorization")), now=service.clock()
-        )
+        text = bearer(request.headers.get("authorization"))
+        return await logins.authenticate(session, service.pepper, text, now=service.clock(), terms=service.terms)
 
 
 CurrentUser = Annotated[Login, Depends(_current_user)]
+PublicURL = Annotated[str, Depends(public_url)]
 ClientAddress = Annotated[str, Depends(client_address)]

@@ -7,9 +7,10 @@ from typing import NoReturn
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling_server.audit import service as audit
-from signaling_server.auth import service as auth
+from signaling_server.auth import devices, logins
 from signaling_server.deps import Service
 from signaling_server.invites import service as invites
+from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
 from signaling_server.tokens import service as tokens
@@ -29,6 +30,7 @@ async def recheck(service: Service) -> None:
         expires_at = now + int(service.settings.idle_room_days * rooms.DAY_MS)
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
+        await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=service.terms)
         owners = await rooms.owners(session, {holder.room for holder in alive})
     await service.hub.end(reasons, CLOSE_REVOKED)
     await service.hub.set_owners(owners)
@@ -42,7 +44,9 @@ async def clean_up(service: Service) -> None:
         await tokens.forget_ended(session, now=now)
         await invites.forget_ended(session, now=now)
         await audit.forget_old(session, keep=service.settings.limits.events_per_room)
-        await auth.forget_ended(session, now=now)
+        await logins.forget_ended(session, now=now)
+        await devices.forget_ended(session, now=now)
+        await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * rooms.DAY_MS))
 
 
 async def keep_house(service: Service) -> NoReturn:

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
@@ -15,12 +15,19 @@ from fastapi import FastAPI
 
 from signaling_server.app import create_app
 from signaling_server.db import UNUSABLE, upgrade
+from signaling_server.deps import RESTARTING, Service
+from signaling_server.protocols import http_protocol, websocket_protocol
 from signaling_server.security import RedactingFilter
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConflictError, StorageError, UnreachableError
+from sleap_rtc.protocol.signaling import CLOSE_RESTART
 
 GRACE = 5
 """Seconds open requests and sockets get when the service stops."""
+GOODBYE = 2.0
+"""Seconds that peers get to hear that the service stops."""
+HEAD = 16 * 1024
+"""Bytes that the head of a request may have."""
 PING = 20.0
 """Seconds between pings, and for their answers: a peer whose machine vanished is noticed within twice that."""
 # uvicorn says so of every handshake we refuse, although it was answered as we wish: strangers would fill the log
@@ -36,16 +43,19 @@ class RunningServer:
         url: where this machine reaches it.
         app: the application inside.
         stopped: set when it has come to its end.
+        stop: begins that end, before the block is left.
     """
 
     url: str
     app: FastAPI
     stopped: asyncio.Event
+    stop: Callable[[], None]
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, *, signals: bool) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, *, signals: bool) -> None:
         super().__init__(config)
+        self._service = service
         self.ready = asyncio.Event()
         self.stopped = asyncio.Event()
         self._signals = signals
@@ -56,6 +66,17 @@ class _Server(uvicorn.Server):
         except SystemExit as exit_:  # all an application's failed start leaves; ours only fails at the database
             raise StorageError(UNUSABLE) from exit_
         self.ready.set()
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn hangs up without a word; whoever comes in this moment is told to come back
+        self._service.stopping = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self._service.hub.close(RESTARTING, CLOSE_RESTART)
+        await super().shutdown(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -96,10 +117,10 @@ async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator
     try:
         await upgrade(settings.database_url)
         app = create_app(settings)
-        server = _Server(_config(app, settings), signals=signals)
+        server = _Server(_config(app, settings), app.state.service, signals=signals)
         async with _owned(server, listener):
             await server.ready.wait()
-            yield RunningServer(_url(settings, listener), app, server.stopped)
+            yield RunningServer(_url(settings, listener), app, server.stopped, server.stop)
     finally:
         listener.close()
 
@@ -130,7 +151,7 @@ async def _owned(server: _Server, listener: socket.socket) -> AsyncIterator[None
                 yield
             finally:
                 # the group would cancel a server that still serves; let it say goodbye to its peers first
-                server.should_exit = True
+                server.stop()
                 await server.stopped.wait()
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
@@ -161,7 +182,9 @@ def _url(settings: Settings, listener: socket.socket) -> str:
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        http=http_protocol(settings.limits),
+        h11_max_incomplete_event_size=HEAD,
+        ws=websocket_protocol(settings.limits),
         ws_max_size=settings.limits.message,
         # compression would let 64 KiB arrive as much more memory, and costs 5,000 idle peers dearly
         ws_per_message_deflate=False,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import stat
 import tomllib
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from sqlalchemy.engine import make_url
@@ -16,10 +18,13 @@ from sqlalchemy.exc import ArgumentError
 
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.protocol.sdp import IceServer
+from sleap_rtc.protocol.signaling import MAX_UNPROVEN
 
 ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
 FILE_NAME = "sleap-rtc-server.toml"
 MIN_PEPPER = 32
+# nothing that a terminal, a page or a shell would act on, no user, no query
+_PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?(/[0-9A-Za-z._~/-]*)?")
 MAX_DAYS = 36_500
 """The longest a room or token can be made for, unless it is made for ever."""
 
@@ -29,46 +34,60 @@ class Limits(BaseModel):
 
     Attributes:
         message: largest WebSocket message.
+        unproven_message: largest one of a worker that has not proven its key.
         queue: outgoing bytes waiting for one peer before it counts as a slow consumer.
         rate: messages a second a socket may send in the long run; faster ones are read later, not lost.
         burst: messages it may send at once before that.
+        request_within: how long the head of a request may take to arrive, the handshake of a WebSocket among them.
         register_within: how long a worker may stay connected without having proven its key.
         close_within: how long a closing socket may take to accept what is still queued for it.
         links: links a connection may have in the making or remembered.
         clients_per_user: sockets at once of one client identity.
         sockets_per_address: sockets at once from one address; a campus may be one address.
+        tickets_per_login: tickets of one login that wait to open a WebSocket.
         body: largest REST body.
         body_within: how long a REST body may take to arrive.
-        addresses: addresses remembered by the rate limit for anonymous rooms.
+        addresses: addresses and users remembered by each limit that counts within a time.
+        wrong_codes_per_user: wrong codes one user may type within ten minutes.
+        wrong_codes_per_address: wrong codes that may come from one address within an hour.
         rooms_per_user: rooms one user may own.
         tokens_per_room: worker tokens of one room that can be used at once.
         members_per_room: people who may belong to one room.
         invites_per_room: invites of one room that can be used at once.
         events_per_room: what one room's log keeps; older lines are forgotten within an hour.
-        wrong_codes_per_user: wrong codes one user may type within ten minutes.
-        wrong_codes_per_address: wrong codes that may be typed at one address within an hour.
+        jobs_per_room: jobs of one room that are remembered; the oldest that are over give way.
+        models_per_worker: models that are remembered of one worker.
+        models_per_room: models that are remembered of all workers of one room.
+        waiting_reports: reports of one worker that may wait for the database.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     message: int = Field(default=64 * 1024, gt=0, le=1024 * 1024)
+    unproven_message: int = Field(default=MAX_UNPROVEN, gt=0)
     queue: int = Field(default=256 * 1024, gt=0)
     rate: float = Field(default=20.0, gt=0)
     burst: int = Field(default=100, gt=0)
-    register_within: float = Field(default=10.0, gt=0)
+    request_within: float = Field(default=5.0, gt=0)
+    register_within: float = Field(default=5.0, gt=0)
     close_within: float = Field(default=5.0, gt=0)
     links: int = Field(default=256, gt=0)
     clients_per_user: int = Field(default=8, gt=0)
     sockets_per_address: int = Field(default=50, gt=0)
+    tickets_per_login: int = Field(default=8, gt=0)
     body: int = Field(default=64 * 1024, gt=0)
     body_within: float = Field(default=10.0, gt=0)
     addresses: int = Field(default=10_000, gt=0)
+    wrong_codes_per_user: int = Field(default=5, gt=0)
+    wrong_codes_per_address: int = Field(default=20, gt=0)
     rooms_per_user: int = Field(default=100, gt=0)
     tokens_per_room: int = Field(default=100, gt=0)
     members_per_room: int = Field(default=200, gt=0)
     invites_per_room: int = Field(default=50, gt=0)
     events_per_room: int = Field(default=10_000, gt=0)
-    wrong_codes_per_user: int = Field(default=5, gt=0)
-    wrong_codes_per_address: int = Field(default=20, gt=0)
+    jobs_per_room: int = Field(default=1000, gt=0)
+    models_per_worker: int = Field(default=500, gt=0)
+    models_per_room: int = Field(default=5000, gt=0)
+    waiting_reports: int = Field(default=2, gt=0)
 
 
 class Settings(BaseModel):
@@ -87,11 +106,18 @@ class Settings(BaseModel):
         ice_servers: STUN and TURN servers handed to peers.
         trusted_proxies: addresses whose X-Forwarded-For is believed.
         dev: whether anybody on this machine may log in under any name; only where no other machine reaches the service.
-        login_days: how long a login lasts.
+        public_url: the address at which browsers reach the service, if it is not the one that command lines use.
+        login_days: how long a login lasts that is not used.
+        access_minutes: how long an access token lasts; command lines renew theirs by themselves.
+        refresh_grace_seconds: how long a refresh token may be used again after its first use, for lost answers.
+        device_code_minutes: how long ``sleap-rtc login`` waits for somebody to type its code in a browser.
+        device_codes_per_hour: such logins one address may begin within an hour.
+        poll_seconds: how often ``sleap-rtc login`` asks meanwhile.
         room_days: how long a room lives if its maker does not say.
         max_room_days: the longest a room may be made for; without it also for ever.
         token_days: how long a worker token lives if its maker does not say.
         max_token_days: the longest a worker token may be made for; without it also for ever.
+        summary_days: how long jobs and models are remembered after their worker last told of them.
         limits: bounds on what one stranger can cost.
     """
 
@@ -109,11 +135,18 @@ class Settings(BaseModel):
     trusted_proxies: list[str] = Field(default_factory=list)
     # behind host and trusted_proxies: its check looks at both
     dev: bool = False
+    public_url: str | None = None
     login_days: float = Field(default=30.0, gt=0, le=366)
+    access_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
+    refresh_grace_seconds: float = Field(default=30.0, ge=0, le=600)
+    device_code_minutes: float = Field(default=15.0, gt=0, le=60)
+    device_codes_per_hour: int = Field(default=60, ge=1)
+    poll_seconds: int = Field(default=5, ge=1, le=60)
     room_days: int = Field(default=30, ge=1, le=MAX_DAYS)
     max_room_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
     token_days: int = Field(default=7, ge=1, le=MAX_DAYS)
     max_token_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
+    summary_days: float = Field(default=90.0, gt=0)
     limits: Limits = Limits()
 
     @field_validator("database_url")
@@ -134,6 +167,11 @@ class Settings(BaseModel):
             raise ValueError(f"the pepper must have at least {MIN_PEPPER} characters")
         return pepper
 
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, url: str | None) -> str | None:
+        return None if url is None else checked_public_url(url)
+
     @field_validator("dev")
     @classmethod
     def _dev(cls, dev: bool, info: ValidationInfo) -> bool:
@@ -152,6 +190,21 @@ class Settings(BaseModel):
         if not url.drivername.startswith("sqlite") or not url.database or url.database == ":memory:":
             return None
         return Path(url.database)
+
+
+def checked_public_url(url: str) -> str:
+    """The address `url` without a slash at its end, if browsers may log in there.
+
+    Raises:
+        ValueError: if it is no plain https address, nor an http one of this very machine.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not _PUBLIC_URL.fullmatch(url) or not host or parts.port == 0:
+        raise ValueError("it must be an address such as https://rtc.lab.example")
+    if parts.scheme != "https" and not is_loopback(host):
+        raise ValueError("passwords are typed there, so it must begin with https://")
+    return url.rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

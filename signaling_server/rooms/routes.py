@@ -14,7 +14,8 @@ from signaling_server.rooms import service as rooms
 from signaling_server.rooms.permits import OpenSeat, OwnedRoom, RoomSeat
 from signaling_server.rooms.service import Seat
 from sleap_rtc.errors import AuthenticationError, BusyError, UsageError
-from sleap_rtc.protocol.signaling import CLOSE_REVOKED, Label, Name, WorkerPresence
+from sleap_rtc.protocol.labels import Label, Name
+from sleap_rtc.protocol.signaling import CLOSE_REVOKED, WorkerPresence
 
 router = APIRouter(prefix="/rooms", tags=["rooms"], route_class=StrictRoute)
 

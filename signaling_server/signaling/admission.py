@@ -7,13 +7,15 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.auth import service as auth
-from signaling_server.models import Membership
+from signaling_server.auth import logins
+from signaling_server.auth.logins import Terms
+from signaling_server.models import Login, Membership, Token
 from signaling_server.rooms import service as rooms
-from signaling_server.security import token_kind
+from signaling_server.security import UNKNOWN_CREDENTIAL, token_kind
 from signaling_server.signaling.hub import Holder
+from signaling_server.signaling.tickets import Ticket
 from signaling_server.tokens import service as tokens
-from sleap_rtc.errors import ForbiddenError, UsageError
+from sleap_rtc.errors import AuthenticationError, ForbiddenError, UsageError
 from sleap_rtc.protocol.signaling import Role
 from sleap_rtc.protocol.text import printable
 
@@ -35,7 +37,7 @@ class Admission:
 
 
 async def admit(
-    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, idle_ms: int
+    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, idle_ms: int, terms: Terms
 ) -> Admission:
     """Tell what the credential `text` allows, and note its use.
 
@@ -46,13 +48,14 @@ async def admit(
         room_id: the room the peer names: a user's login needs one, a room's token is only checked against it.
         now: the time.
         idle_ms: how long an anonymous room outlives its worker's last visit.
+        terms: how long a login lives.
 
     Raises:
         AuthenticationError: if the credential is unknown, or ended.
         SleapRTCError: if it is good, but not for that room.
     """
     if token_kind(text) == "access":
-        return await _admit_user(session, pepper, text, room_id=room_id, now=now)
+        return await _admit_user(session, pepper, text, room_id=room_id, now=now, terms=terms)
     credential = await tokens.authenticate(session, pepper, text, now=now)
     if room_id is not None and room_id != credential.room_id:
         named = " ".join(printable(room_id, limit=40).split())
@@ -71,8 +74,34 @@ async def admit(
     )
 
 
-async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int) -> Admission:
-    login = await auth.authenticate(session, pepper, text, now=now)
+async def admit_ticket(session: AsyncSession, ticket: Ticket | None, *, room_id: str | None, now: int) -> Admission:
+    """Tell what a ticket allows that was just taken.
+
+    Raises:
+        AuthenticationError: if there is none, it is for another room than the one named, or its login has ended.
+        SleapRTCError: if its user may not enter the room any more.
+    """
+    if ticket is None or room_id not in (None, ticket.room_id):
+        raise AuthenticationError(UNKNOWN_CREDENTIAL)
+    for reason in (await logins.dead(session, {ticket.login_id}, now=now)).values():
+        raise AuthenticationError(reason)
+    login = await session.get_one(Login, ticket.login_id, options=[joinedload(Login.user)])
+    return await admit_login(session, login, room_id=ticket.room_id, now=now)
+
+
+async def _admit_user(
+    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, terms: Terms
+) -> Admission:
+    login = await logins.authenticate(session, pepper, text, now=now, terms=terms)
+    return await admit_login(session, login, room_id=room_id, now=now)
+
+
+async def admit_login(session: AsyncSession, login: Login, *, room_id: str | None, now: int) -> Admission:
+    """Tell what a login allows, its user loaded, however it was shown.
+
+    Raises:
+        SleapRTCError: if it names no room, or one that its user may not enter.
+    """
     if room_id is None:
         raise UsageError("A login can enter many rooms: name the one to enter, as ?room= and its id.")
     seat = await rooms.open_seat(session, login.user, room_id, now=now)
@@ -89,12 +118,24 @@ async def _admit_user(session: AsyncSession, pepper: bytes, text: str, *, room_i
 
 async def ended(session: AsyncSession, holders: Collection[Holder], *, now: int) -> dict[Holder, str]:
     """Which of these may no longer be connected, each with the sentence for it."""
-    logged_in = [holder for holder in holders if holder.token_id.startswith(auth.LOGIN_PREFIX)]
-    others = {holder.token_id for holder in holders if not holder.token_id.startswith(auth.LOGIN_PREFIX)}
+    logged_in = [holder for holder in holders if holder.token_id.startswith(logins.LOGIN_PREFIX)]
+    others = {holder.token_id for holder in holders if not holder.token_id.startswith(logins.LOGIN_PREFIX)}
     reasons = await tokens.dead(session, others, now=now)
-    reasons |= await auth.dead(session, {holder.token_id for holder in logged_in}, now=now)
+    reasons |= await logins.dead(session, {holder.token_id for holder in logged_in}, now=now)
     found = {holder: reasons[holder.token_id] for holder in holders if holder.token_id in reasons}
-    return await _outside(session, logged_in, now=now) | found
+    return await _misnamed(session, holders) | await _outside(session, logged_in, now=now) | found
+
+
+async def _misnamed(session: AsyncSession, holders: Collection[Holder]) -> dict[Holder, str]:
+    # a worker may ask about anybody: a credential says nothing of another user, nor of another room
+    ids = {holder.token_id for holder in holders}
+    theirs = await session.execute(select(Login.id, Login.user_id).where(Login.id.in_(ids)))
+    others = await session.execute(select(Token.id, Token.room_id, Token.principal_user).where(Token.id.in_(ids)))
+    of_users = {(id_, user) for id_, user in theirs}
+    of_rooms = {Holder(*row) for row in others}
+    return {
+        holder: _LEFT for holder in holders if holder not in of_rooms and (holder.token_id, holder.user) not in of_users
+    }
 
 
 async def _outside(session: AsyncSession, holders: Collection[Holder], *, now: int) -> dict[Holder, str]:

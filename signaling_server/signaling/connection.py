@@ -69,8 +69,9 @@ class Connection:
             await self._take(event["text"])
 
     async def _take(self, text: str) -> None:
-        if len(text.encode()) > self._limits.message:
-            self._member.outbox.end(TOO_LARGE, f"a message has at most {self._limits.message} bytes")
+        most = self._limits.unproven_message if self._unproven else self._limits.message
+        if len(text.encode()) > most:
+            self._member.outbox.end(TOO_LARGE, f"a message has at most {most} bytes")
             return
         try:
             message = SIGNALING.decode(text)
@@ -97,6 +98,10 @@ class Connection:
         except (TimeoutError, WebSocketDisconnect):
             logger.info("%s was gone before its socket was closed", self._member.presence)
 
+    @property
+    def _unproven(self) -> bool:
+        return self._member.principal.role == "worker" and self._member.worker is None
+
     def _check_registered(self) -> None:
-        if self._member.principal.role == "worker" and self._member.worker is None:
+        if self._unproven:
             self._member.outbox.end(CLOSE_UNPROVEN, "the worker did not register in time")

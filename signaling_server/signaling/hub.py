@@ -4,6 +4,7 @@
 publishes deliveries; members stay local to their process either way, because they hold a socket.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -14,9 +15,20 @@ from signaling_server.limits import limit_key
 from signaling_server.signaling.outbox import Outbox
 from sleap_rtc.errors import BusyError
 from sleap_rtc.protocol.codec import Message
-from sleap_rtc.protocol.signaling import CLOSE_REPLACED, SIGNALING, Principal, WorkerInfo, WorkerPresence
+from sleap_rtc.protocol.signaling import (
+    CLOSE_REPLACED,
+    SIGNALING,
+    Departed,
+    Principal,
+    Revoked,
+    WorkerInfo,
+    WorkerPresence,
+)
 
 logger = logging.getLogger(__name__)
+
+MAX_REASON = 300
+"""Characters of a reason that a worker passes on."""
 
 
 @dataclass
@@ -63,6 +75,7 @@ class Member:
         outbox: what waits to be sent to it.
         routes: its links, by link id; at the bound the oldest are forgotten.
         worker: what is known about it once its key is proven.
+        visitors: who may be behind a worker's links; at the bound those heard of longest ago are forgotten.
     """
 
     presence: str
@@ -73,6 +86,7 @@ class Member:
     outbox: Outbox
     routes: dict[str, Route] = field(default_factory=dict)
     worker: WorkerPresence | None = None
+    visitors: dict[Holder, None] = field(default_factory=dict)
 
     @property
     def holder(self) -> Holder:
@@ -82,6 +96,23 @@ class Member:
     def send(self, message: Message) -> None:
         """Queue a message for this peer."""
         self.outbox.put(SIGNALING.encode(message))
+
+    def note_visitor(self, visitor: Holder, most: int) -> None:
+        """Remember that `visitor` may be behind a link of this worker, one of the `most` heard of last."""
+        self.visitors.pop(visitor, None)
+        while len(self.visitors) >= most:
+            del self.visitors[next(iter(self.visitors))]
+        self.visitors[visitor] = None
+
+    def send_away(self, visitor: Holder, reason: str) -> None:
+        """Tell this worker to end the links of `visitor`."""
+        del self.visitors[visitor]
+        self.send(Revoked(visitor=departed(visitor, reason)))
+
+
+def departed(visitor: Holder, reason: str) -> Departed:
+    """What a worker is told of a visitor who may not be there any more."""
+    return Departed(user=visitor.user, credential=visitor.token_id, reason=reason[:MAX_REASON])
 
 
 Receiver = Callable[[Member, Message, str], None]
@@ -113,15 +144,21 @@ class Hub(Protocol):
         """Hand a message to the connection `to`; False if it is not there."""
 
     async def holders(self) -> Collection[Holder]:
-        """By what right everybody connected is there."""
+        """By what right everybody is there who is connected, or behind a link of a worker that is."""
 
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
-        """End every connection that is there by one of these rights, each with its reason."""
+        """End every connection and every link that is there by one of these rights, each with its reason.
+
+        Links are the workers' to end: those that such a visitor has dialled are told.
+        """
 
     async def end_all(
         self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None, user: str | None = None
     ) -> None:
-        """End every connection to which all that is given applies: its credential, its room, its user."""
+        """End every connection and link to which all that is given applies: its credential, its room, its user."""
+
+    async def close(self, reason: str, code: int) -> None:
+        """End every connection of this process, and return when they have left; links are not touched."""
 
     async def set_owners(self, owners: Mapping[str, str]) -> None:
         """Stamp what everybody sends from now on by who owns which room; rooms that are not named stay as they are."""
@@ -147,6 +184,8 @@ class MemoryHub:
         self._workers: dict[str, dict[str, Member]] = {}
         self._by_user: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     async def join(self, member: Member) -> None:
         """See `Hub.join`."""
@@ -158,6 +197,7 @@ class MemoryHub:
         if principal.role == "client" and self._by_user[principal.user] >= self._clients_per_user:
             raise BusyError("Too many connections are open with this credential. Close some, or try again later.")
         self._members[member.presence] = member
+        self._empty.clear()
         self._by_user[principal.user] += 1
         self._by_address[address] += 1
 
@@ -165,6 +205,8 @@ class MemoryHub:
         """See `Hub.leave`."""
         if self._members.pop(member.presence, None) is None:
             return
+        if not self._members:
+            self._empty.set()
         for counter, key in ((self._by_user, member.principal.user), (self._by_address, limit_key(member.address))):
             counter[key] -= 1
             if not counter[key]:
@@ -213,7 +255,8 @@ class MemoryHub:
 
     async def holders(self) -> Collection[Holder]:
         """See `Hub.holders`."""
-        return {member.holder for member in self._members.values()}
+        members = self._members.values()
+        return {member.holder for member in members}.union(*(member.visitors for member in members))
 
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """See `Hub.end`."""
@@ -221,15 +264,26 @@ class MemoryHub:
             reason = reasons.get(member.holder)
             if reason is not None:
                 member.outbox.end(code, reason)
+            for visitor in member.visitors.keys() & reasons.keys():
+                member.send_away(visitor, reasons[visitor])
 
     async def end_all(
         self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None, user: str | None = None
     ) -> None:
         """See `Hub.end_all`."""
         meant = (token_id, room, user)
-        for member in list(self._members.values()):
-            if all(given in (None, has) for given, has in zip(meant, member.holder, strict=True)):
-                member.outbox.end(code, reason)
+        ending = [
+            holder
+            for holder in await self.holders()
+            if all(given in (None, has) for given, has in zip(meant, holder, strict=True))
+        ]
+        await self.end(dict.fromkeys(ending, reason), code)
+
+    async def close(self, reason: str, code: int) -> None:
+        """See `Hub.close`."""
+        for member in self._members.values():
+            member.outbox.end(code, reason)
+        await self._empty.wait()
 
     async def set_owners(self, owners: Mapping[str, str]) -> None:
         """See `Hub.set_owners`."""

@@ -6,16 +6,17 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, WebSocket
 
-from signaling_server.deps import Service, client_address
+from signaling_server.deps import RESTARTING, Service, client_address
 from signaling_server.errors import error_response
 from signaling_server.rooms import service as rooms
-from signaling_server.security import bearer
-from signaling_server.signaling.admission import admit, ended
+from signaling_server.security import hash_token, token_kind
+from signaling_server.signaling.admission import Admission, admit, admit_ticket, ended
 from signaling_server.signaling.connection import Connection
+from signaling_server.signaling.handshake import check_handshake, shown_credential
 from signaling_server.signaling.hub import Member
 from signaling_server.signaling.outbox import Outbox
 from signaling_server.signaling.routing import Router
-from sleap_rtc.errors import AuthenticationError, ProtocolError, SleapRTCError
+from sleap_rtc.errors import SleapRTCError, UnreachableError
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, SUBPROTOCOL, Principal, Welcome
 
@@ -52,7 +53,9 @@ class _Refused(Exception):  # noqa: N818 - a way out of the handshake, not an er
 @asynccontextmanager
 async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> AsyncIterator[tuple[Member, str]]:
     try:
-        _check_handshake(websocket)
+        if service.stopping:
+            raise UnreachableError(RESTARTING)
+        check_handshake(websocket)
         member, room_name = await _recognise(websocket, service)
         await service.hub.join(member)
     except SleapRTCError as error:
@@ -68,28 +71,8 @@ async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> As
         await peers.leave(member)
 
 
-def _check_handshake(websocket: WebSocket) -> None:
-    if SUBPROTOCOL not in websocket.scope["subprotocols"]:
-        raise ProtocolError(
-            f"This service speaks {SUBPROTOCOL} and you do not. Upgrade the older of the two: pip install -U sleap-rtc"
-        )
-    origin = websocket.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
-        raise AuthenticationError("A page of another site may not connect here.")
-
-
 async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, str]:
-    text = bearer(websocket.headers.get("authorization"))
-    now = service.clock()
-    async with service.database.transaction() as session:
-        admission = await admit(
-            session,
-            service.pepper,
-            text,
-            room_id=websocket.query_params.get("room"),
-            now=now,
-            idle_ms=int(service.settings.idle_room_days * rooms.DAY_MS),
-        )
+    admission = await _admission(service, shown_credential(websocket), websocket.query_params.get("room"))
     presence = new_id("presence", secrets.token_bytes(15))
     principal = Principal(
         user=admission.user,
@@ -98,6 +81,7 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
         room=admission.room_id,
         session=presence,
         owner=admission.owner,
+        credential=admission.token_id,
     )
     member = Member(
         presence=presence,
@@ -108,6 +92,24 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
         outbox=Outbox(service.settings.limits.queue),
     )
     return member, admission.room_name
+
+
+async def _admission(service: Service, text: str, room_id: str | None) -> Admission:
+    now = service.clock()
+    if token_kind(text) == "ticket":
+        ticket = await service.tickets.take(hash_token(service.pepper, text), now=now)
+        async with service.database.transaction() as session:
+            return await admit_ticket(session, ticket, room_id=room_id, now=now)
+    async with service.database.transaction() as session:
+        return await admit(
+            session,
+            service.pepper,
+            text,
+            room_id=room_id,
+            now=now,
+            idle_ms=int(service.settings.idle_room_days * rooms.DAY_MS),
+            terms=service.terms,
+        )
 
 
 async def end_if_ended(service: Service, member: Member) -> None:

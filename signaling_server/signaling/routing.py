@@ -1,13 +1,14 @@
 """Which message of whom goes where. Roles, rooms and senders come from the connection, never from the message."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from signaling_server.signaling.hub import Hub, Member, Route
+from signaling_server.signaling.hub import Holder, Hub, Member, Route, departed
+from signaling_server.signaling.reporting import Reports
 from sleap_rtc.errors import (
     AuthenticationError,
     ConflictError,
@@ -18,12 +19,15 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import worker_id_from_key
+from sleap_rtc.protocol.reports import ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES
 from sleap_rtc.protocol.signaling import (
     CLOSE_UNPROVEN,
     Answer,
     Gone,
     IceCandidate,
+    Lease,
+    Leased,
     Offer,
     Register,
     Registered,
@@ -43,6 +47,8 @@ NOT_THERE = "That worker is not connected to this room. Check that `sleap-rtc wo
 NO_SUCH_LINK = "That link is not being made here any more. Dial again."
 
 Handler = Callable[[Member, Any], Awaitable[None]]
+Ended = Callable[[Collection[Holder]], Awaitable[dict[Holder, str]]]
+"""Tells which of these may no longer be where they are, each with the sentence for it."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,20 @@ class Router:
     Args:
         hub: who is connected.
         clock: UTC milliseconds.
-        max_links: links remembered for one connection.
+        max_links: links, and people behind links, remembered for one connection.
+        ended: looks at the rights of those behind a worker's links.
+        reports: takes what workers tell of their jobs and models.
 
     Attributes:
         offers: how many offers it has passed on.
     """
 
-    def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int) -> None:
+    def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int, ended: Ended, reports: Reports) -> None:
         self._hub = hub
+        self._reports = reports
         self._clock = clock
         self._max_links = max_links
+        self._ended = ended
         self.offers = 0
         self.rules: dict[type[Message], _Rule] = {
             Register: _Rule(("worker",), self._register),
@@ -76,10 +86,15 @@ class Router:
             Answer: _Rule(("worker",), self._reply),
             Reject: _Rule(("worker",), self._reply),
             IceCandidate: _Rule(("client", "worker"), self._candidate),
+            Lease: _Rule(("worker",), self._lease),
+            ReportJobs: _Rule(("worker",), self._report),
+            ReportModels: _Rule(("worker",), self._report),
         }
 
     async def handle(self, member: Member, message: Message) -> None:
-        """Do what `message` asks, or tell its sender why not."""
+        """Do what `message` asks, or tell its sender why not; who was sent away is not heard any more."""
+        if member.outbox.ended.is_set():
+            return
         try:
             await self._rule(member, message).handler(member, message)
         except SleapRTCError as error:
@@ -87,6 +102,7 @@ class Router:
 
     async def leave(self, member: Member) -> None:
         """Remove a connection and tell those who were just dialing it, or whom it was just dialing."""
+        self._reports.leave(member)
         await self._hub.leave(member)
         for link, route in member.routes.items():
             if not route.standing:
@@ -175,12 +191,30 @@ class Router:
         if not await self._hub.deliver(route.other, _passed_on(message), member.presence):
             raise NotFoundError(NO_SUCH_LINK)
 
+    async def _lease(self, member: Member, message: Lease) -> None:
+        room = member.principal.room
+        asked = [Holder(visitor.credential, room, visitor.user) for visitor in message.visitors]
+        # noted first: of whoever is ended while we look, the worker is told
+        for visitor in asked:
+            member.note_visitor(visitor, self._max_links)
+        reasons = await self._ended(asked)
+        for visitor in reasons:
+            member.visitors.pop(visitor, None)
+        found = [departed(visitor, reason) for visitor, reason in reasons.items()]
+        member.send(Leased(re=message.id, departed=found))
+
+    async def _report(self, member: Member, message: ReportJobs | ReportModels) -> None:
+        self._reports.take(member, message)
+
     def receive(self, member: Member, message: Message, sender: str) -> None:
         """Take a message delivered to `member`: the hub calls this where the member's socket is."""
         if isinstance(message, Offer):
             if message.link in member.routes:
                 return  # another client used this link id first, and keeps it
             self._remember(member, message.link, sender)
+            if message.sender is not None and message.sender.credential is not None:
+                visitor = Holder(message.sender.credential, member.principal.room, message.sender.user)
+                member.note_visitor(visitor, self._max_links)
         elif isinstance(message, Answer | Reject | IceCandidate | Gone):
             route = member.routes.get(message.link)
             if route is None or route.other != sender:

@@ -34,13 +34,13 @@ def login(server: str | None, name: str | None, as_json: bool) -> None:
     if name is None:
         name = _ask(_user_name(), settings.server)
     grant = run_async(ServiceAPI(settings.server).login_dev(name))
-    Credentials().keep_login(settings.server, Login(grant.access_token, grant.user_id, grant.name, grant.expires_at))
+    Credentials().keep_login(settings.server, Login(grant.access_token, grant.user_id, grant.name, None))
     if as_json:
         emit_json(
-            {"server": settings.server, "user": grant.user_id, "name": grant.name, "expires_at": grant.expires_at}
+            {"server": settings.server, "user": grant.user_id, "name": grant.name, "expires_at": grant.login_expires_at}
         )
         return
-    say(f"Logged in to {settings.server} as {grant.name}; {format_expiry(grant.expires_at, now_ms())}.")
+    say(f"Logged in to {settings.server} as {grant.name}; {format_expiry(grant.login_expires_at, now_ms())}.")
 
 
 def _ask(default: str | None, server: str) -> str:

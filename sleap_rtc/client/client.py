@@ -161,7 +161,12 @@ class Client:
             await asyncio.wait({keeping_up})
 
     def _new_peer(self) -> Peer:
-        return new_peer(self._engine, ice_servers=self._signaling.ice_servers, timeouts=self._timeouts)
+        return new_peer(
+            self._engine,
+            ice_servers=self._signaling.ice_servers,
+            timeouts=self._timeouts,
+            allow_loopback=self._signaling.is_local,
+        )
 
 
 async def _read(board: Switchboard) -> None:

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TypeVar
 
 from sleap_rtc.config.known_workers import KnownWorkers
-from sleap_rtc.errors import ConnectionLost, SleapRTCError, UnreachableError
+from sleap_rtc.errors import AuthenticationError, ConnectionLost, ForbiddenError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.proof import Proven
 from sleap_rtc.protocol.signaling import Principal
 from sleap_rtc.session.link import LinkSettings, dial
@@ -140,9 +140,12 @@ class WorkerLink:
             self._on_state(state, "")
             self._session.set_result(session)
             try:
-                return await session.wait_closed()
+                reason = await session.wait_closed()
             finally:
                 self._forget(session)
+        if isinstance(reason, AuthenticationError | ForbiddenError):
+            raise reason  # we were sent away: dialling again would only be refused again
+        return reason
 
     def _remember(self, proven: Proven) -> None:
         self._known.remember(self.worker_id, proven.worker_pub)

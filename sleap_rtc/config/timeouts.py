@@ -18,8 +18,11 @@ class Timeouts:
         request: how long a short request may stay unanswered.
         reconnect_first: the first pause before a reconnect; later ones double, with jitter.
         reconnect_most: the longest pause between two reconnects.
+        report: how often a worker looks whether there is news of its jobs for the service.
         disk: how long a transfer waits for space on a disk that is nearly full.
         give_up: how long a client tries to reach its worker again before it gives up.
+        lease: between two questions of a worker whether the people behind its links still belong to the room.
+        unconfirmed: how long a worker takes new jobs over a link while the service cannot answer that.
     """
 
     gathering: float = 2.0
@@ -31,6 +34,9 @@ class Timeouts:
     close: float = 3.0
     request: float = 30.0
     reconnect_first: float = 0.5
-    reconnect_most: float = 30.0
+    reconnect_most: float = 8.0
+    report: float = 5.0
     disk: float = 8.0
     give_up: float = 600.0
+    lease: float = 60.0
+    unconfirmed: float = 900.0

@@ -328,6 +328,10 @@ class JobBoard:
             error=state.error,
         )
 
+    def folders(self) -> list[JobFolder]:
+        """The jobs that are here, in any order; blocks."""
+        return list(intake.folders(self._root))
+
     def jobs_of(self, room: str) -> list[tuple[JobFolder, JobSpec]]:
         """The jobs that the members of a room submitted, the newest first; blocks."""
         found = []

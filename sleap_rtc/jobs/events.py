@@ -8,7 +8,7 @@ import codecs
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,10 +113,13 @@ class EventReader:
     Args:
         path: the journal; it need not exist yet.
         since: the first event read is the one after this number.
+        without: types of events that are passed over unread: most of a long journal tells of steps.
     """
 
-    def __init__(self, path: Path, since: int = 0) -> None:
+    def __init__(self, path: Path, since: int = 0, *, without: Collection[str] = ()) -> None:
         self._path = path
+        # as our own journal writes it; what a job wrote stands within a string, where quotes are escaped
+        self._without = [f'"body":{{"type":"{kind}"'.encode() for kind in without]
         self._skip = since
         self._offset = 0
 
@@ -137,7 +140,7 @@ class EventReader:
                 self._offset += len(line)
                 if self._skip:
                     self._skip -= 1
-                else:
+                elif not any(mark in line for mark in self._without):
                     found.append(_parse(self._path, line))
         return found
 

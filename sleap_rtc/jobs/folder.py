@@ -153,6 +153,11 @@ class JobFolder:
         """Where the job stands; None if a crash came before that was written."""
         return self._optional(self._state, StateRecord)
 
+    def state_stamp(self) -> tuple[int, int]:
+        """What is another one whenever ``state.json`` was written again."""
+        found = self._state.stat()
+        return found.st_ino, found.st_mtime_ns
+
     def write_state(self, record: StateRecord) -> None:
         """Write ``state.json``; on disk when this returns."""
         write_atomically(self._state, record.model_dump_json().encode())

@@ -21,7 +21,10 @@ class Ping(Message):
 
 
 class Bye(Message):
-    """Either side: I am closing the link; answered before it goes, because engines drop what is queued."""
+    """Either side: I am closing the link; answered before it goes, because engines drop what is queued.
+
+    With an `error`, the other side has no business here any more, and is not to dial again.
+    """
 
     TYPE = "bye"
     reason: str = Field(max_length=500)

@@ -11,12 +11,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sleap_rtc.protocol.codec import Failure, Message, Registry
 from sleap_rtc.protocol.ids import LinkId, PresenceId, RoomId, UserId, WorkerId
+from sleap_rtc.protocol.labels import Count, Label, Reason, UtcMs
+from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_SDP, Candidate, IceServer
-from sleap_rtc.protocol.text import printable
 
 SUBPROTOCOL = "sleap-rtc.v1"
 """What the WebSocket handshake must name; another version is refused with a sentence."""
 
+CLOSE_RESTART = 1012
+"""The service restarts: come back in a moment."""
 CLOSE_UNPROVEN = 4401
 """The credential or the key proof was wrong, or did not come in time."""
 CLOSE_REVOKED = 4403
@@ -24,28 +27,26 @@ CLOSE_REVOKED = 4403
 CLOSE_REPLACED = 4409
 """A newer connection proved the same worker key and took over."""
 
+MAX_UNPROVEN = 4 * 1024
+"""Largest message of a worker that has not proven its key, in bytes."""
+MAX_VISITORS = 64
+"""Most people a worker asks about in one `Lease`, so that the reasons for all of them fit into one answer."""
+
 _REGISTRATION = b"sleap-rtc register/1"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(printable(text).split())
-
-
-def _not_empty(text: str) -> str:
-    if not text:
-        raise ValueError("empty")
+def _fits_an_engine(text: str) -> str:
+    if len(text.encode(errors="replace")) > MAX_SDP:
+        raise ValueError("too large")
     return text
 
 
-Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
-"""A short name from a stranger, freed of control characters when it is read."""
-Name = Annotated[Label, AfterValidator(_not_empty)]
-"""A label that says something."""
-Count = Annotated[int, Field(ge=0, le=2**31)]
 PublicKeyHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SignatureHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 NonceHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Sdp = Annotated[str, StringConstraints(max_length=MAX_SDP)]
+Sdp = Annotated[str, StringConstraints(max_length=MAX_SDP), AfterValidator(_fits_an_engine)]
+CredentialId = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,4}_[A-Za-z0-9-]{1,64}$")]
+"""What the service calls a login or a token by; it opens nothing."""
 Role = Literal["client", "worker"]
 
 
@@ -63,6 +64,7 @@ class Principal(_Part):
         room: the only room they exist in.
         session: on a welcome the connection's presence id, on an offer the link id the stamp is bound to.
         owner: whether the room is theirs; nobody owns the room behind a session string.
+        credential: by which login or token they are here, so that a link can end with it.
     """
 
     user: UserId
@@ -71,6 +73,33 @@ class Principal(_Part):
     room: RoomId
     session: PresenceId | LinkId
     owner: bool = False
+    credential: CredentialId | None = None
+
+
+class Visitor(_Part):
+    """Somebody behind a link of a worker, as the service stamped them.
+
+    Attributes:
+        user: who it is.
+        credential: by which login or token they dialled.
+    """
+
+    user: UserId
+    credential: CredentialId
+
+    def stands_for(self, principal: Principal) -> bool:
+        """Whether this is who dialled as `principal`."""
+        return (self.user, self.credential) == (principal.user, principal.credential)
+
+
+class Departed(Visitor):
+    """A visitor who may not be there any more.
+
+    Attributes:
+        reason: why, as a sentence for them.
+    """
+
+    reason: Reason
 
 
 class GpuInfo(_Part):
@@ -110,7 +139,7 @@ class WorkerPresence(_Part):
     public_key: PublicKeyHex
     name: Label
     info: WorkerInfo
-    since: Annotated[int, Field(ge=0, lt=2**53)]
+    since: UtcMs
 
 
 class Welcome(Message):
@@ -200,6 +229,27 @@ class Reject(Message):
     link: LinkId
 
 
+class Revoked(Message):
+    """Service → worker: this visitor may not be here any more: end their links, and tell them the reason."""
+
+    TYPE = "revoked"
+    visitor: Departed
+
+
+class Lease(Message):
+    """Worker → service, a request: do these people behind my links still belong here? Asked every minute."""
+
+    TYPE = "lease"
+    visitors: list[Visitor] = Field(max_length=MAX_VISITORS)
+
+
+class Leased(Message):
+    """Service → worker, the answer: those who do not, each with the reason; all others may stay."""
+
+    TYPE = "leased"
+    departed: list[Departed] = Field(max_length=MAX_VISITORS)
+
+
 class Gone(Message):
     """Service → peer: the other side of a link still being made is not there (its reason in `error`).
 
@@ -225,6 +275,12 @@ SIGNALING = Registry(
     IceCandidate,
     Reject,
     Gone,
+    Revoked,
+    Lease,
+    Leased,
+    ReportJobs,
+    ReportModels,
+    Reported,
     Failure,
 )
 

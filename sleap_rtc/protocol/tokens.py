@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from sleap_rtc.errors import AuthenticationError
 
-TokenKind = Literal["worker", "access", "refresh", "cookie", "invite", "enrolment", "session"]
+TokenKind = Literal["worker", "access", "refresh", "cookie", "invite", "enrolment", "session", "ticket"]
 
 PREFIXES: dict[TokenKind, str] = {
     "worker": "slp_",
@@ -19,6 +19,7 @@ PREFIXES: dict[TokenKind, str] = {
     "enrolment": "slpe_",
     "invite": "slri_",
     "session": "slps_",
+    "ticket": "slpt_",
 }
 """The first characters of a token of each kind."""
 
@@ -34,7 +35,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TAIL = re.compile(rf"[0-9A-Za-z]{{{BODY_LENGTH + CHECKSUM_LENGTH}}}")
 # slrs_ is the room secret: never a token, never in a log either
 _SECRETS = re.compile(
-    r"(?<![0-9A-Za-z])(sl(?:p[urces]?|r[is])_)[0-9A-Za-z]{4,}"
+    r"(?<![0-9A-Za-z])(sl(?:p[urcest]?|r[is])_)[0-9A-Za-z]{4,}"
     r"|(sleap-session:)[0-9A-Za-z+/=_-]+"
     r"|(bearer\s+)[^\s\"',;]+",
     re.IGNORECASE,

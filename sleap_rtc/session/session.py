@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, LaneLost, ProtocolError, SleapRTCError
-from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.link import (
     LINK,
     Bye,
@@ -72,6 +72,7 @@ class Session:
         self._producers = producers or {}
         self._started: set[asyncio.Task[None]] = set()
         self._closed: asyncio.Future[SleapRTCError] = asyncio.get_running_loop().create_future()
+        self._dismissed = False
         self._lanes = Lanes(
             self,
             new_peer,
@@ -104,8 +105,9 @@ class Session:
                 yield self
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the group
                 failure = error
+            reason = failure.sentence if isinstance(failure, SleapRTCError) else "it was finished."
             try:
-                await self._say_bye(failure)
+                await self._say(Bye(reason=reason[:500]))
             finally:
                 self.end(ConnectionLost("The link was closed on this side."))
                 for task in serving:
@@ -204,6 +206,15 @@ class Session:
         for task in self._started:
             task.cancel()
 
+    def dismiss(self, reason: SleapRTCError) -> None:
+        """Send the other side away for good: from here on it is served nothing; it is told why, and the link ends."""
+        if self._dismissed or self._closed.done():
+            return
+        self._dismissed = True
+        for task in self._started:
+            task.cancel()
+        self._tasks.create_task(self._see_off(reason))
+
     # serving the channel
 
     def start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> asyncio.Task[None]:
@@ -265,6 +276,8 @@ class Session:
     def _dispatch(self, message: Message) -> None:
         if self._closed.done():
             return
+        if self._dismissed and message.re is None and not isinstance(message, Bye):
+            return
         if message.re is not None:
             self._requests.take_answer(message, message.re)
         elif isinstance(message, StreamRequest):
@@ -281,7 +294,8 @@ class Session:
     def answered(self, message: Message) -> None:
         """Note that a request of the peer's has its answer."""
         if isinstance(message, Bye):
-            self.end(ConnectionLost(f"The other side closed the link: {message.reason}"))
+            lost = ConnectionLost(f"The other side closed the link: {message.reason}")
+            self.end(message.error.as_exception() if message.error else lost)
 
     async def _accept_lane(self, _: "Session", message: LaneOpen) -> Message:
         if self.dialled:
@@ -307,12 +321,17 @@ class Session:
         except SleapRTCError as error:
             self.end(error)
 
-    async def _say_bye(self, failure: BaseException | None) -> None:
+    async def _see_off(self, reason: SleapRTCError) -> None:
+        try:
+            await self._say(Bye(reason=reason.sentence[:500], error=ErrorInfo.of(reason)))
+        finally:
+            self.end(reason)
+
+    async def _say(self, bye: Bye) -> None:
         if self._closed.done():
             return
-        reason = failure.sentence if isinstance(failure, SleapRTCError) else "it was finished."
         try:
-            await self.request(Bye(reason=reason[:500]), Done, timeout=self.timeouts.bye)
+            await self.request(bye, Done, timeout=self.timeouts.bye)
         except SleapRTCError as error:
             logger.debug("The bye was not acknowledged: %s", error)
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from sleap_rtc.errors import BusyError, SleapRTCError
 from sleap_rtc.protocol.codec import ErrorInfo, Message
-from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Reject
+from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Reject, Revoked
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,15 @@ class Switchboard:
 
     Args:
         signaler: the connection to the service.
+        on_revoked: told who may not be here any more; offers of theirs are dropped before.
     """
 
     MAX_WAITING = 64
     """Messages kept for one link being made; more are a flood, and dropped."""
 
-    def __init__(self, signaler: Signaler) -> None:
+    def __init__(self, signaler: Signaler, on_revoked: Callable[[Revoked], None] = lambda message: None) -> None:
         self._signaler = signaler
+        self._on_revoked = on_revoked
         self._mailboxes: dict[str, asyncio.Queue[LinkMessage]] = {}
         self._seen: dict[str, None] = {}
         self.offers: asyncio.Queue[Offer] = asyncio.Queue(maxsize=32)
@@ -53,6 +55,9 @@ class Switchboard:
                 await self._take_offer(message)
             elif isinstance(message, Answer | IceCandidate | Reject | Gone):
                 self._deliver(message)
+            elif isinstance(message, Revoked):
+                self._drop_offers(message)
+                self._on_revoked(message)
 
     @contextmanager
     def mailbox(self, link: str) -> Iterator[asyncio.Queue[LinkMessage]]:
@@ -87,6 +92,13 @@ class Switchboard:
             self.offers.put_nowait(offer)
         except asyncio.QueueFull:
             await self.reject(offer.link, BusyError("The worker is being dialled by too many clients; try again soon."))
+
+    def _drop_offers(self, message: Revoked) -> None:
+        for offer in [self.offers.get_nowait() for _ in range(self.offers.qsize())]:
+            if offer.sender is not None and message.visitor.stands_for(offer.sender):
+                self._mailboxes.pop(offer.link, None)
+            else:
+                self.offers.put_nowait(offer)
 
     def _remember(self, link: str) -> None:
         # a link id is good once; the service refuses repeats too, but is not believed alone

@@ -35,8 +35,10 @@ from sleap_rtc.signaling.records import (
     RotatedToken,
     TokenInfo,
 )
-from sleap_rtc.signaling.requests import Answer
+from sleap_rtc.signaling.requests import Answer, Query
 from sleap_rtc.signaling.room_requests import RoomRequests
+from sleap_rtc.signaling.summaries import RememberedJob, RememberedModel
+from sleap_rtc.signaling.summary_requests import SummaryRequests
 from sleap_rtc.signaling.token_requests import TokenRequests
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ __all__ = [
     "NewInvite",
     "NewToken",
     "Person",
+    "RememberedJob",
+    "RememberedModel",
     "Removal",
     "Room",
     "RoomDetail",
@@ -71,7 +75,7 @@ MAX_ANSWER = 4 * 1024 * 1024
 """Largest answer read, in bytes: lists of workers and tokens can be long."""
 
 
-class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests):
+class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, SummaryRequests):
     """Requests to one service: those of logging in here, the others by topic.
 
     Args:
@@ -138,12 +142,18 @@ class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests):
         return await self._request("GET", API + "/me", Me)
 
     async def _request(
-        self, method: str, path: str, answer: type[Answer], body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        body: dict[str, Any] | None = None,
+        *,
+        query: Query | None = None,
     ) -> Answer:
         if self._token is not None:
             self._address.check_private()
         async with self._client() as client:
-            response = await client.request(method, self._address.url + path, json=body)
+            response = await client.request(method, self._address.url + path, json=body, params=query)
         return _read(response, answer, self._address.url)
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -18,13 +18,20 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import check_id, worker_id_from_key
+from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
+    MAX_UNPROVEN,
+    MAX_VISITORS,
     SIGNALING,
+    Departed,
+    Lease,
+    Leased,
     Principal,
     Register,
     Registered,
     Update,
+    Visitor,
     Welcome,
     WorkerInfo,
     WorkerList,
@@ -151,6 +158,11 @@ class SignalingClient:
         return self._latest().principal
 
     @property
+    def is_local(self) -> bool:
+        """Whether the service is on this machine: then its other peers may be as well, and loopback leads to them."""
+        return self._address.local
+
+    @property
     def ice_servers(self) -> list[IceServer]:
         """The STUN and TURN servers to use (after `welcome`)."""
         return self._latest().ice_servers
@@ -196,6 +208,22 @@ class SignalingClient:
             if not answer.more or not answer.workers:
                 return found
 
+    async def departed(self, visitors: Sequence[Visitor]) -> list[Departed]:
+        """Ask which of the people behind a worker's links may not be there any more.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now.
+            UnreachableError: if it did not answer in time.
+        """
+        found: list[Departed] = []
+        for start in range(0, len(visitors), MAX_VISITORS):
+            page = list(visitors[start : start + MAX_VISITORS])
+            answer = await self._ask(Lease(id=next(self._ids), visitors=page))
+            if not isinstance(answer, Leased):
+                raise ProtocolError("The signaling service gave an answer to another question.")
+            found += answer.departed
+        return found
+
     async def update(self, info: WorkerInfo) -> None:
         """Say something new about this worker, now or at the next connection."""
         if self._registration is None:
@@ -203,6 +231,19 @@ class SignalingClient:
         self._registration = replace(self._registration, info=info)
         if self._state.connected:
             await self.send(Update(info=info))
+
+    async def report(self, report: ReportJobs | ReportModels) -> Reported:
+        """Tell the service of this worker's jobs or models, and return what it stored.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now, or was lost before it answered.
+            UnreachableError: if it did not answer in time.
+            SleapRTCError: if it refused.
+        """
+        answer = await self._ask(report.model_copy(update={"id": next(self._ids)}))
+        if not isinstance(answer, Reported):
+            raise ProtocolError("The signaling service gave an answer to another question.")
+        return answer
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -241,22 +282,24 @@ class SignalingClient:
     async def _register(self, socket: Socket, welcome: Welcome, registration: Registration) -> None:
         worker_id = worker_id_from_key(registration.public_key)
         text = registration_text(bytes.fromhex(welcome.nonce), welcome.principal.room, worker_id)
-        await socket.send(
-            SIGNALING.encode(
-                Register(
-                    id=next(self._ids),
-                    public_key=registration.public_key.hex(),
-                    signature=registration.sign(text).hex(),
-                    name=registration.name,
-                    info=registration.info,
-                )
-            )
+        message = Register(
+            id=next(self._ids),
+            public_key=registration.public_key.hex(),
+            signature=registration.sign(text).hex(),
+            name=registration.name,
+            info=registration.info,
         )
+        whole = len(SIGNALING.encode(message).encode()) <= MAX_UNPROVEN
+        if not whole:  # of a machine with dozens of GPUs; what does not fit yet follows
+            message = message.model_copy(update={"info": registration.info.model_copy(update={"gpus": []})})
+        await socket.send(SIGNALING.encode(message))
         answer = await socket.receive()
         if answer is not None and answer.error is not None:
             raise answer.error.as_exception()
         if not isinstance(answer, Registered) or answer.worker_id != worker_id:
             raise ProtocolError("The signaling service did not answer the registration.")
+        if not whole:
+            await socket.send(SIGNALING.encode(Update(info=registration.info)))
 
     def _take(self, message: Message | None) -> None:
         if message is None:

@@ -15,7 +15,7 @@ from sleap_rtc.errors import (
     UnreachableError,
 )
 from sleap_rtc.protocol.codec import ErrorInfo, parse_json
-from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED, CLOSE_UNPROVEN
+from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_RESTART, CLOSE_REVOKED, CLOSE_UNPROVEN
 from sleap_rtc.protocol.text import printable
 
 
@@ -105,4 +105,6 @@ def _closed(error: ConnectionClosed, url: str) -> Verdict:
         )
     if code in (CLOSE_UNPROVEN, CLOSE_REVOKED):
         return Verdict(AuthenticationError(reason or "The service no longer accepts this credential."), final=True)
+    if code == CLOSE_RESTART:
+        return Verdict(ConnectionLost(f"The signaling service at {url} restarts."), final=False)
     return Verdict(ConnectionLost(f"The connection to the signaling service at {url} was lost."), final=False)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sleap_rtc.protocol.ids import RoomId, UserId
-from sleap_rtc.protocol.signaling import Label
+from sleap_rtc.protocol.labels import Label
 
 RoomRole = Literal["owner", "member"]
 TokenState = Literal["active", "expired", "revoked"]
@@ -38,12 +38,21 @@ class AnonymousRoom(_Record):
 
 
 class AccessGrant(_Record):
-    """A login: who it is, and the token that proves it."""
+    """A login: who it is, and the tokens that prove it.
+
+    Attributes:
+        expires_in: the seconds for which the access token is good.
+        refresh_token: what is exchanged for the next pair, once.
+        login_expires_at: when the login ends unless it is used before.
+    """
 
     access_token: str = Field(max_length=256, repr=False)
+    expires_in: int = Field(ge=0)
+    refresh_token: str = Field(max_length=256, repr=False)
     user_id: UserId
     name: Label
-    expires_at: int | None
+    login_id: str = Field(max_length=80)
+    login_expires_at: int
 
 
 class Me(_Record):

@@ -9,6 +9,8 @@ from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.address import API
 
 Answer = TypeVar("Answer")
+Query = list[tuple[str, str | int | float | bool | None]]
+"""What stands behind the ``?`` of an address."""
 
 
 class Requests(ABC):
@@ -16,7 +18,13 @@ class Requests(ABC):
 
     @abstractmethod
     async def _request(
-        self, method: str, path: str, answer: type[Answer], body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        body: dict[str, Any] | None = None,
+        *,
+        query: Query | None = None,
     ) -> Answer: ...
 
 

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -163,10 +163,12 @@ class JobService:
     Args:
         desk: what all clients share.
         access: who the client is, as the service stamped it on the offer.
+        check_new_work: raises where this client may begin nothing new just now.
     """
 
-    def __init__(self, desk: Desk, access: Access) -> None:
+    def __init__(self, desk: Desk, access: Access, check_new_work: Callable[[], None]) -> None:
         self._desk = desk
+        self._check_new_work = check_new_work
         self._board = desk.board
         self._access = access
         self._owner = access.owner
@@ -189,6 +191,10 @@ class JobService:
         return Provider(self._offering).producers
 
     async def _submit(self, session: Session, message: JobSubmit) -> Message:
+        try:
+            await self._find(message.job)
+        except NotFoundError:
+            self._check_new_work()
         await self._folder_for(message)  # refused here, if the job is somebody else's: only its owner may take it over
         async with self._desk.receiving(message.job):
             folder = await self._folder_for(message)
@@ -232,6 +238,7 @@ class JobService:
 
     async def _resume(self, _: Session, message: JobResume) -> Message:
         folder = await self._find(message.job)
+        self._check_new_work()
         summary = await self._board.resume(folder)
         await self._desk.drop_results(message.job)
         spec = await asyncio.to_thread(folder.spec)

@@ -9,7 +9,7 @@ from pathlib import Path
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import BusyError, SleapRTCError, ungrouped
+from sleap_rtc.errors import AuthenticationError, BusyError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.checking import Preflight
@@ -26,7 +26,9 @@ from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.capabilities import describe
+from sleap_rtc.worker.reporting import JobReporter, ModelReporter
 from sleap_rtc.worker.service import Desk, JobService
+from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ class Worker:
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
         )
+        self._visitors = Visitors(settings.timeouts)
         self._unproven = 0
 
     async def run(self) -> None:
@@ -134,21 +137,31 @@ class Worker:
         registration = Registration(
             settings.identity.public_key, settings.identity.sign, settings.name, self._describe()
         )
+        visitors = self._visitors
+
+        def on_state(state: ServiceState) -> None:
+            if state.connected:
+                visitors.ask_soon()
+            self._on_service(state)
+
         async with SignalingClient(
             settings.server,
             settings.token,
             timeouts=settings.timeouts,
             registration=registration,
             patient=True,
-            on_state=self._on_service,
+            on_state=on_state,
         ) as signaling:
             with ungrouped():
                 async with asyncio.TaskGroup() as tasks:
-                    switchboard = Switchboard(signaling)
+                    switchboard = Switchboard(signaling, visitors.revoke)
                     tasks.create_task(self.board.run())
-                    tasks.create_task(switchboard.run())
+                    tasks.create_task(_hear(switchboard, visitors))
+                    tasks.create_task(visitors.keep_asking(signaling))
                     tasks.create_task(self._announce(signaling))
                     tasks.create_task(self._sweep(desk))
+                    for reporter in (JobReporter, ModelReporter):
+                        tasks.create_task(reporter(self.board, signaling, settings.timeouts.report).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
@@ -159,18 +172,20 @@ class Worker:
             if self._unproven >= UNPROVEN_AT_ONCE:
                 error = BusyError("The worker is being dialled by too many clients at once; try again in a moment.")
                 await switchboard.reject(offer.link, error)
-            else:
+            elif offer.sender is not None:
                 self._unproven += 1
-                tasks.create_task(self._serve(signaling, switchboard, desk, offer))
+                # known from here on: who is sent away before the link is proven must not be forgotten
+                visit = self._visitors.enter(offer.sender)
+                tasks.create_task(self._serve(signaling, switchboard, desk, offer, visit))
 
-    async def _serve(self, signaling: SignalingClient, switchboard: Switchboard, desk: Desk, offer: Offer) -> None:
-        sender = offer.sender
+    async def _serve(
+        self, signaling: SignalingClient, switchboard: Switchboard, desk: Desk, offer: Offer, visit: Visit
+    ) -> None:
+        sender = visit.principal
         proven = False
         try:
-            if sender is None:
-                return
             owner = Owner(user=sender.user, name=sender.name, room=sender.room)
-            service = JobService(desk, Access(owner, owns_room=sender.owner))
+            service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
             settings = LinkSettings(
                 new_peer=lambda: self._new_peer(signaling),
                 timeouts=self._settings.timeouts,
@@ -182,6 +197,7 @@ class Worker:
             async with accept(switchboard, offer, self._settings.identity, settings) as session:
                 self._unproven -= 1
                 proven = True
+                visit.begin(session)
                 self._on_client(sender.name)
                 reason = await session.wait_closed()
                 logger.info("The link of %s ended: %s", sender.name, reason)
@@ -191,6 +207,7 @@ class Worker:
         except Exception:
             logger.exception("A link failed.")
         finally:
+            self._visitors.leave(visit)
             if not proven:
                 self._unproven -= 1
 
@@ -221,7 +238,20 @@ class Worker:
         )
 
     def _new_peer(self, signaling: SignalingClient) -> Peer:
-        return new_peer(self._settings.engine, ice_servers=signaling.ice_servers, timeouts=self._settings.timeouts)
+        return new_peer(
+            self._settings.engine,
+            ice_servers=signaling.ice_servers,
+            timeouts=self._settings.timeouts,
+            allow_loopback=signaling.is_local,
+        )
+
+
+async def _hear(switchboard: Switchboard, visitors: Visitors) -> None:
+    try:
+        await switchboard.run()
+    except AuthenticationError as error:
+        await visitors.close(error)
+        raise
 
 
 async def _tell(signaling: SignalingClient, info: WorkerInfo) -> None:

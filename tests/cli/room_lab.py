@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.identity import load_identity
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
 from sleap_rtc.jobs.yaml_data import write_yaml
@@ -78,8 +80,10 @@ class RoomLab:
         return folder
 
     @asynccontextmanager
-    async def worker(self, name: str, *gigabytes: int, behaviour: str = "good") -> AsyncIterator[Worker]:
-        """Run a worker with GPUs of these sizes, present in the room while the body runs."""
+    async def worker(
+        self, name: str, *gigabytes: int, behaviour: str = "good", timeouts: Timeouts = TIMEOUTS
+    ) -> AsyncIterator[Worker]:
+        """Run a worker with GPUs of these sizes, present in the room while the body runs, or until it has to leave."""
         jobs = self.jobs_of(name)
         runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(self.folder / f"{name}.ledger"))
         settings = WorkerSettings(
@@ -91,7 +95,7 @@ class RoomLab:
             store=jobs.with_name("store"),
             gpus=[Gpu(f"Test GPU {size}", size * 1024, f"GPU-{name}-{at}") for at, size in enumerate(gigabytes)],
             executor=LocalExecutor(replace(QUICK, runner=runner)),
-            timeouts=TIMEOUTS,
+            timeouts=timeouts,
         )
         present = asyncio.Event()
 
@@ -107,7 +111,7 @@ class RoomLab:
             yield worker
         finally:
             running.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, AuthenticationError):
                 await running
             end_jobs(jobs)
 
@@ -134,7 +138,7 @@ async def room_lab(folder: Path) -> AsyncIterator[RoomLab]:
     """Run the service, make a room and log in."""
     async with running_service(folder, dev=True) as service:
         grant = await ServiceAPI(service.url).login_dev("ada")
-        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, grant.expires_at))
+        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, None))
         api = ServiceAPI(service.url, grant.access_token)
         room = await api.create_room("lab", 30)
         token = await api.create_token(room.room_id, "gpu", 7)

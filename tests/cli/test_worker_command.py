@@ -94,7 +94,7 @@ async def lab(
     async with running_service(tmp_path, dev=True) as service:
         shell.export("SLEAP_RTC_SERVER", service.url)
         grant = await ServiceAPI(service.url).login_dev("ada")
-        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, grant.expires_at))
+        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, None))
         api = ServiceAPI(service.url, grant.access_token)
         yield Lab(service, shell, api, await api.create_room("Fly lab", 30))
 

@@ -8,7 +8,7 @@ import pytest
 from sleap_rtc.client.link import LinkState, WorkerLink
 from sleap_rtc.client.watch import Watch
 from sleap_rtc.config.known_workers import KnownWorkers
-from sleap_rtc.errors import NotFoundError, ProtocolError, UnreachableError
+from sleap_rtc.errors import AuthenticationError, NotFoundError, ProtocolError, UnreachableError
 from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.jobs import (
     EpochStarted,
@@ -84,6 +84,32 @@ async def test_a_link_that_comes_and_goes_is_given_up_and_is_no_storm() -> None:
         with pytest.raises(UnreachableError, match="could not be reached again"):
             await link.session()
     assert len(states) < 30
+
+
+async def test_a_link_from_which_we_were_sent_away_is_not_dialled_again() -> None:
+    states: list[LinkState] = []
+
+    async def send_away(session: Session, message: Message) -> Message:
+        session.dismiss(AuthenticationError("You were removed from the room."))
+        await asyncio.Event().wait()
+        return Done()
+
+    async with meeting(worker_handlers={JobCommand: send_away}) as found, accepting(found):
+        link = WorkerLink(
+            found.client,
+            lambda: CLIENT,
+            found.identity.worker_id,
+            found.client_settings,
+            known=KnownWorkers(),
+            on_state=lambda state, reason: states.append(state),
+        )
+        running = asyncio.ensure_future(link.run())
+        with pytest.raises(AuthenticationError, match="were removed"):
+            await link.call(lambda session: session.request(STOP, Done))
+        await running
+        with pytest.raises(AuthenticationError, match="were removed"):
+            await link.session()
+    assert states == [LinkState.CONNECTED]
 
 
 def events(*numbers: int, last: JobState | None = None) -> JobEvents:

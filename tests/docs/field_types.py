@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import annotated_types as at
 from pydantic import BaseModel, JsonValue, StringConstraints
 
-from sleap_rtc.protocol import files, ids, jobs, signaling, streams, training
+from sleap_rtc.protocol import files, ids, jobs, labels, reports, signaling, streams, training
 
 NAMES: list[tuple[Any, str]] = [
     (ids.RoomId, "room id"),
@@ -28,7 +28,14 @@ NAMES: list[tuple[Any, str]] = [
     (training.OverrideKey, "dotted key"),
     (training.Word, "word"),
     (JsonValue, "JSON"),
-    (signaling.Label, "label"),
+    (labels.Reason, "sentence, at most 300 characters"),
+    (signaling.CredentialId, "credential id"),
+    (labels.Label, "label"),
+    (labels.Name, "label"),
+    (labels.UtcMs, "UTC milliseconds"),
+    (reports.Word, "word"),
+    (reports.Version, "version"),
+    (reports.ErrorCode, "error code"),
     (signaling.Sdp, "SDP"),
 ]
 _HEX = {r"^[0-9a-f]{64}$": "64 hex digits", r"^[0-9a-f]{128}$": "128 hex digits"}

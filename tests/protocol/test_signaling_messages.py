@@ -9,15 +9,20 @@ from sleap_rtc.protocol.sdp import MAX_SDP, Candidate, IceServer
 from sleap_rtc.protocol.signaling import (
     SIGNALING,
     Answer,
+    Departed,
     Gone,
     GpuInfo,
     IceCandidate,
+    Lease,
+    Leased,
     Offer,
     Principal,
     Register,
     Registered,
     Reject,
+    Revoked,
     Update,
+    Visitor,
     Welcome,
     WorkerInfo,
     WorkerList,
@@ -31,6 +36,8 @@ WORKER = worker_id_from_key(bytes(32))
 ME = Principal(user=USER, name="me", role="client", room=ROOM, session=PRESENCE)
 INFO = WorkerInfo(name="lab-gpu-1", version="0.1.0", gpus=[GpuInfo(name="NVIDIA A40", memory_mb=46068)])
 HERE = WorkerPresence(worker_id=WORKER, public_key="00" * 32, name="lab-gpu-1", info=INFO, since=1)
+GUEST = Visitor(user=USER, credential="t_1")
+OUT = Departed(user=USER, credential="t_1", reason="You were removed.")
 WHY = ErrorInfo(code="busy", sentence="Later.")
 
 EXAMPLES = [
@@ -46,6 +53,9 @@ EXAMPLES = [
     IceCandidate(link=LINK),
     Reject(link=LINK, error=WHY),
     Gone(link=LINK, worker_id=WORKER, error=WHY),
+    Revoked(visitor=OUT),
+    Lease(id=3, visitors=[GUEST]),
+    Leased(re=3, departed=[OUT]),
     Failure(re=2, error=WHY),
 ]
 

@@ -1,9 +1,9 @@
 """A worker in a process of its own whose trainer only pretends; killed and started again by tests.
 
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
-environment may name an engine, how many GPUs there are, the size of the models that its trainer leaves, the silence
-after which a link is dead, whether jobs may report to Weights & Biases, whether it ends as ``sleap-rtc worker`` does on
-Ctrl-C, with or without ``--drain``, and the faults of `faults`.
+environment may name the token of a room with members, an engine, how many GPUs there are, the size of the models that
+its trainer leaves, the silence after which a link is dead, whether jobs may report to Weights & Biases, whether it ends
+as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the faults of `faults`.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from tests.roles.times import TIMEOUTS as TIMEOUTS
 
 ENGINE, MODEL_SIZE, DEAD = "SLEAP_RTC_TEST_ENGINE", "SLEAP_RTC_TEST_MODEL_SIZE", "SLEAP_RTC_TEST_DEAD"
 GPUS = "SLEAP_RTC_TEST_GPUS"
+TOKEN = "SLEAP_RTC_TEST_TOKEN"
 DRAIN = "SLEAP_RTC_TEST_DRAIN"
 ALLOW_WANDB = "SLEAP_RTC_TEST_ALLOW_WANDB"
 
@@ -38,7 +39,7 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
     runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", ledger, "--model-size", size)
     settings = WorkerSettings(
         server=server,
-        token=session.worker_token,
+        token=os.environ.get(TOKEN, session.worker_token),
         name="test-gpu",
         identity=identity,
         jobs=Path(jobs),

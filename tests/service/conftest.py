@@ -1,12 +1,50 @@
-from collections.abc import AsyncIterator
+"""Every test of the service runs on both databases, if it has a service: see `pytest_generate_tests`."""
+
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from tests.service import databases
 from tests.service.running import RunningService, running_service
+
+BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what has a folder, and so may have a service, on each database.
+
+    Whoever has neither needs none; `@pytest.mark.one_database` says so of the others.
+    """
+    has_service = {"tmp_path", "service"} & set(metafunc.fixturenames)
+    if has_service and not metafunc.definition.get_closest_marker("one_database"):
+        metafunc.parametrize("database", BOTH, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[databases.Postgres]:
+    """The databases of this process of tests."""
+    server = databases.server()
+    if isinstance(server, str):
+        pytest.skip(server)
+    postgres = databases.Postgres(server)
+    yield postgres
+    postgres.close()
+
+
+@pytest.fixture(autouse=True)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The database on which the services of this test run, by its name."""
+    name = getattr(request, "param", "sqlite")
+    if name == "sqlite":
+        yield name
+        return
+    with databases.on(request.getfixturevalue("postgres_server")):
+        yield name
 
 
 @pytest_asyncio.fixture
-async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
+async def service(database: str, tmp_path: Path) -> AsyncIterator[RunningService]:
     async with running_service(tmp_path) as running:
         yield running

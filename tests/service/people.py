@@ -12,7 +12,8 @@ from signaling_server.models import Membership
 from sleap_rtc.signaling.api import NewToken, Room, ServiceAPI
 from tests.service.running import RunningService, running_service
 
-DAY = 86_400_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Person:
 
     user_id: str
     token: str
+    login_id: str
     api: ServiceAPI
 
     async def room(self, name: str = "lab", expires_days: int | None = 30) -> Room:
@@ -47,7 +49,7 @@ async def dev_service(tmp_path: Path, **settings: Any) -> AsyncIterator[RunningS
 
 async def person(service: RunningService, name: str) -> Person:
     grant = await ServiceAPI(service.url).login_dev(name)
-    return Person(grant.user_id, grant.access_token, ServiceAPI(service.url, grant.access_token))
+    return Person(grant.user_id, grant.access_token, grant.login_id, ServiceAPI(service.url, grant.access_token))
 
 
 async def join(service: RunningService, somebody: Person, room: Room) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from signaling_server.deps import Service
-from signaling_server.server import running
+from signaling_server.server import RunningServer, running
 from signaling_server.settings import Settings
+from tests.service.databases import settings_for
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,23 @@ class RunningService:
         url: where it listens.
         settings: what it was started with.
         app: the application inside, for a look at its parts.
+        server: the program, to stop it before the block ends.
     """
 
     url: str
     settings: Settings
     app: FastAPI
+    server: RunningServer
 
     @property
     def service(self) -> Service:
         service: Service = self.app.state.service
         return service
+
+    async def stop(self) -> None:
+        """Let it come to its end."""
+        self.server.stop()
+        await self.server.stopped.wait()
 
     @property
     def ws_url(self) -> str:
@@ -39,8 +47,8 @@ class RunningService:
 
 @asynccontextmanager
 async def running_service(tmp_path: Path, **settings: Any) -> AsyncIterator[RunningService]:
-    """Run a service whose database lies in `tmp_path`; the same folder again is the same service restarted."""
-    given = {"port": 0, "database_url": f"sqlite+aiosqlite:///{tmp_path / 'service.db'}"} | settings
+    """Run a service that lies in `tmp_path`; the same folder again is the same service restarted, with its database."""
+    given = {"port": 0} | settings_for(tmp_path) | settings
     made = Settings.model_validate(given)
     async with running(made) as server:
-        yield RunningService(server.url, made, server.app)
+        yield RunningService(server.url, made, server.app, server)

@@ -18,6 +18,8 @@ from tests.service.peers import browser, open_room, peer
 from tests.service.people import dev_service, person
 from tests.service.running import RunningService, running_service
 
+pytestmark = pytest.mark.one_database  # how SQLite is busy: PostgreSQL has test_postgres.py
+
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:

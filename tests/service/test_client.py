@@ -26,7 +26,7 @@ from sleap_rtc.errors import (
     UsageError,
 )
 from sleap_rtc.protocol.codec import Message
-from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer
+from sleap_rtc.protocol.signaling import Answer, Gone, GpuInfo, IceCandidate, Offer
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.address import service_address
 from sleap_rtc.signaling.api import AnonymousRoom, ServiceAPI
@@ -35,6 +35,8 @@ from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClie
 from sleap_rtc.signaling.policy import classify
 from tests.service.peers import INFO, Key, link, open_room, peer
 from tests.service.running import RunningService, running_service
+
+pytestmark = pytest.mark.one_database
 
 ONE = Key(1)
 QUICK = Timeouts(reconnect_first=0.01, reconnect_most=0.05, connect=5, request=5, close=1)
@@ -226,6 +228,18 @@ async def test_a_worker_comes_back_after_a_restart_of_the_service(tmp_path: Path
     # said once each, however often it was tried
     assert [state.connected for state in states][:3] == [True, False, True]
     assert not any(state.final for state in states)
+
+
+async def test_a_worker_with_dozens_of_gpus_registers_within_what_a_stranger_may_send(service: RunningService) -> None:
+    room = await open_room(service)
+    gpus = [GpuInfo(name="NVIDIA H100 80GB HBM3", memory_mb=81559, uuid=f"GPU-{n:036}") for n in range(32)]
+    info = INFO.model_copy(update={"gpus": gpus})
+    made = Registration(ONE.public, ONE.private.sign, "lab-gpu-1", info)
+    async with SignalingClient(service.url, room.worker_token, timeouts=QUICK, registration=made) as gpu:
+        await gpu.welcome()
+        async with a_client(service, room) as client, asyncio.timeout(10):
+            while (await client.workers())[0].info.gpus != gpus:
+                pass
 
 
 async def test_the_older_of_two_equal_workers_ends_with_a_sentence(service: RunningService) -> None:

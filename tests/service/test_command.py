@@ -20,6 +20,8 @@ from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.api import ServiceAPI
 
+pytestmark = pytest.mark.one_database
+
 PROGRAM = "from sleap_rtc.cli.server import server; server()"
 
 

@@ -11,6 +11,7 @@ from signaling_server.models import Base
 from signaling_server.settings import Settings, load_pepper, load_settings
 from sleap_rtc.errors import ConfigError, StorageError
 
+pytestmark = pytest.mark.one_database
 TABLES = set(Base.metadata.tables)
 
 

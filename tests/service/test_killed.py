@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import SleapRTCError
@@ -23,6 +25,8 @@ from sleap_rtc.signaling.client import Registration, SignalingClient
 from sleap_rtc.transport.engines import new_peer
 from tests.service.peers import INFO, Key
 from tests.service.people import dev_service, join, person
+
+pytestmark = pytest.mark.one_database
 
 PROGRAM = "from sleap_rtc.cli.server import server; server()"
 TIMEOUTS = Timeouts(reconnect_first=0.05, reconnect_most=0.5, connect=10, request=10, close=1)

@@ -15,6 +15,8 @@ from sleap_rtc.protocol.signaling import Principal
 from tests.service.peers import Key, Peer, link, open_room, peer, worker
 from tests.service.running import RunningService, running_service
 
+pytestmark = pytest.mark.one_database
+
 ONE = Key(1)
 
 

@@ -7,14 +7,14 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
-from signaling_server.auth.service import log_in
+from signaling_server.auth import logins
 from signaling_server.housekeeping import clean_up, recheck
-from signaling_server.models import AccessToken, User
+from signaling_server.models import AccessToken, Login, RefreshToken, User
 from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError, UsageError
 from sleap_rtc.protocol.tokens import check_token, make_token
 from sleap_rtc.signaling.api import ServiceAPI
 from tests.service.peers import Key, browser, open_room, peer, worker
-from tests.service.people import DAY, Clock, dev_service, person
+from tests.service.people import DAY, HOUR, Clock, dev_service, person
 from tests.service.running import RunningService, running_service
 
 LOGIN = "/api/v1/auth/dev"
@@ -93,12 +93,14 @@ async def test_logins_by_name_alone_end_where_nobody_may_make_them(tmp_path: Pat
             somebody = User(id="u_aaaaaaaa", provider="other", subject="grace", name="grace", created_at=0)
             session.add(somebody)
             await session.flush()
-            now = service.service.clock()
-            grant = await log_in(session, service.service.pepper, user=somebody, address="", now=now, lifetime_ms=DAY)
+            grant = await logins.log_in(
+                session, service.service.pepper, user=somebody, kind="device", device="laptop", address="",
+                now=service.service.clock(), terms=service.service.terms,
+            )  # fmt: skip
     async with running_service(tmp_path) as service:
         with pytest.raises(AuthenticationError, match="was ended"):
             await ServiceAPI(service.url, ada.token).me()
-        assert (await ServiceAPI(service.url, grant.token).me()).name == "grace"
+        assert (await ServiceAPI(service.url, grant.access_token).me()).name == "grace"
     async with dev_service(tmp_path) as service:
         with pytest.raises(AuthenticationError, match="was ended"):
             await ServiceAPI(service.url, ada.token).me()
@@ -124,14 +126,17 @@ async def test_who_logged_out_is_out_at_once(tmp_path: Path) -> None:
         assert (await other.api.me()).name == "ada"
 
 
-async def test_a_login_ends_by_itself(tmp_path: Path) -> None:
+async def test_a_login_ends_when_it_is_not_used(tmp_path: Path) -> None:
     async with dev_service(tmp_path, login_days=2) as service:
         clock = Clock(service)
         ada = await person(service, "ada")
         room = await ada.room()
-        clock.now += 2 * DAY - 1
         async with peer(service, ada.token, room=room.room_id) as client:
-            clock.now += 1
+            for _ in range(3):  # a connection is a use, and outlives its access token
+                clock.now += 2 * DAY - 1
+                await recheck(service.service)
+                assert await client.silent()
+            clock.now += 2 * DAY
             await recheck(service.service)
             assert await client.closed() == 4403
         clock.now += 3 * DAY
@@ -142,7 +147,32 @@ async def test_a_login_ends_by_itself(tmp_path: Path) -> None:
         with pytest.raises(AuthenticationError, match="unknown"):
             await ada.api.me()
         async with service.service.database.transaction() as session:
-            assert await session.scalar(select(func.count()).select_from(AccessToken)) == 0
+            for table in (Login, AccessToken, RefreshToken):
+                assert await session.scalar(select(func.count()).select_from(table)) == 0
+
+
+async def test_an_access_token_lasts_an_hour(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        clock.now += HOUR - 1
+        assert (await ada.api.me()).name == "ada"
+        clock.now += 1
+        with pytest.raises(AuthenticationError, match="access token expired just now"):
+            await ada.api.me()
+
+
+async def test_who_the_operator_locks_out_is_out(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada = await person(service, "ada")
+        room = await ada.room()
+        async with peer(service, ada.token, room=room.room_id) as client:
+            async with service.service.database.transaction() as session:
+                (await session.get_one(User, ada.user_id)).disabled_at = service.service.clock()
+            with pytest.raises(AuthenticationError, match="operator of this service lets you in no longer"):
+                await ada.api.me()
+            await recheck(service.service)
+            assert await client.closed() == 4403
 
 
 async def test_unknown_and_foreign_credentials_are_told_apart_by_their_holder_alone(tmp_path: Path) -> None:

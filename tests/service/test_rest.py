@@ -7,6 +7,7 @@ import httpx2
 
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.tokens import check_token
+from tests.service.databases import everything_in
 from tests.service.peers import browser
 from tests.service.running import RunningService, running_service
 
@@ -28,8 +29,9 @@ async def test_an_anonymous_room_has_two_tokens_shown_once(service: RunningServi
     assert answer.headers["cache-control"] == "no-store"
     assert is_id("room", room["room_id"])
     assert (check_token(room["worker_token"]), check_token(room["session_token"])) == ("worker", "session")
-    stored = Path(service.settings.database_url.removeprefix("sqlite+aiosqlite:///")).with_suffix(".db-wal")
-    assert room["session_token"].encode() not in stored.read_bytes()
+    stored = await everything_in(service.service.database)
+    assert room["room_id"] in stored
+    assert room["session_token"] not in stored
 
 
 async def test_rooms_are_counted_by_address(tmp_path: Path) -> None:

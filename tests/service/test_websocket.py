@@ -161,13 +161,19 @@ VERBS: dict[str, dict[str, Any]] = {
     "answer": {"link": link(), "sdp": "v=0"},
     "candidate": {"link": link()},
     "reject": {"link": link()},
+    "report_jobs": {"jobs": []},
+    "report_models": {"models": [], "complete": True},
     "gone": {"link": link()},
     "registered": {"presence": "p_" + "a" * 8, "worker_id": ONE.worker_id},
+    "reported": {"stored": 0},
     "worker_list": {"workers": []},
     "welcome": {
         "nonce": "00" * 32,
         "principal": {"user": "u_" + "a" * 8, "name": "", "role": "client", "room": "r_" + "a" * 8, "session": link()},
     },
+    "revoked": {"visitor": {"user": "u_" + "a" * 8, "credential": "t_1", "reason": "x"}},
+    "lease": {"visitors": []},
+    "leased": {"departed": []},
     "error": {},
 }
 # (client, worker before it registered, worker): the code of the refusal, None where it is served
@@ -179,10 +185,16 @@ TABLE: dict[str, tuple[str | None, str | None, str | None]] = {
     "answer": ("forbidden", "conflict", "not_found"),
     "candidate": ("not_found", "conflict", "not_found"),
     "reject": ("forbidden", "conflict", "not_found"),
+    "report_jobs": ("forbidden", "conflict", None),
+    "report_models": ("forbidden", "conflict", None),
     "gone": ("protocol", "protocol", "protocol"),
     "registered": ("protocol", "protocol", "protocol"),
+    "reported": ("protocol", "protocol", "protocol"),
     "worker_list": ("protocol", "protocol", "protocol"),
     "welcome": ("protocol", "protocol", "protocol"),
+    "revoked": ("protocol", "protocol", "protocol"),
+    "lease": ("forbidden", "conflict", None),
+    "leased": ("protocol", "protocol", "protocol"),
     "error": ("protocol", "protocol", "protocol"),
 }
 

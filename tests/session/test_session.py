@@ -13,6 +13,7 @@ from sleap_rtc.errors import (
     NotFoundError,
     PackageError,
     ProtocolError,
+    SleapRTCError,
     UnreachableError,
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Message
@@ -86,6 +87,41 @@ async def test_leaving_says_bye_and_the_other_side_knows_why() -> None:
         async with linked(found) as (_, worker):
             closed = asyncio.ensure_future(worker.wait_closed())
         assert "other side closed the link" in str(await closed)
+
+
+async def test_whoever_is_sent_away_is_told_why_and_served_nothing_more() -> None:
+    asked = asyncio.Event()
+
+    async def note(session: Session, message: Message) -> Message:
+        asked.set()
+        await asyncio.Event().wait()
+        return Done()
+
+    async with meeting(worker_handlers={JobCommand: note}) as found, linked(found) as (client, worker):
+        asking = asyncio.ensure_future(client.request(STOP, Done))
+        await asked.wait()
+        worker.dismiss(AuthenticationError("You were removed from the room."))
+        worker.dismiss(AuthenticationError("Too late."))
+        with pytest.raises(AuthenticationError, match="were removed"):
+            await asking
+        assert isinstance(await client.wait_closed(), AuthenticationError)
+        assert "were removed" in str(await worker.wait_closed())
+
+
+async def test_whoever_does_not_listen_when_sent_away_is_served_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Message] = []
+
+    async def note(session: Session, message: Message) -> Message:
+        asked.append(message)
+        return Done()
+
+    async with meeting(worker_handlers={JobCommand: note}) as found, linked(found) as (client, worker):
+        monkeypatch.setattr(client._requests, "take_request", lambda message: None)  # it never says that it heard
+        worker.dismiss(AuthenticationError("You were removed from the room."))
+        with suppress(SleapRTCError):
+            await client.request(STOP, Done, timeout=SHORT.bye)
+        assert "were removed" in str(await worker.wait_closed())
+        assert asked == []
 
 
 async def test_a_silent_peer_is_noticed_by_our_keepalive() -> None:

@@ -1,0 +1,28 @@
+"""Short words, counts and times from a stranger, bounded and made safe when they are read."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from sleap_rtc.protocol.text import printable
+
+
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("empty")
+    return text
+
+
+Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
+"""A short name from a stranger, freed of control characters when it is read."""
+Name = Annotated[Label, AfterValidator(_not_empty)]
+"""A label that says something."""
+Reason = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
+"""A sentence for whoever is sent away."""
+Count = Annotated[int, Field(ge=0, le=2**31)]
+UtcMs = Annotated[int, Field(ge=0, lt=2**53)]
+"""A time in UTC milliseconds."""

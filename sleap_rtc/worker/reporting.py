@@ -1,0 +1,264 @@
+"""What the service is told of this worker's jobs and models, so that it can be read while the worker is away."""
+
+import asyncio
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+from pydantic import BaseModel
+
+from sleap_rtc.errors import SleapRTCError
+from sleap_rtc.jobs import intake
+from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.folder import JobFolder, StateRecord
+from sleap_rtc.jobs.holdings import find_holdings
+from sleap_rtc.jobs.outline import Outline, RunOutline
+from sleap_rtc.protocol.jobs import JobSpec, JobState
+from sleap_rtc.protocol.reports import (
+    JOBS_AT_ONCE,
+    MAX_RUNS,
+    MODELS_AT_ONCE,
+    REPORT_BYTES,
+    JobFacts,
+    JobReport,
+    ModelFacts,
+    ModelReport,
+    ReportJobs,
+    ReportModels,
+    RunReport,
+    size_of,
+)
+from sleap_rtc.signaling.client import SignalingClient
+
+logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part", bound=BaseModel)
+_CODE = re.compile(r"[a-z0-9_]{1,64}")
+_NOT_ACCEPTED = (JobState.RECEIVED, JobState.STAGED)
+_VERSION = 12
+"""Characters of a job's id that tell its models from those of other jobs: the last ones are random."""
+
+
+class Reporter(ABC):
+    """Tells the service what is news, and after every connection all of it.
+
+    Args:
+        board: the worker's jobs.
+        signaling: its connection to the service.
+        every: seconds between two looks.
+    """
+
+    def __init__(self, board: JobBoard, signaling: SignalingClient, every: float) -> None:
+        self._board = board
+        self._signaling = signaling
+        self._every = every
+        self._connection: str | None = None
+        self._wanted = True
+        self._problem: str | None = None
+
+    async def run(self) -> NoReturn:
+        """Report until cancelled. That it cannot be done now is no reason to stop: the next look tries again."""
+        while True:
+            try:
+                await self._look()
+                self._problem = None
+            except SleapRTCError as error:
+                if error.sentence != self._problem:
+                    logger.info("The service could not be told of this worker's jobs: %s", error)
+                self._problem = error.sentence
+            await asyncio.sleep(self._every)
+
+    async def _look(self) -> None:
+        await self._signaling.welcome()
+        principal = self._signaling.principal
+        if principal.session != self._connection:
+            # what an earlier connection was told may have been lost with it, or with the service's database
+            self._connection, self._wanted = principal.session, True
+            self.forget()
+        if self._wanted:
+            await self.tell(principal.room)
+
+    async def send(self, report: ReportJobs | ReportModels) -> bool:
+        """Send a report; whether there is a point in sending more."""
+        answer = await self._signaling.report(report)
+        if answer.refused:
+            logger.info("The service does not keep these jobs: %s", ", ".join(answer.refused))
+        self._wanted = answer.wanted
+        return answer.wanted
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Hold nothing for told any more."""
+
+    @abstractmethod
+    async def tell(self, room: str) -> None:
+        """Tell what is news of this room."""
+
+
+class JobReporter(Reporter):
+    """Tells how the room's jobs stand; see `Reporter`."""
+
+    def __init__(self, board: JobBoard, signaling: SignalingClient, every: float) -> None:
+        super().__init__(board, signaling, every)
+        self._known: dict[str, _KnownJob] = {}
+        self._told: dict[str, JobReport] = {}
+
+    def forget(self) -> None:
+        """See `Reporter.forget`."""
+        self._told.clear()
+
+    async def tell(self, room: str) -> None:
+        """See `Reporter.tell`."""
+        reports = await asyncio.to_thread(self._reports, room)
+        self._told = {job: told for job, told in self._told.items() if job in reports}
+        news = [report for job, report in reports.items() if self._told.get(job) != report]
+        for page in pages(sorted(news, key=lambda each: each.submitted, reverse=True), JOBS_AT_ONCE):
+            if not await self.send(ReportJobs(jobs=page)):
+                return
+            self._told |= {report.job: report for report in page}
+
+    def _reports(self, room: str) -> dict[str, JobReport]:
+        found, known = {}, {}
+        for folder in self._board.folders():
+            try:
+                known[folder.job] = self._read(folder)
+            except intake.ODD as error:
+                logger.debug("%s cannot be reported: %s", folder.job, error)
+                continue
+            report = known[folder.job].report
+            if known[folder.job].room == room and report is not None:
+                found[folder.job] = report
+        self._known = known
+        return found
+
+    def _read(self, folder: JobFolder) -> "_KnownJob":
+        stamp = folder.state_stamp()
+        known = self._known.get(folder.job)
+        if known is not None and known.stamp == stamp and known.over:
+            return known
+        spec, state = folder.spec(), folder.state()
+        outline = known.outline if known is not None else Outline(folder.events)
+        outline.update()
+        report = None if state.state in _NOT_ACCEPTED or not spec.runs else _job_report(spec, state, outline)
+        return _KnownJob(stamp, spec.owner.room, state.state.ended, outline, report)
+
+
+@dataclass(frozen=True)
+class _KnownJob:
+    """What was found out about a job; while it is over and its stamp stays, nothing has to be read again."""
+
+    stamp: tuple[int, int]
+    room: str
+    over: bool
+    outline: Outline
+    report: JobReport | None
+
+
+def _job_report(spec: JobSpec, state: StateRecord, outline: Outline) -> JobReport:
+    code = state.error.code if state.error is not None else None
+    facts = JobFacts(
+        attempt=state.attempt,
+        changed=state.t,
+        started=outline.started,
+        ended=outline.ended if state.state.ended else None,
+        runs=tuple(
+            RunReport(name=run.name, model_type=run.model_type, epoch=known.epoch, epochs=known.epochs, loss=known.loss)
+            for run in spec.runs[:MAX_RUNS]
+            for known in [outline.runs.get(run.name, RunOutline(epochs=run.max_epochs))]
+        ),
+        error=code if code is None or _CODE.fullmatch(code) else SleapRTCError.code,
+    )
+    return JobReport(
+        job=spec.job,
+        user=spec.owner.user,
+        user_name=spec.owner.name,
+        kind=spec.options.kind,
+        state=state.state,
+        submitted=spec.submitted,
+        facts=facts,
+    )
+
+
+class ModelReporter(Reporter):
+    """Tells which models of the room's finished jobs are kept here; see `Reporter`."""
+
+    def __init__(self, board: JobBoard, signaling: SignalingClient, every: float) -> None:
+        super().__init__(board, signaling, every)
+        self._known: dict[str, tuple[tuple[int, int], Sequence[ModelReport]]] = {}
+        self._told: list[ModelReport] | None = None
+
+    def forget(self) -> None:
+        """See `Reporter.forget`."""
+        self._told = None
+
+    async def tell(self, room: str) -> None:
+        """See `Reporter.tell`."""
+        held = await self._held(room)
+        if held == self._told:
+            return
+        self._told = None  # a list that breaks off begins again
+        all_pages = list(pages(held, MODELS_AT_ONCE)) or [()]
+        for number, page in enumerate(all_pages, 1):
+            if not await self.send(ReportModels(models=page, complete=number == len(all_pages))):
+                return
+        self._told = held
+
+    async def _held(self, room: str) -> list[ModelReport]:
+        stamps = await asyncio.to_thread(self._stamps)
+        known = {job: found for job, found in self._known.items() if job in stamps}
+        for job, (folder, stamp) in stamps.items():
+            if job not in known or known[job][0] != stamp:
+                # one at a time: files of gigabytes are read, and the worker may have to end meanwhile
+                known[job] = stamp, await asyncio.to_thread(_models_of, folder, room)
+        self._known = known
+        return sorted((report for _, held in known.values() for report in held), key=lambda each: -each.made)
+
+    def _stamps(self) -> Mapping[str, tuple[JobFolder, tuple[int, int]]]:
+        found = {}
+        for folder in self._board.folders():
+            try:
+                found[folder.job] = folder, folder.state_stamp()
+            except OSError as error:
+                logger.debug("%s cannot be looked at for its models: %s", folder.job, error)
+        return found
+
+
+def _models_of(folder: JobFolder, room: str) -> Sequence[ModelReport]:
+    try:
+        if not folder.state().state.ended or folder.spec().owner.room != room:
+            return ()
+        held = find_holdings(folder)
+    except intake.ODD as error:
+        logger.debug("The models of %s cannot be told: %s", folder.job, error)
+        return ()
+    version = folder.job.partition("_")[2].replace("-", "")[-_VERSION:] or "1"
+    return [
+        ModelReport(
+            name=model.name,
+            version=version,
+            digest=model.digest,
+            size=model.size,
+            job=folder.job,
+            made=held.t,
+            facts=ModelFacts(model_type=model.model_type, loss=model.loss),
+        )
+        for model in held.models
+    ]
+
+
+def pages(parts: Sequence[Part], most: int) -> Iterator[tuple[Part, ...]]:
+    """Cut a list into pieces that fit into a report each."""
+    page: list[Part] = []
+    room = REPORT_BYTES
+    for part in parts:
+        size = size_of(part)
+        if page and (size > room or len(page) == most):
+            yield tuple(page)
+            page, room = [], REPORT_BYTES
+        page.append(part)
+        room -= size
+    if page:
+        yield tuple(page)

@@ -1,0 +1,169 @@
+"""Which database the services under test keep their things in: a file of SQLite's, or one of a PostgreSQL server's."""
+
+import asyncio
+import getpass
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from sqlalchemy.engine import URL, make_url
+
+from signaling_server.db import Database, upgrade
+from signaling_server.models import Base
+
+VARIABLE = "SLEAP_RTC_TEST_POSTGRES"
+PEPPER = "the pepper of the services under test"
+
+
+def settings_for(folder: Path) -> dict[str, Any]:
+    """The settings of the service that lies in `folder`: the same folder, the same database."""
+    if not _chosen:
+        return {"database_url": f"sqlite+aiosqlite:///{folder / 'service.db'}"}
+    return {"database_url": _chosen[-1].url_for(folder), "pepper": PEPPER}
+
+
+class Postgres:
+    """A PostgreSQL server with a pool of databases for one process of tests.
+
+    To make a database costs the server half a second, to empty one nothing: they are used again.
+    """
+
+    def __init__(self, server: URL) -> None:
+        self._server = server
+        self._prefix = f"sleap_rtc_test_{secrets.token_hex(4)}"
+        self._made: list[str] = []
+        self._free: list[str] = []
+        self._taken: dict[Path, str] = {}
+        self._empty: list[str] = []
+
+    def url_for(self, folder: Path) -> str:
+        """The URL of the database that belongs to `folder`; its tables are there, and empty at first."""
+        if folder not in self._taken:
+            self._taken[folder] = self._free.pop() if self._free else self._create(template=self._template())
+        return self._url(self._taken[folder])
+
+    def new(self) -> str:
+        """The URL of a database without any table."""
+        name = self._create(template="template0")
+        self._empty.append(name)
+        return self._url(name)
+
+    def give_back(self) -> None:
+        """End the test: what it used is emptied for the next."""
+        run(self._give_back())
+
+    def close(self) -> None:
+        """Drop everything that was made here."""
+        run(self._drop(self._made))
+
+    def execute(self, statement: str) -> None:
+        """Do something at the server, outside every database of the tests."""
+        run(self._execute([statement]))
+
+    async def _give_back(self) -> None:
+        taken, self._taken = list(self._taken.values()), {}
+        for name in taken:
+            async with connected(self._server.set(database=name)) as connection:
+                await connection.execute("SET lock_timeout = 5000")
+                tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+                await connection.execute(";".join(f'DELETE FROM "{table}"' for table in tables))
+            self._free.append(name)
+        if self._empty:
+            await self._drop(self._empty)
+
+    def _template(self) -> str:
+        name = f"{self._prefix}_template"
+        if name not in self._made:
+            self._create(template="template0", name=name)
+            run(upgrade(self._url(name)))
+        return name
+
+    def _create(self, *, template: str, name: str | None = None) -> str:
+        name = name or f"{self._prefix}_{len(self._made)}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self._made.append(name)
+        return name
+
+    async def _drop(self, names: list[str]) -> None:
+        await self._execute([f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in names])
+        names.clear()
+
+    async def _execute(self, statements: list[str]) -> None:
+        async with connected(self._server) as connection:
+            for statement in statements:
+                await connection.execute(statement)
+
+    def _url(self, name: str) -> str:
+        return self._server.set(drivername="postgresql+asyncpg", database=name).render_as_string(hide_password=False)
+
+
+_chosen: list[Postgres] = []
+
+
+@contextmanager
+def on(postgres: Postgres) -> Iterator[None]:
+    """Services that begin while the block runs keep their things in `postgres`."""
+    _chosen.append(postgres)
+    try:
+        yield
+    finally:
+        _chosen.remove(postgres)
+        postgres.give_back()
+
+
+@cache
+def server() -> URL | str:
+    """A PostgreSQL server whose databases these tests may make and drop; or why there is none."""
+    given = os.environ.get(VARIABLE)
+    user = getpass.getuser()
+    candidates = [make_url(given)] if given else [
+        URL.create("postgresql", who, host=host, port=port, database="postgres", query=query)
+        for who in dict.fromkeys((user, "postgres"))
+        for host, port, query in ((None, None, {"host": "/var/run/postgresql"}), ("127.0.0.1", 5432, {}))
+    ]  # fmt: skip
+    reason = ""
+    for url in candidates:
+        try:
+            run(_may_create(url))
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, PermissionError) as error:
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            return url
+    return f"no PostgreSQL server answers ({reason}); name one: {VARIABLE}=postgresql://user@host/postgres"
+
+
+async def _may_create(url: URL) -> None:
+    async with connected(url) as connection:
+        if not await connection.fetchval("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"):
+            raise PermissionError(f"{url.username} may make no database")
+
+
+@asynccontextmanager
+async def connected(url: URL | str) -> AsyncIterator[Any]:
+    """A connection of the tests' own, beside those of the service."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(plain, timeout=5)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def everything_in(database: Database) -> str:
+    """What is in every table, as text."""
+    async with database.transaction() as session:
+        return "\n".join(
+            [repr(row) for table in Base.metadata.sorted_tables for row in await session.execute(table.select())]
+        )
+
+
+def run(work: Any) -> None:
+    """Run a coroutine to its end, also where a loop runs already."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
