@@ -51,8 +51,6 @@ from sleap_rtc.protocol.signaling import SUBPROTOCOL
 API = "/api/v1"
 MINUTE_MS = 60_000
 SCHEMA_URL = f"{API}/openapi.json"
-GUESSING_MS = 600_000
-"""Within how long a user's wrong codes are counted."""
 
 
 class Health(BaseModel):

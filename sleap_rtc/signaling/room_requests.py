@@ -3,7 +3,7 @@
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.signaling.address import API
 from sleap_rtc.signaling.records import ChangedRoom, LogPage, Room, RoomDetail
-from sleap_rtc.signaling.requests import Requests, of_room
+from sleap_rtc.signaling.requests import Query, Requests, of_room
 
 
 class RoomRequests(Requests):
@@ -89,8 +89,8 @@ class RoomRequests(Requests):
             ForbiddenError: if this user does not own it.
             SleapRTCError: as `room` does.
         """
-        words = f"?limit={limit}" + ("" if before is None else f"&before={before}")
-        return await self._request("GET", f"{of_room(room_id)}/log{words}", LogPage)
+        query: Query = [("limit", limit)] if before is None else [("limit", limit), ("before", before)]
+        return await self._request("GET", of_room(room_id) + "/log", LogPage, query=query)
 
     async def workers(self, room_id: str) -> list[WorkerPresence]:
         """The workers connected to a room, ordered by id.

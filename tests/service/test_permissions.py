@@ -96,6 +96,7 @@ async def make_world(service: RunningService) -> World:
             "{room_id}": room.room_id,
             "{token_id}": token.token_id,
             "{user_id}": people["member"].user_id,
+            "{login_id}": people["owner"].login_id,
             "{invite_id}": invite.invite_id,
             "{code}": invite.code,
             "{login_id}": people["owner"].login_id,
