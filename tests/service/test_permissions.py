@@ -99,7 +99,6 @@ async def make_world(service: RunningService) -> World:
             "{login_id}": people["owner"].login_id,
             "{invite_id}": invite.invite_id,
             "{code}": invite.code,
-            "{login_id}": people["owner"].login_id,
             "{name}": "style.css",
         },
         {
