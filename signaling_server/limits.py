@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from sleap_rtc.errors import BusyError, NotFoundError
+from sleap_rtc.errors import BusyError, NotFoundError, SleapRTCError
 
 # what one customer has to choose from: single addresses would be no limit
 _IPV6_LOW_BITS = 64
@@ -64,43 +64,51 @@ class WindowLimiter:
 
     def allow(self, key: str, now_ms: int) -> bool:
         """Count an event of `key` and tell whether it is within the limit."""
-        if self.is_spent(key, now_ms):
-            return False
-        events = self._events.setdefault(key, deque())
+        events = self._events.setdefault(key, deque(maxlen=self._limit))
+        self._events.move_to_end(key)
         if len(self._events) > self._keys:
             self._events.popitem(last=False)
+        while events and events[0] <= now_ms - self._window:
+            events.popleft()
+        if len(events) == self._limit:
+            return False
         events.append(now_ms)
         return True
 
-    def is_spent(self, key: str, now_ms: int) -> bool:
-        """Tell whether `key` has no event left within the window, and count nothing."""
+    def give_back(self, key: str) -> None:
+        """Take back the latest event of `key`: it does not count after all."""
         events = self._events.get(key)
-        if events is None:
-            return False
-        self._events.move_to_end(key)
-        while events and events[0] <= now_ms - self._window:
-            events.popleft()
-        return len(events) >= self._limit
+        if events:
+            events.pop()
 
 
 class GuessLimiter:
-    """Locks out who types wrong codes: a user sooner, an address later. What is right does not count.
+    """Locks out who types wrong codes or passwords: a user sooner, an address later. What is right does not count.
 
     Args:
-        by_user: counts wrong codes of one user.
-        by_address: counts wrong codes from one address.
+        by_user: wrong ones of one user, within ten minutes.
+        by_address: wrong ones from one address, within an hour.
+        what: what is typed, for the sentence.
+        wrong: the error that says that it was wrong.
     """
 
-    def __init__(self, by_user: WindowLimiter, by_address: WindowLimiter) -> None:
+    def __init__(
+        self,
+        by_user: WindowLimiter,
+        by_address: WindowLimiter,
+        what: str = "codes",
+        wrong: type[SleapRTCError] = NotFoundError,
+    ) -> None:
         self._by_user = by_user
         self._by_address = by_address
+        self._what = what
+        self._wrong = wrong
 
     @contextmanager
     def guess(self, user_id: str, address: str, now_ms: int) -> Iterator[None]:
-        """Let the body look a code up; it counts as wrong if the body raises `NotFoundError`.
+        """Let the body look a code up; it counts as wrong if the body raises the error that says so.
 
-        It is looked at again after the body, so that many guesses at once are no way round: enter this within the
-        transaction, which is then undone.
+        It is counted before the body runs, so that many guesses at once are no way round.
 
         Args:
             user_id: who typed it.
@@ -108,24 +116,21 @@ class GuessLimiter:
             now_ms: the time.
 
         Raises:
-            BusyError: if there were too many wrong ones, before or meanwhile.
+            BusyError: if there were too many wrong ones; the body does not run.
         """
         place = limit_key(address)
-        self._check(user_id, place, now_ms)
+        if not self._by_address.allow(place, now_ms):
+            raise BusyError(f"Too many wrong {self._what} were typed at this address. Try again in an hour.")
+        if not self._by_user.allow(user_id, now_ms):
+            self._by_address.give_back(place)
+            raise BusyError(f"Too many wrong {self._what} were typed. Try again in ten minutes.")
         wrong = False
         try:
             yield
-        except NotFoundError:
+        except self._wrong:
             wrong = True
             raise
         finally:
-            self._check(user_id, place, now_ms)
-            if wrong:
-                self._by_user.allow(user_id, now_ms)
-                self._by_address.allow(place, now_ms)
-
-    def _check(self, user_id: str, place: str, now_ms: int) -> None:
-        if self._by_address.is_spent(place, now_ms):
-            raise BusyError("Too many wrong codes were typed at this address. Try again in an hour.")
-        if self._by_user.is_spent(user_id, now_ms):
-            raise BusyError("Too many wrong codes were typed. Try again in ten minutes.")
+            if not wrong:
+                self._by_user.give_back(user_id)
+                self._by_address.give_back(place)

@@ -41,7 +41,7 @@ async def show_log(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> LogOut:
     """Tell what was done in the room."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         events, more = await audit.page(session, seat.room, before=before, limit=limit)
     shown = [
         EventOut(

@@ -99,7 +99,7 @@ async def create_invite(
 @router.get("/rooms/{room_id}/invites")
 async def list_invites(seat: OwnerSeat, service: ServiceDep) -> list[InviteOut]:
     """List the room's invites, ended ones included for a while."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         return [InviteOut(**asdict(each)) for each in await invites.listed(session, seat.room, now=service.clock())]
 
 

@@ -42,7 +42,7 @@ class Transfer(BaseModel):
 @router.get("/members")
 async def list_members(seat: RoomSeat, service: ServiceDep) -> list[MemberOut]:
     """List who belongs to the room, the oldest membership first."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         people = await rooms.people(session, seat.room)
     return [
         MemberOut(user_id=each.user_id, name=each.user.name, role=each.role, joined_at=each.created_at)

@@ -11,7 +11,7 @@ from signaling_server.rooms.service import Seat
 
 
 async def _seat(room_id: str, service: ServiceDep, login: CurrentUser) -> Seat:
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         return await rooms.seat(session, login.user, room_id)
 
 

@@ -118,7 +118,7 @@ async def create_anonymous_room(
 @router.get("")
 async def list_rooms(service: ServiceDep, login: CurrentUser) -> list[RoomOut]:
     """List the rooms the asking user belongs to."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seats = await rooms.seats(session, login.user)
     return [RoomOut(**await _described(service, seat)) for seat in seats]
 
@@ -136,7 +136,7 @@ async def create_room(body: RoomCreate, service: ServiceDep, session: DBSession,
 @router.get("/{room_id}")
 async def show_room(seat: RoomSeat, service: ServiceDep) -> RoomDetailOut:
     """Show a room and its people to one of them."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         people = await rooms.people(session, seat.room)
     shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
     return RoomDetailOut(**await _described(service, seat), people=shown)

@@ -67,6 +67,8 @@ async def create(
     Raises:
         ConflictError: if that many are there.
     """
+    # one at a time for each owner: two that count at once would both find room for one more
+    await session.execute(select(User.id).where(User.id == owner.id).with_for_update(key_share=True))
     if await owned_by(session, owner) >= limit:
         raise ConflictError(
             f"You own {limit} rooms, the most this service allows. Delete one that is no longer needed: "

@@ -95,7 +95,7 @@ async def create_token(
 @router.get("")
 async def list_tokens(seat: OwnerSeat, service: ServiceDep) -> list[TokenOut]:
     """List the room's tokens, ended ones included for a while."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         return [TokenOut(**asdict(each)) for each in await tokens.listed(session, seat.room, now=service.clock())]
 
 

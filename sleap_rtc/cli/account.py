@@ -1,22 +1,9 @@
 """What the commands of a logged-in user share: the service's API, and the room that is meant."""
 
-from sleap_rtc.cli.options import DEFAULT_SERVER
-from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.settings import Settings
-from sleap_rtc.errors import AuthenticationError, UsageError
+from sleap_rtc.errors import UsageError
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
-
-
-def login_at(server: str) -> Login:
-    """Who is logged in at a service.
-
-    Raises:
-        AuthenticationError: if nobody is.
-    """
-    login = Credentials().login(server)
-    if login is None:
-        raise AuthenticationError(f"You are not logged in to {server}. Run: sleap-rtc login{server_words(server)}")
-    return login
 
 
 def logged_in_api(settings: Settings) -> ServiceAPI:
@@ -25,7 +12,7 @@ def logged_in_api(settings: Settings) -> ServiceAPI:
     Raises:
         AuthenticationError: if nobody is logged in there.
     """
-    return ServiceAPI(settings.server, login_at(settings.server).access_token)
+    return ServiceAPI(settings.server, Account(settings.server))
 
 
 async def meant_room(api: ServiceAPI, settings: Settings, typed: str | None) -> Room:
@@ -66,8 +53,3 @@ def warn_of_room(room: Room, now: int) -> None:
     if room.expires_soon and room.role == "owner":
         until = format_expiry(room.expires_at, now)
         warn(f"Of the room '{room.name}': {until}. Let it live longer: sleap-rtc room extend {room.room_id}")
-
-
-def server_words(server: str) -> str:
-    """What a line to be typed elsewhere needs so that it means this service: `` --server URL``, or nothing."""
-    return "" if server == DEFAULT_SERVER else f" --server {server}"

@@ -1,28 +1,28 @@
 """The service's REST side."""
 
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter, ValidationError
+import re
+from typing import Any
 
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import ProtocolError, UnreachableError
-from sleap_rtc.protocol.codec import parse_json
-from sleap_rtc.signaling.address import API, service_address, tls_context
+from sleap_rtc.errors import NotFoundError
+from sleap_rtc.protocol.text import printable
+from sleap_rtc.signaling.address import API, service_address
 from sleap_rtc.signaling.finding import find_member, find_room
+from sleap_rtc.signaling.grants import wait_to_be_let_in
+from sleap_rtc.signaling.http import http_client, read_answer
 from sleap_rtc.signaling.invite_requests import InviteRequests
 from sleap_rtc.signaling.member_requests import MemberRequests
-from sleap_rtc.signaling.policy import error_in, not_ours, unreachable
 from sleap_rtc.signaling.records import (
     AccessGrant,
     AnonymousRoom,
     ChangedRoom,
+    DeviceLogin,
     Health,
     InviteInfo,
     JoinedRoom,
     LogEvent,
+    LoginInfo,
+    LoginMethods,
     LogPage,
     Me,
     Member,
@@ -40,19 +40,20 @@ from sleap_rtc.signaling.room_requests import RoomRequests
 from sleap_rtc.signaling.summaries import RememberedJob, RememberedModel
 from sleap_rtc.signaling.summary_requests import SummaryRequests
 from sleap_rtc.signaling.token_requests import TokenRequests
-
-if TYPE_CHECKING:
-    import httpx2
+from sleap_rtc.signaling.token_source import TokenSource, as_source
 
 __all__ = [
     "AccessGrant",
     "AnonymousRoom",
     "ChangedRoom",
+    "DeviceLogin",
     "Health",
     "InviteInfo",
     "JoinedRoom",
     "LogEvent",
     "LogPage",
+    "LoginInfo",
+    "LoginMethods",
     "Me",
     "Member",
     "NewInvite",
@@ -70,9 +71,9 @@ __all__ = [
     "find_room",
 ]
 
-NO_CONTENT = 204
-MAX_ANSWER = 4 * 1024 * 1024
-"""Largest answer read, in bytes: lists of workers and tokens can be long."""
+_LOGIN_ID = re.compile(r"a_[0-9A-Za-z-]{8,64}")
+
+UNAUTHORIZED = 401
 
 
 class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, SummaryRequests):
@@ -80,13 +81,15 @@ class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, Su
 
     Args:
         server: its address.
-        token: the credential to send with every request, if any.
+        token: the credential to send with every request, or where it comes from; none by default.
         timeouts: how long to wait.
     """
 
-    def __init__(self, server: str, token: str | None = None, *, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self, server: str, token: str | TokenSource | None = None, *, timeouts: Timeouts | None = None
+    ) -> None:
         self._address = service_address(server)
-        self._token = token
+        self._source = None if token is None else as_source(token)
         self._timeouts = timeouts or Timeouts()
 
     async def health(self) -> Health:
@@ -112,8 +115,38 @@ class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, Su
         self._address.check_private()
         return await self._request("POST", API + "/rooms/anonymous", AnonymousRoom, {"name": name})
 
-    async def login_dev(self, name: str) -> AccessGrant:
+    async def login_methods(self) -> LoginMethods:
+        """Ask in which ways the service lets people log in.
+
+        Raises:
+            UnreachableError: if the service cannot be reached.
+        """
+        return await self._request("GET", API + "/auth/methods", LoginMethods)
+
+    async def begin_login(self, device: str) -> DeviceLogin:
+        """Begin the login of this machine; somebody lets it in with a browser.
+
+        Args:
+            device: what to call this machine there.
+
+        Raises:
+            UsageError: if the address is not encrypted, as the answer holds a credential.
+            BusyError: if too many logins were begun from this address.
+            UnreachableError: if the service cannot be reached.
+        """
+        self._address.check_private()
+        return await self._request("POST", API + "/auth/device", DeviceLogin, {"device": device})
+
+    async def wait_to_be_let_in(self, begun: DeviceLogin) -> AccessGrant:
+        """Wait until somebody has let this machine in; see `grants.wait_to_be_let_in`."""
+        return await wait_to_be_let_in(self._address, begun, self._timeouts)
+
+    async def login_dev(self, name: str, device: str = "") -> AccessGrant:
         """Log in by name alone, where the service was started with ``--dev``.
+
+        Args:
+            name: under which name.
+            device: what to call this machine in lists.
 
         Raises:
             NotFoundError: if this service has no such login.
@@ -121,10 +154,10 @@ class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, Su
             UnreachableError: if the service cannot be reached.
         """
         self._address.check_private()
-        return await self._request("POST", API + "/auth/dev", AccessGrant, {"name": name})
+        return await self._request("POST", API + "/auth/dev", AccessGrant, {"name": name, "device": device})
 
     async def logout(self) -> None:
-        """End the access token this was made with.
+        """End the login this was made with.
 
         Raises:
             AuthenticationError: if it has ended already.
@@ -141,6 +174,30 @@ class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, Su
         """
         return await self._request("GET", API + "/me", Me)
 
+    async def logins(self) -> list[LoginInfo]:
+        """Where this user is logged in, the newest login first.
+
+        Raises:
+            AuthenticationError: if the service does not accept the access token.
+            UnreachableError: if the service cannot be reached.
+        """
+        return await self._request("GET", API + "/me/logins", list[LoginInfo])
+
+    async def end_login(self, login_id: str) -> None:
+        """End one login of this user; its connections are closed.
+
+        Raises:
+            NotFoundError: if this user has no such login.
+            SleapRTCError: as `logins` does.
+        """
+        if not _LOGIN_ID.fullmatch(login_id):
+            raise NotFoundError(f"'{printable(login_id, limit=40)}' is no login's id: it begins with a_.")
+        await self._request("DELETE", f"{API}/me/logins/{login_id}", type(None))
+
+    async def end_logins(self) -> None:
+        """End every login of this user, this one too; see `logins` for what is raised."""
+        await self._request("DELETE", API + "/me/logins", type(None))
+
     async def _request(
         self,
         method: str,
@@ -150,39 +207,24 @@ class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, Su
         *,
         query: Query | None = None,
     ) -> Answer:
-        if self._token is not None:
-            self._address.check_private()
-        async with self._client() as client:
-            response = await client.request(method, self._address.url + path, json=body, params=query)
-        return _read(response, answer, self._address.url)
-
-    @asynccontextmanager
-    async def _client(self) -> "AsyncIterator[httpx2.AsyncClient]":
-        # imported here: commands that never ask the service must not pay for it
-        import httpx2
-
-        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
-        try:
-            async with httpx2.AsyncClient(
-                headers=headers,
-                timeout=self._timeouts.request,
-                follow_redirects=False,
-                trust_env=not self._address.local,
-                # plain http never looks at it, and the library's default one takes a while to load
-                verify=tls_context(self._address) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            ) as client:
-                yield client
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise unreachable(self._address.url, error) from error
+        url = self._address.url
+        if self._source is None:
+            async with http_client(self._address, self._timeouts) as client:
+                return read_answer(await client.request(method, url + path, json=body, params=query), answer, url)
+        self._address.check_private()
+        token = await self._source.token()
+        async with http_client(self._address, self._timeouts) as client:
+            response = await client.request(method, url + path, json=body, params=query, headers=_authorization(token))
+        if response.status_code == UNAUTHORIZED:
+            # refused before anything was done, so asking again does nothing twice
+            another = await self._source.renewed(token, connected=False)
+            if another is not None:
+                async with http_client(self._address, self._timeouts) as client:
+                    response = await client.request(
+                        method, url + path, json=body, params=query, headers=_authorization(another)
+                    )
+        return read_answer(response, answer, url)
 
 
-def _read(response: "httpx2.Response", answer: type[Answer], url: str) -> Answer:
-    if response.is_success:
-        try:
-            body = None if response.status_code == NO_CONTENT else parse_json(response.text, limit=MAX_ANSWER)
-            return TypeAdapter(answer).validate_python(body)
-        except (ValidationError, ProtocolError) as error:
-            raise not_ours(url) from error
-    if response.is_redirect:
-        raise UnreachableError(f"{url} points to another address, which is not followed. Use the final address.")
-    raise error_in(response.content) or not_ours(url)
+def _authorization(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

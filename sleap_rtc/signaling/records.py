@@ -55,6 +55,64 @@ class AccessGrant(_Record):
     login_expires_at: int
 
 
+class DeviceLogin(_Record):
+    """A login that waits for somebody to type its code in a browser (RFC 8628 §3.2).
+
+    Attributes:
+        device_code: what the command line asks with.
+        verification_uri: the page where the code is typed.
+        expires_in: the seconds for which it waits.
+        interval: the seconds to leave between two questions.
+    """
+
+    device_code: str = Field(max_length=256, repr=False)
+    user_code: str = Field(pattern=r"^[A-Z0-9-]{4,32}$")
+    verification_uri: str = Field(max_length=2048)
+    expires_in: int = Field(gt=0)
+    interval: int = Field(default=5, ge=1, le=300)
+
+
+class LoginMethods(_Record):
+    """The ways in which a service lets people log in.
+
+    Attributes:
+        dev: by name alone.
+        local: with an account of its own.
+        providers: who else vouches for them.
+    """
+
+    dev: bool
+    local: bool
+    providers: list[dict[str, str]]
+
+    @property
+    def by_name_only(self) -> bool:
+        """Whether a name alone is the one way in."""
+        return self.dev and not self.local and not self.providers
+
+
+class LoginInfo(_Record):
+    """A login in a list.
+
+    Attributes:
+        kind: ``device`` for a command line, ``browser``, or ``dev`` for a login by name alone.
+        device: what the device called itself.
+        address: where it logged in from.
+        last_used_at: when it was last seen, to the hour.
+        expires_at: when it ends unless it is used before.
+        current: whether it is the one that asks.
+    """
+
+    login_id: str = Field(max_length=80)
+    kind: str = Field(max_length=16)
+    device: Label
+    address: Label
+    created_at: int
+    last_used_at: int | None
+    expires_at: int
+    current: bool
+
+
 class Me(_Record):
     """Whose access token it is."""
 

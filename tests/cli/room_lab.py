@@ -15,6 +15,7 @@ from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
 from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.signaling.account import Account, login_of, utc_ms
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.worker.worker import Worker, WorkerSettings
@@ -138,8 +139,8 @@ async def room_lab(folder: Path) -> AsyncIterator[RoomLab]:
     """Run the service, make a room and log in."""
     async with running_service(folder, dev=True) as service:
         grant = await ServiceAPI(service.url).login_dev("ada")
-        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, None))
-        api = ServiceAPI(service.url, grant.access_token)
+        Credentials().keep_login(service.url, login_of(grant, utc_ms()))
+        api = ServiceAPI(service.url, Account(service.url))
         room = await api.create_room("lab", 30)
         token = await api.create_token(room.room_id, "gpu", 7)
         yield RoomLab(service, folder, api, room, token.token)

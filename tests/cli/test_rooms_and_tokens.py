@@ -216,8 +216,8 @@ def test_times_are_said_as_people_do() -> None:
 
 
 def test_the_usual_server_needs_no_words() -> None:
-    from sleap_rtc.cli.account import server_words
     from sleap_rtc.config.servers import DEFAULT_SERVER as KNOWN
+    from sleap_rtc.config.servers import server_words
 
     assert KNOWN == DEFAULT_SERVER
     assert server_words(KNOWN) == ""

@@ -99,6 +99,7 @@ async def make_world(service: RunningService) -> World:
             "{login_id}": people["owner"].login_id,
             "{invite_id}": invite.invite_id,
             "{code}": invite.code,
+            "{name}": "style.css",
         },
         {
             "anonymous": None,

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from sleap_rtc.cli.account import login_at
 from sleap_rtc.cli.telling import say_service
 from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.client import Client, enter_session
@@ -18,6 +17,7 @@ from sleap_rtc.config.settings import Settings
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import UnreachableError, UsageError
 from sleap_rtc.protocol.signaling import WorkerPresence
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI, find_room
 from sleap_rtc.transport.engines import Engine, preload
 
@@ -123,10 +123,10 @@ async def enter(
         ) as (client, presence):  # fmt: skip
             yield client, [presence]
         return
-    token = login_at(place.server).access_token
-    room = find_room(await ServiceAPI(place.server, token).rooms(), place.room)
+    account = Account(place.server)
+    room = find_room(await ServiceAPI(place.server, account).rooms(), place.room)
     async with Client.join(
-        place.server, token, room=room.room_id, engine=engine, timeouts=timeouts, limits=limits,
+        place.server, account, room=room.room_id, engine=engine, timeouts=timeouts, limits=limits,
         on_service=say_service,
     ) as client:  # fmt: skip
         online = await client.workers()

@@ -91,9 +91,9 @@ def find_invite(invites: "list[InviteInfo]", text: str, room: str) -> "InviteInf
 
 
 def _show_new(settings: "Settings", room: "Room", made: "NewInvite", *, as_json: bool) -> None:
-    from sleap_rtc.cli.account import server_words
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.config.servers import server_words
 
     if as_json:
         emit_json(made.model_dump() | {"room_id": room.room_id, "server": settings.server})

@@ -45,9 +45,9 @@ def join(code: str | None, server: str | None, as_json: bool) -> None:
 
 
 def _show(settings: "Settings", joined: "JoinedRoom") -> None:
-    from sleap_rtc.cli.account import server_words
     from sleap_rtc.cli.output import note, say
     from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.config.servers import server_words
 
     room = f"the room '{joined.name}' ({joined.room_id})"
     if joined.joined:

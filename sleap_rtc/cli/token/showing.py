@@ -1,7 +1,7 @@
 """A new token, and how workers start with it."""
 
-from sleap_rtc.cli.account import server_words
 from sleap_rtc.cli.output import say
+from sleap_rtc.config.servers import server_words
 
 
 def show_token(server: str, token: str) -> None:
