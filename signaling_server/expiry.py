@@ -15,7 +15,7 @@ AT_ONCE = 500
 """Rows deleted in one transaction: others wait for it."""
 DAY_MS = 86_400_000
 # whoever comes with something that ended is told what it was, for as long as its row stays
-_KEPT_DAYS = {"tokens": 30}
+_KEPT_DAYS = {"invites": 30, "tokens": 30}
 _USUALLY_KEPT_DAYS = 7
 
 

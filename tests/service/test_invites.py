@@ -92,12 +92,12 @@ async def test_of_fifty_at_once_one_gets_in(tmp_path: Path) -> None:
         assert (await ada.api.room(room.room_id)).members == 2
 
 
-async def test_one_user_fifty_times_at_once_joins_once(tmp_path: Path) -> None:
+async def test_one_user_five_times_at_once_joins_once(tmp_path: Path) -> None:
     async with dev_service(tmp_path) as service:
         ada, grace = await person(service, "ada"), await person(service, "grace")
         room = await ada.room()
-        invite = await ada.api.create_invite(room.room_id, uses=50)
-        answers = await asyncio.gather(*(grace.api.redeem_invite(invite.code) for _ in range(50)))
+        invite = await ada.api.create_invite(room.room_id, uses=5)
+        answers = await asyncio.gather(*(grace.api.redeem_invite(invite.code) for _ in range(5)))
         assert [answer.joined for answer in answers].count(True) == 1
         assert [each.used for each in await ada.api.invites(room.room_id)] == [1]
 
