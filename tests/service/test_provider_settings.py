@@ -1,6 +1,7 @@
 """What an operator may set about identity, and what is refused."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from signaling_server.provider_settings import GitHubProvider, OIDCProvider
 from signaling_server.settings import Settings, load_settings
 from sleap_rtc.errors import ConfigError
+from tests.docs.pages import DOCS
 
 SECRET = "b7d0c5a2f1e94c3d8a6b7c8d9e0f1a2b3c4d5e6f"
 PUBLIC = "https://rtc.lab.example"
@@ -61,6 +63,22 @@ client_secret = "{SECRET}"
     assert settings.public_url == PUBLIC
     assert SECRET not in repr(settings)
     assert SECRET not in settings.model_dump_json()
+
+
+def test_the_examples_of_the_manual_work(tmp_path: Path) -> None:
+    manual = (DOCS / "deploy.md").read_text("utf-8")
+    examples = "\n".join(re.findall(r"^```toml\n(.*?)^```", manual, re.DOTALL | re.MULTILINE))
+    # what is set for the whole service stands before the tables
+    lines = sorted(examples.splitlines(), key=lambda line: not line.startswith(("public_url", "local_accounts")))
+    file = tmp_path / "sleap-rtc-server.toml"
+    file.write_text("\n".join(lines).replace("/etc/sleap-rtc", tmp_path.as_posix()))
+    for name in ("github-secret", "uni-secret"):
+        (tmp_path / name).write_text(SECRET)
+    settings = load_settings({}, file)
+    assert settings.local_accounts
+    assert [each.kind for each in settings.providers] == ["github", "oidc"]
+    for provider in settings.providers:
+        assert f"`{settings.public_url}/login/{provider.id}/callback`" in manual
 
 
 def test_providers_from_the_environment() -> None:
