@@ -11,18 +11,29 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from signaling_server import errors, http
+from signaling_server.audit.routes import router as audit_router
 from signaling_server.auth import logins
 from signaling_server.auth.me_routes import router as me_router
+from signaling_server.auth.passwords import Passwords
+from signaling_server.auth.providers import make_client
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.auth.users import DEV
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
+from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import GuessLimiter, WindowLimiter
+from signaling_server.logs import RequestLog
 from signaling_server.metrics import router as metrics_router
+from signaling_server.pages.callback import router as callback_router
+from signaling_server.pages.device import router as device_router
+from signaling_server.pages.enrol import router as enrol_router
+from signaling_server.pages.login import router as login_router
+from signaling_server.pages.static_files import router as static_router
 from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
+from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
@@ -33,6 +44,7 @@ from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.tokens.routes import router as tokens_router
+from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
@@ -88,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.router = router
     errors.install(app)
     app.add_middleware(http.BodyGuard, limits=settings.limits)
+    app.add_middleware(RequestLog)  # the last is the outermost
     _mount(app)
     return app
 
@@ -100,7 +113,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         return service.clock()
 
     async def ended_among(holders: Collection[Holder]) -> dict[Holder, str]:
-        async with service.database.transaction() as session:
+        async with service.database.reading() as session:
             return await ended(session, holders, now=service.clock())
 
     limits = settings.limits
@@ -123,6 +136,15 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         code_limiter=GuessLimiter(
             counted(limits.wrong_codes_per_user, 10 * MINUTE_MS), counted(limits.wrong_codes_per_address, HOUR_MS)
         ),
+        password_limiter=GuessLimiter(
+            counted(limits.wrong_passwords_per_account, 10 * MINUTE_MS),
+            counted(limits.wrong_passwords_per_address, HOUR_MS),
+            what="passwords",
+            wrong=AuthenticationError,
+        ),
+        visit_limiter=counted(limits.provider_visits_per_address, HOUR_MS),
+        passwords=Passwords(),
+        providers={each.id: make_client(each) for each in settings.providers},
         clock=utc_ms,
     )
     router = Router(hub, now, limits.links, ended_among, reports)
@@ -134,12 +156,17 @@ def _mount(app: FastAPI) -> None:
     api.include_router(auth_router)
     api.include_router(me_router)
     api.include_router(rooms_router)
+    api.include_router(members_router)
+    api.include_router(invites_router)
     api.include_router(tokens_router)
     api.include_router(registry_router)
+    api.include_router(audit_router)
     api.include_router(signaling_router)
     api.include_router(ticket_router)
     app.include_router(api)
     app.include_router(metrics_router)
+    for pages in (login_router, callback_router, enrol_router, device_router, static_router):
+        app.include_router(pages)
 
     @app.get("/health", tags=["service"])
     async def health() -> Health:

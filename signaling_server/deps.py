@@ -1,7 +1,7 @@
 """What routes ask for: the service's parts, and a database session that is committed before the answer goes out."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -10,17 +10,21 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
-from signaling_server.auth import logins
+from signaling_server.auth import browser_logins, logins
+from signaling_server.auth.browser import SAFE_METHODS, Site, check_origin
 from signaling_server.auth.logins import Terms
+from signaling_server.auth.passwords import Passwords
+from signaling_server.auth.providers import ProviderClient
 from signaling_server.db import Database
 from signaling_server.limits import GuessLimiter, WindowLimiter
+from signaling_server.loopback import is_loopback
 from signaling_server.models import Login
 from signaling_server.registry.reports import StoredReports
-from signaling_server.security import bearer
-from signaling_server.settings import Settings, checked_public_url, is_loopback
+from signaling_server.security import UNKNOWN_CREDENTIAL, bearer
+from signaling_server.settings import Settings, checked_public_url
 from signaling_server.signaling.hub import Hub
 from signaling_server.signaling.tickets import Tickets
-from sleap_rtc.errors import ProtocolError
+from sleap_rtc.errors import AuthenticationError, ProtocolError
 
 RESTARTING = "The service restarts. It is back in a moment."
 """Said to peers when it stops."""
@@ -44,7 +48,11 @@ class Service:
         reports: what workers tell of their jobs and models, on its way into the database.
         room_limiter: counts anonymous rooms by address.
         device_limiter: counts logins begun by address.
-        code_limiter: counts wrong codes by user and address.
+        code_limiter: counts wrong codes, of devices and of invites, by user and address.
+        password_limiter: counts wrong passwords by account and address.
+        visit_limiter: counts logins begun with a provider by address.
+        passwords: checks passwords.
+        providers: who else may vouch for users, by id.
         clock: UTC milliseconds; tests put theirs here.
         stopping: whether it is about to end, and takes no new peers.
     """
@@ -58,6 +66,10 @@ class Service:
     room_limiter: WindowLimiter
     device_limiter: WindowLimiter
     code_limiter: GuessLimiter
+    password_limiter: GuessLimiter
+    visit_limiter: WindowLimiter
+    passwords: Passwords
+    providers: dict[str, ProviderClient]
     clock: Callable[[], int] = field(default=utc_ms)
     stopping: bool = False
 
@@ -66,6 +78,11 @@ class Service:
         """How long logins and their tokens live."""
         return Terms.of(self.settings)
 
+    @property
+    def browser_terms(self) -> Terms:
+        """The same for browsers."""
+        return browser_logins.terms_of(self.settings)
+
 
 def get_service(connection: HTTPConnection) -> Service:
     """The service this request reached."""
@@ -73,14 +90,35 @@ def get_service(connection: HTTPConnection) -> Service:
     return service
 
 
-async def _db_session(service: Annotated[Service, Depends(get_service)]) -> AsyncIterator[AsyncSession]:
+async def _afterwards() -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
+    steps: list[Callable[[], Awaitable[None]]] = []
+    yield steps
+    for step in steps:
+        await step()
+
+
+# scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
+Afterwards = Annotated[list[Callable[[], Awaitable[None]]], Depends(_afterwards, scope="function")]
+"""What a route wants done once its work is committed, and not if it fails: telling who is connected."""
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+async def _db_session(service: ServiceDep, _afterwards: Afterwards) -> AsyncIterator[AsyncSession]:
+    # asking for what comes afterwards makes this end before it
     async with service.database.transaction() as session:
         yield session
 
 
-ServiceDep = Annotated[Service, Depends(get_service)]
+async def _read_session(service: ServiceDep) -> AsyncIterator[AsyncSession]:
+    async with service.database.reading() as session:
+        yield session
+
+
 # scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
 DBSession = Annotated[AsyncSession, Depends(_db_session, scope="function")]
+
+ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
+"""For a route that changes nothing: it waits for nobody who writes."""
 
 
 # what proxies and browsers say of themselves
@@ -92,14 +130,20 @@ def client_address(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else "unknown"
 
 
-def from_this_machine(connection: HTTPConnection) -> bool:
-    """Whether a request was made on this machine, by no proxy and no other site's page."""
+def from_this_machine(connection: HTTPConnection, *, by_page: bool = False) -> bool:
+    """Whether a request was made on this machine, by no proxy and no page.
+
+    Args:
+        connection: the request.
+        by_page: whether a page may make it; which one, is then another check's concern.
+    """
     if not is_loopback(client_address(connection)):
         return False
     # no client of today speaks HTTP/1.0, but a proxy that says nothing of itself may
     if connection.scope.get("http_version") == "1.0" or not is_loopback(_host_name(connection.headers.get("host", ""))):
         return False
-    return not any(name in _OF_OTHERS or name.startswith("x-forwarded-") for name in connection.headers)
+    others = _OF_OTHERS - {"origin"} if by_page else _OF_OTHERS
+    return not any(name in others or name.startswith("x-forwarded-") for name in connection.headers)
 
 
 def _host_name(header: str) -> str:
@@ -126,11 +170,36 @@ def public_url(service: ServiceDep, request: Request) -> str:
         raise ProtocolError("The request's Host header is not the address of this service.") from error
 
 
+async def cookie_login(service: Service, request: Request) -> Login:
+    """The login whose cookie a browser brings.
+
+    Raises:
+        AuthenticationError: if it brings none that is good.
+        ForbiddenError: if the request would change something, and no page of ours makes it.
+    """
+    site = Site.at(public_url(service, request))
+    text = request.cookies.get(site.login_cookie)
+    if text is None:
+        raise AuthenticationError(UNKNOWN_CREDENTIAL)
+    if request.method not in SAFE_METHODS:
+        check_origin(site, request)
+    now, terms = service.clock(), service.browser_terms
+    return await service.database.read_first(
+        lambda session: browser_logins.authenticate(session, service.pepper, text, now=now, terms=terms)
+    )
+
+
 async def _current_user(service: ServiceDep, request: Request) -> Login:
-    # in a transaction of its own, which is over before the route begins: a route that asks who is connected needs none
-    async with service.database.transaction() as session:
-        text = bearer(request.headers.get("authorization"))
-        return await logins.authenticate(session, service.pepper, text, now=service.clock(), terms=service.terms)
+    # in a session of its own, which is over before the route begins: a route that asks who is connected needs none
+    if request.cookies and "authorization" not in request.headers:
+        login = await cookie_login(service, request)
+    else:
+        text, now = bearer(request.headers.get("authorization")), service.clock()
+        login = await service.database.read_first(
+            lambda session: logins.authenticate(session, service.pepper, text, now=now, terms=service.terms)
+        )
+    request.state.actor = login.user_id
+    return login
 
 
 CurrentUser = Annotated[Login, Depends(_current_user)]

@@ -42,10 +42,14 @@ _STATUS: dict[type[SleapRTCError], int] = {
 _CODES = {400: "protocol", 401: "authentication", 403: "forbidden", 404: "not_found", 429: "busy"}
 
 
+def status_of(error: SleapRTCError) -> int:
+    """The HTTP status that says what `error` does."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
 def error_response(error: SleapRTCError) -> JSONResponse:
     """The HTTP answer for an error of ours."""
-    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-    return _response(status, error.code, error.sentence)
+    return _response(status_of(error), error.code, error.sentence)
 
 
 def install(app: FastAPI) -> None:

@@ -4,15 +4,19 @@ import asyncio
 import logging
 from typing import NoReturn
 
+from sqlalchemy import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from signaling_server.auth import devices, logins
+from signaling_server import expiry
+from signaling_server.audit import service as audit
+from signaling_server.auth import accounts, devices, logins, visits
 from signaling_server.deps import Service
+from signaling_server.invites import service as invites
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
 from signaling_server.tokens import service as tokens
-from sleap_rtc.errors import StorageError
+from sleap_rtc.errors import ConflictError, StorageError
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
 logger = logging.getLogger(__name__)
@@ -29,18 +33,33 @@ async def recheck(service: Service) -> None:
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
         await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=service.terms)
+        owners = await rooms.owners(session, {holder.room for holder in alive})
     await service.hub.end(reasons, CLOSE_REVOKED)
+    await service.hub.set_owners(owners)
 
 
 async def clean_up(service: Service) -> None:
     """Forget once what ended long ago."""
     now = service.clock()
+    for table in expiry.tables():
+        await _forget_expired(service, table, now)
     async with service.database.transaction() as session:
         await rooms.forget_expired(session, now=now)
         await tokens.forget_ended(session, now=now)
         await logins.forget_ended(session, now=now)
         await devices.forget_ended(session, now=now)
         await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * rooms.DAY_MS))
+        await visits.forget_ended(session, now=now)
+        await accounts.forget_ended(session, now=now)
+        await invites.forget_ended(session, now=now)
+        await audit.forget_old(session, keep=service.settings.limits.events_per_room)
+
+
+async def _forget_expired(service: Service, table: Table, now: int) -> None:
+    forgotten = expiry.AT_ONCE
+    while forgotten == expiry.AT_ONCE:
+        async with service.database.transaction() as session:
+            forgotten = await expiry.forget_expired(session, table, now=now)
 
 
 async def keep_house(service: Service) -> NoReturn:
@@ -53,6 +72,6 @@ async def keep_house(service: Service) -> NoReturn:
             if cleaned_at is None or service.clock() - cleaned_at >= rooms.HOUR_MS:
                 await clean_up(service)
                 cleaned_at = service.clock()
-        except (SQLAlchemyError, StorageError):
+        except (SQLAlchemyError, StorageError, ConflictError):
             # a full or locked disk now is no reason to stop for good: the next round tries again
             logger.exception("the credentials of connected peers could not be checked")

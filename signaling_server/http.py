@@ -74,7 +74,10 @@ class BodyGuard:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
+                headers = list(message.get("headers", []))
+                named = {name.lower() for name, _ in headers}
+                # a page says more exactly what it may load
+                message["headers"] = headers + [header for header in _HEADERS if header[0] not in named]
             await send(message)
 
         headers = dict(scope["headers"])

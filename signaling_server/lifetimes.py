@@ -40,3 +40,8 @@ def ends_at(body: Lived, *, now: int, default: int, most: int | None, what: str)
     if most is not None and (days is None or days > most):
         raise UsageError(f"This service makes a {what} for at most {most} days. Ask for fewer: --expires {most}")
     return None if days is None else now + days * DAY_MS
+
+
+def ends_soon(expires_at: int | None, *, now: int) -> bool:
+    """Whether what ends at `expires_at` does so within a day: the time to tell its owner."""
+    return expires_at is not None and now < expires_at <= now + DAY_MS

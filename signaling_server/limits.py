@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from sleap_rtc.errors import BusyError, NotFoundError
+from sleap_rtc.errors import BusyError, NotFoundError, SleapRTCError
 
 # what one customer has to choose from: single addresses would be no limit
 _IPV6_LOW_BITS = 64
@@ -83,20 +83,30 @@ class WindowLimiter:
 
 
 class GuessLimiter:
-    """Locks out who types wrong codes: a user sooner, an address later. What is right does not count.
+    """Locks out who types wrong codes or passwords: a user sooner, an address later. What is right does not count.
 
     Args:
-        by_user: wrong codes of one user.
-        by_address: wrong codes from one address.
+        by_user: wrong ones of one user, within ten minutes.
+        by_address: wrong ones from one address, within an hour.
+        what: what is typed, for the sentence.
+        wrong: the error that says that it was wrong.
     """
 
-    def __init__(self, by_user: WindowLimiter, by_address: WindowLimiter) -> None:
+    def __init__(
+        self,
+        by_user: WindowLimiter,
+        by_address: WindowLimiter,
+        what: str = "codes",
+        wrong: type[SleapRTCError] = NotFoundError,
+    ) -> None:
         self._by_user = by_user
         self._by_address = by_address
+        self._what = what
+        self._wrong = wrong
 
     @contextmanager
     def guess(self, user_id: str, address: str, now_ms: int) -> Iterator[None]:
-        """Let the body look a code up; it counts as wrong if the body raises `NotFoundError`.
+        """Let the body look a code up; it counts as wrong if the body raises the error that says so.
 
         It is counted before the body runs, so that many guesses at once are no way round.
 
@@ -110,14 +120,14 @@ class GuessLimiter:
         """
         place = limit_key(address)
         if not self._by_address.allow(place, now_ms):
-            raise BusyError("Too many wrong codes were typed at this address. Try again in an hour.")
+            raise BusyError(f"Too many wrong {self._what} were typed at this address. Try again in an hour.")
         if not self._by_user.allow(user_id, now_ms):
             self._by_address.give_back(place)
-            raise BusyError("Too many wrong codes were typed. Try again in ten minutes.")
+            raise BusyError(f"Too many wrong {self._what} were typed. Try again in ten minutes.")
         wrong = False
         try:
             yield
-        except NotFoundError:
+        except self._wrong:
             wrong = True
             raise
         finally:

@@ -38,7 +38,7 @@ async def metrics(request: Request, service: ServiceDep) -> PlainTextResponse:
     if not from_this_machine(request):
         raise HTTPException(404)
     peers: Router = request.app.state.router
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         stored = await _stored(session, now=service.clock())
     totals = await service.hub.totals()
     sockets = {'{role="client"}': totals.clients, '{role="worker"}': totals.workers}

@@ -1,23 +1,24 @@
 """The service as a program: its socket, its start, its end."""
 
 import asyncio
-import logging
 import signal
 import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 from fastapi import FastAPI
 
 from signaling_server.app import create_app
-from signaling_server.db import UNUSABLE, upgrade
+from signaling_server.auth import accounts
+from signaling_server.db import upgrade
+from signaling_server.db_errors import UNUSABLE
 from signaling_server.deps import RESTARTING, Service
+from signaling_server.logs import set_up
+from signaling_server.operating import enrolment_link
 from signaling_server.protocols import http_protocol, websocket_protocol
-from signaling_server.security import RedactingFilter
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConflictError, StorageError, UnreachableError
 from sleap_rtc.protocol.signaling import CLOSE_RESTART
@@ -30,8 +31,6 @@ HEAD = 16 * 1024
 """Bytes that the head of a request may have."""
 PING = 20.0
 """Seconds between pings, and for their answers: a peer whose machine vanished is noticed within twice that."""
-# uvicorn says so of every handshake we refuse, although it was answered as we wish: strangers would fill the log
-_NOISE = "ASGI callable returned without completing handshake."
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -44,12 +43,14 @@ class RunningServer:
         app: the application inside.
         stopped: set when it has come to its end.
         stop: begins that end, before the block is left.
+        first_link: where somebody chooses the first account's password, once; None unless nobody has one yet.
     """
 
     url: str
     app: FastAPI
     stopped: asyncio.Event
     stop: Callable[[], None]
+    first_link: str | None = field(default=None, repr=False)
 
 
 class _Server(uvicorn.Server):
@@ -120,25 +121,26 @@ async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator
         server = _Server(_config(app, settings), app.state.service, signals=signals)
         async with _owned(server, listener):
             await server.ready.wait()
-            yield RunningServer(_url(settings, listener), app, server.stopped, server.stop)
+            url = _url(settings, listener)
+            yield RunningServer(url, app, server.stopped, server.stop, await _first_link(app.state.service, url))
     finally:
         listener.close()
 
 
-async def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
+async def serve(settings: Settings, on_ready: Callable[[RunningServer], None] | None = None) -> None:
     """Run the service until SIGINT or SIGTERM.
 
     Args:
         settings: port 0 takes a free port.
-        on_ready: called with the URL once connections are accepted.
+        on_ready: called once connections are accepted.
 
     Raises:
         SleapRTCError: as `running` does.
     """
-    _log_to_stderr()
+    set_up(settings)
     async with running(settings, signals=True) as service:
         if on_ready is not None:
-            on_ready(service.url)
+            on_ready(service)
         await service.stopped.wait()
 
 
@@ -157,6 +159,14 @@ async def _owned(server: _Server, listener: socket.socket) -> AsyncIterator[None
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
+
+
+async def _first_link(service: Service, url: str) -> str | None:
+    if not service.settings.local_accounts:
+        return None
+    async with service.database.transaction() as session:
+        secret = await accounts.invite_first(session, service.pepper, now=service.clock())
+    return None if secret is None else enrolment_link(service.settings.public_url or url, secret)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -198,14 +208,3 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
     )
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    # on the handler, not on a logger: records of child loggers pass no parent's filter
-    handler.addFilter(RedactingFilter())
-    handler.addFilter(lambda record: record.msg != _NOISE)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)

@@ -7,15 +7,18 @@ import secrets
 import stat
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_address
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from signaling_server.loopback import is_loopback
+from signaling_server.provider_settings import Provider, check_ids
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import MAX_UNPROVEN
@@ -23,8 +26,12 @@ from sleap_rtc.protocol.signaling import MAX_UNPROVEN
 ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
 FILE_NAME = "sleap-rtc-server.toml"
 MIN_PEPPER = 32
-# nothing that a terminal, a page or a shell would act on, no user, no query
-_PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?(/[0-9A-Za-z._~/-]*)?")
+# nothing that a terminal, a page or a shell would act on, no user, and no path: pages and cookies are the whole host's
+_PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?/?")
+# what stands in examples and templates
+_PLACEHOLDERS = ("changeme", "change-me", "change_me", "example", "placeholder", "password", "secret", "pepper")
+_FEWEST_CHARACTERS = 8
+_SECRET_NAMES = frozenset({"pepper", "credential", "client_secret", "turn_secret", "secret", "password"})
 MAX_DAYS = 36_500
 """The longest a room or token can be made for, unless it is made for ever."""
 
@@ -50,12 +57,18 @@ class Limits(BaseModel):
         addresses: addresses and users remembered by each limit that counts within a time.
         wrong_codes_per_user: wrong codes one user may type within ten minutes.
         wrong_codes_per_address: wrong codes that may come from one address within an hour.
+        wrong_passwords_per_account: wrong passwords that may be typed for one account within ten minutes.
+        wrong_passwords_per_address: wrong passwords that may come from one address within an hour.
+        provider_visits_per_address: logins with a provider that one address may begin within an hour.
         rooms_per_user: rooms one user may own.
         tokens_per_room: worker tokens of one room that can be used at once.
         jobs_per_room: jobs of one room that are remembered; the oldest that are over give way.
         models_per_worker: models that are remembered of one worker.
         models_per_room: models that are remembered of all workers of one room.
         waiting_reports: reports of one worker that may wait for the database.
+        members_per_room: people who may belong to one room.
+        invites_per_room: invites of one room that can be used at once.
+        events_per_room: what one room's log keeps; older lines are forgotten within an hour.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,12 +89,18 @@ class Limits(BaseModel):
     addresses: int = Field(default=10_000, gt=0)
     wrong_codes_per_user: int = Field(default=5, gt=0)
     wrong_codes_per_address: int = Field(default=20, gt=0)
+    wrong_passwords_per_account: int = Field(default=10, gt=0)
+    wrong_passwords_per_address: int = Field(default=50, gt=0)
+    provider_visits_per_address: int = Field(default=200, gt=0)
     rooms_per_user: int = Field(default=100, gt=0)
     tokens_per_room: int = Field(default=100, gt=0)
     jobs_per_room: int = Field(default=1000, gt=0)
     models_per_worker: int = Field(default=500, gt=0)
     models_per_room: int = Field(default=5000, gt=0)
     waiting_reports: int = Field(default=2, gt=0)
+    members_per_room: int = Field(default=200, gt=0)
+    invites_per_room: int = Field(default=50, gt=0)
+    events_per_room: int = Field(default=10_000, gt=0)
 
 
 class Settings(BaseModel):
@@ -101,7 +120,10 @@ class Settings(BaseModel):
         trusted_proxies: addresses whose X-Forwarded-For is believed.
         dev: whether anybody on this machine may log in under any name; only where no other machine reaches the service.
         public_url: the address at which browsers reach the service, if it is not the one that command lines use.
+        providers: who else may vouch for users; each sends browsers back to ``public_url``.
+        local_accounts: whether the service has accounts with passwords of its own.
         login_days: how long a login lasts that is not used.
+        browser_days: how long a login in a browser lasts that is not used.
         access_minutes: how long an access token lasts; command lines renew theirs by themselves.
         refresh_grace_seconds: how long a refresh token may be used again after its first use, for lost answers.
         device_code_minutes: how long ``sleap-rtc login`` waits for somebody to type its code in a browser.
@@ -112,6 +134,8 @@ class Settings(BaseModel):
         token_days: how long a worker token lives if its maker does not say.
         max_token_days: the longest a worker token may be made for; without it also for ever.
         summary_days: how long jobs and models are remembered after their worker last told of them.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``; refusals and changes are told from ``info`` on.
+        log_format: ``text`` for people, ``json`` for machines: one object a line.
         limits: bounds on what one stranger can cost.
     """
 
@@ -130,7 +154,11 @@ class Settings(BaseModel):
     # behind host and trusted_proxies: its check looks at both
     dev: bool = False
     public_url: str | None = None
+    # behind public_url: its check looks there
+    providers: list[Provider] = Field(default_factory=list, max_length=16)
+    local_accounts: bool = False
     login_days: float = Field(default=30.0, gt=0, le=366)
+    browser_days: float = Field(default=30.0, gt=0, le=366)
     access_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
     refresh_grace_seconds: float = Field(default=30.0, ge=0, le=600)
     device_code_minutes: float = Field(default=15.0, gt=0, le=60)
@@ -141,6 +169,8 @@ class Settings(BaseModel):
     token_days: int = Field(default=7, ge=1, le=MAX_DAYS)
     max_token_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
     summary_days: float = Field(default=90.0, gt=0)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     limits: Limits = Limits()
 
     @field_validator("database_url")
@@ -157,14 +187,34 @@ class Settings(BaseModel):
     @field_validator("pepper")
     @classmethod
     def _pepper(cls, pepper: SecretStr | None) -> SecretStr | None:
-        if pepper is not None and len(pepper.get_secret_value()) < MIN_PEPPER:
+        if pepper is None:
+            return None
+        text = pepper.get_secret_value()
+        if len(text) < MIN_PEPPER:
             raise ValueError(f"the pepper must have at least {MIN_PEPPER} characters")
+        if len(set(text)) < _FEWEST_CHARACTERS or any(word in text.lower() for word in _PLACEHOLDERS):
+            raise ValueError("the pepper must be random. Make one: openssl rand -hex 32")
         return pepper
 
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, url: str | None) -> str | None:
         return None if url is None else checked_public_url(url)
+
+    @field_validator("providers")
+    @classmethod
+    def _providers(cls, providers: list[Provider], info: ValidationInfo) -> list[Provider]:
+        if providers and info.data.get("public_url") is None:
+            raise ValueError("a provider sends browsers back to a fixed address, so public_url must be set")
+        return check_ids(providers)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusted_proxies(cls, proxies: list[str], info: ValidationInfo) -> list[str]:
+        # whoever reaches the service could then say to be at any address: no limit by address would hold
+        if not is_loopback(str(info.data.get("host"))) and any(_means_everybody(proxy) for proxy in proxies):
+            raise ValueError("name the proxy: beyond this machine everybody may claim any address otherwise")
+        return proxies
 
     @field_validator("dev")
     @classmethod
@@ -185,6 +235,15 @@ class Settings(BaseModel):
             return None
         return Path(url.database)
 
+    @property
+    def pepper_file(self) -> Path | None:
+        """Where the pepper lies if it is not given: beside the SQLite database; None for another database."""
+        return None if self.database_file is None else self.database_file.with_suffix(".pepper")
+
+
+def _means_everybody(proxy: str) -> bool:
+    return proxy.strip() == "*" or proxy.strip().endswith("/0")
+
 
 def checked_public_url(url: str) -> str:
     """The address `url` without a slash at its end, if browsers may log in there.
@@ -199,14 +258,6 @@ def checked_public_url(url: str) -> str:
     if parts.scheme != "https" and not is_loopback(host):
         raise ValueError("passwords are typed there, so it must begin with https://")
     return url.rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address) is this very machine and reached from nowhere else."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def load_settings(
@@ -227,6 +278,7 @@ def load_settings(
     values: dict[str, Any] = {} if default_database_url is None else {"database_url": default_database_url}
     if file is not None or path.exists():
         values |= _read_file(path)
+        _check_kept(path, values)
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX):
             _set(values, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), _value(text))
@@ -236,7 +288,9 @@ def load_settings(
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        variable = ENVIRONMENT_PREFIX + where.upper().replace(".", "__")
+        # what is within a list cannot be named by a variable of its own
+        named = takewhile(lambda part: not isinstance(part, int), problem["loc"])
+        variable = ENVIRONMENT_PREFIX + "__".join(str(part) for part in named).upper()
         raise ConfigError(
             f"The service's setting '{where}' is refused: {problem['msg']}. "
             f"It comes from {path}, from {variable} or from a flag; correct it there."
@@ -254,12 +308,12 @@ def load_pepper(settings: Settings) -> bytes:
         return settings.pepper.get_secret_value().encode()
     if make_url(settings.database_url).database in (None, "", ":memory:"):
         return secrets.token_bytes(MIN_PEPPER)
-    if settings.database_file is None:
+    path = settings.pepper_file
+    if path is None:
         raise ConfigError(
             f"The service needs a pepper for this database: set {ENVIRONMENT_PREFIX}PEPPER to at least "
             f"{MIN_PEPPER} random characters, and keep it: without it no token works any more."
         )
-    path = settings.database_file.with_suffix(".pepper")
     try:
         return _read_or_make(path)
     except OSError as error:
@@ -269,18 +323,21 @@ def load_pepper(settings: Settings) -> bytes:
 
 
 def _read_or_make(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ConfigError(f"Others may read {path}, which must stay secret. Run: chmod 600 {path}") from None
-        pepper = path.read_bytes().strip()
-        if len(pepper) < MIN_PEPPER:
-            raise ConfigError(f"{path} is damaged. Restore it from a backup: no token works without it.") from None
-        return pepper
-    with os.fdopen(descriptor, "wb") as file:
-        pepper = secrets.token_hex(MIN_PEPPER).encode()
-        file.write(pepper)
+    if not path.exists():
+        # whole before it has its name: of two services that start at once, both use what the faster one made
+        fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_hex(MIN_PEPPER).encode())
+            with suppress(FileExistsError):
+                os.link(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigError(f"Others may read {path}, which must stay secret. Run: chmod 600 {path}")
+    pepper = path.read_bytes().strip()
+    if len(pepper) < MIN_PEPPER:
+        raise ConfigError(f"{path} is damaged. Restore it from a backup: no token works without it.")
     return pepper
 
 
@@ -291,6 +348,30 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The settings file {path} is not valid TOML: {error}.") from error
+
+
+def _check_kept(path: Path, values: Mapping[str, Any]) -> None:
+    held = sorted(_secrets_in(values))
+    if held and os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigError(f"Others may read {path}, in which '{held[0]}' must stay secret. Run: chmod 600 {path}")
+
+
+def _secrets_in(values: Any, name: str = "") -> set[str]:
+    if isinstance(values, Mapping):
+        return {found for key, value in values.items() for found in _secrets_in(value, str(key))}
+    if isinstance(values, list):
+        return {found for value in values for found in _secrets_in(value, name)}
+    if not isinstance(values, str) or not values:
+        return set()
+    secret = name in _SECRET_NAMES or (name == "database_url" and _has_password(values))
+    return {name} if secret else set()
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(make_url(url).password)
+    except ArgumentError:  # said when it is used
+        return False
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:

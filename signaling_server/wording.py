@@ -14,6 +14,11 @@ def within(then: int, now: int) -> str:
     return _duration(then - now) if then - now >= _UNITS[-1][1] else "a minute"
 
 
+def lasting(end: int | None, now: int) -> str:
+    """How long something that begins `now` lasts: ``for 30 days``, ``for ever``."""
+    return "for ever" if end is None else f"for {within(end, now)}"
+
+
 def _duration(span: int) -> str:
     unit, size = next((unit, size) for unit, size in _UNITS if span >= size)
     count = span // size

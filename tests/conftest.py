@@ -2,8 +2,8 @@
 
 import os
 
-# asyncio's own checks are on in every test, in the processes that tests start as well
-os.environ.setdefault("PYTHONASYNCIODEBUG", "1")
+# hundreds of programs are started: none shall compile again what another one has compiled
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # a worker of a test imports sleap-nn only if the test says so: it takes a processor for a quarter of a minute
 os.environ.setdefault("SLEAP_RTC_WORKER_WARM", "false")

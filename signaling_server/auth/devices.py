@@ -17,6 +17,7 @@ from signaling_server.auth.oauth import Refusal
 from signaling_server.models import DeviceCode, User
 from signaling_server.security import hash_token
 from sleap_rtc.errors import BusyError, NotFoundError
+from sleap_rtc.protocol.tokens import DEVICE_CODE_PREFIX
 
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 """Letters of a user code: no vowels, so that it spells nothing, and none that is taken for another (RFC 8628 §6.1)."""
@@ -64,7 +65,7 @@ async def begin(
         BusyError: if no free user code was found, which needs billions of them in use.
     """
     for _ in range(_ATTEMPTS):
-        device_code = secrets.token_urlsafe(32)
+        device_code = DEVICE_CODE_PREFIX + secrets.token_hex(32)
         letters = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
         code = DeviceCode(
             id="dc_" + secrets.token_hex(16),

@@ -186,7 +186,7 @@ async def authenticate(
         raise AuthenticationError(UNKNOWN_CREDENTIAL)
     reason = why_dead(token.login, now)
     if reason is None and token.expires_at <= now:
-        reason = f"This access token expired {ago(token.expires_at, now)}; its login goes on. {AGAIN}"
+        reason = f"This access token expired {ago(token.expires_at, now)}. Renew it, or log in again: sleap-rtc login"
     if reason is not None:
         raise AuthenticationError(reason)
     if token.login.last_used_at is None or now - token.login.last_used_at >= HOUR_MS:
@@ -196,10 +196,10 @@ async def authenticate(
 
 def why_dead(login: Login, now: int) -> str | None:
     """The sentence for the holder of an ended login (its user loaded); None if it is alive."""
-    if login.revoked_at is not None:
-        return f"This login was ended {ago(login.revoked_at, now)}{CAUSES.get(login.reason or '', '')}. {AGAIN}"
     if login.user.disabled_at is not None:
         return DISABLED
+    if login.revoked_at is not None:
+        return f"This login was ended {ago(login.revoked_at, now)}{CAUSES.get(login.reason or '', '')}. {AGAIN}"
     if login.expires_at <= now:
         return f"This login expired {ago(login.expires_at, now)}. {AGAIN}"
     return None

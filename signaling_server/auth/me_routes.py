@@ -50,7 +50,7 @@ async def me(login: CurrentUser) -> MeOut:
 @router.get("/logins")
 async def list_logins(service: ServiceDep, login: CurrentUser) -> list[LoginOut]:
     """List where the asking user is logged in, the newest login first."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         found = await logins.listed(session, login.user, now=service.clock())
     return [
         LoginOut(

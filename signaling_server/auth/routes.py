@@ -109,6 +109,30 @@ class RefusalOut(BaseModel):
     error_description: str = Field(max_length=512)
 
 
+class ProviderOut(BaseModel):
+    """A provider that browsers are sent to, at ``/login/`` and its id."""
+
+    id: str
+    kind: Literal["github", "oidc"]
+    label: str
+
+
+class MethodsOut(BaseModel):
+    """The ways to log in."""
+
+    dev: bool
+    local: bool
+    providers: list[ProviderOut]
+
+
+@router.get("/methods")
+async def list_methods(service: ServiceDep) -> MethodsOut:
+    """List the ways to log in to this service."""
+    settings = service.settings
+    providers = [ProviderOut(id=each.id, kind=each.kind, label=each.label) for each in settings.providers]
+    return MethodsOut(dev=settings.dev, local=settings.local_accounts, providers=providers)
+
+
 def _may_begin(service: ServiceDep, address: ClientAddress) -> None:
     if not service.device_limiter.allow(limit_key(address), service.clock()):
         raise BusyError("Too many logins were begun from this address within an hour. Try again later.")

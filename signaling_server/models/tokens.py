@@ -17,6 +17,7 @@ class Token(Base):
         created_by: the user who made it; None for an anonymous room's.
         expires_at: when it ends by itself; None with its room.
         redeemed_at: when a session token was first used.
+        replaced_at: when another token took its place; it ends by itself a while later.
     """
 
     __tablename__ = "tokens"
@@ -32,6 +33,7 @@ class Token(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     redeemed_at: Mapped[int | None] = mapped_column(BigInteger)
+    replaced_at: Mapped[int | None] = mapped_column(BigInteger)
     revoked_at: Mapped[int | None] = mapped_column(BigInteger)
     last_used_at: Mapped[int | None] = mapped_column(BigInteger)
 

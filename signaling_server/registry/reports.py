@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from signaling_server.db import UNUSABLE, Database
+from signaling_server.db import Database
+from signaling_server.db_errors import UNUSABLE
 from signaling_server.registry import service as registry
 from signaling_server.registry.service import ModelKey, Source
 from signaling_server.settings import Limits

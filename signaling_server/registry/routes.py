@@ -81,7 +81,7 @@ async def list_jobs(
     before: Before = None,
 ) -> JobPage:
     """List the jobs of a room as their workers last told of them, online or not."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seat = await rooms.seat(session, login.user, room_id)
         rows = await registry.jobs(session, seat.room.id, states=state, before=before, limit=limit + 1)
     online = await _online(service, room_id)
@@ -94,7 +94,7 @@ async def list_models(
     room_id: str, service: ServiceDep, login: CurrentUser, limit: Limit = PAGE, before: Before = None
 ) -> ModelPage:
     """List the models that the workers of a room hold."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seat = await rooms.seat(session, login.user, room_id)
         rows = await registry.models(session, seat.room.id, before=before, limit=limit + 1)
     online = await _online(service, room_id)

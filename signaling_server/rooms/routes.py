@@ -1,17 +1,20 @@
 """``/api/v1/rooms``."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Response
 from pydantic import BaseModel, ConfigDict
 
-from signaling_server.deps import ClientAddress, CurrentUser, DBSession, Service, ServiceDep
+from signaling_server.deps import Afterwards, ClientAddress, CurrentUser, DBSession, Service, ServiceDep
 from signaling_server.http import StrictRoute
-from signaling_server.lifetimes import Days, ends_at
+from signaling_server.lifetimes import Days, ends_at, ends_soon
 from signaling_server.limits import limit_key
+from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
+from signaling_server.rooms.permits import OpenSeat, OwnedRoom, RoomSeat
 from signaling_server.rooms.service import Seat
-from sleap_rtc.errors import AuthenticationError, BusyError
+from sleap_rtc.errors import AuthenticationError, BusyError, UsageError
 from sleap_rtc.protocol.labels import Label, Name
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, WorkerPresence
 
@@ -42,14 +45,31 @@ class RoomCreate(BaseModel):
     expires_days: Days | None = None
 
 
+class RoomChange(BaseModel):
+    """A new name for a room, or a new end: `expires_days` from now on, null for ever."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: Name | None = None
+    expires_days: Days | None = None
+
+
+class ChangedOut(BaseModel):
+    """What a room is called now, and when it ends."""
+
+    room_id: str
+    name: str
+    expires_at: int | None
+
+
 class RoomOut(BaseModel):
-    """A room as one of its members sees it."""
+    """A room as one of its members sees it; `expires_soon` says that it ends within a day."""
 
     room_id: str
     name: str
     role: str
     created_at: int
     expires_at: int | None
+    expires_soon: bool
     members: int
     workers_online: int
 
@@ -63,9 +83,11 @@ class PersonOut(BaseModel):
 
 
 class RoomDetailOut(RoomOut):
-    """A room with the people who belong to it."""
+    """A room with the people who belong to it, and how many jobs and models its workers have told of."""
 
     people: list[PersonOut]
+    jobs: int
+    models: int
 
 
 def _may_open(service: ServiceDep, address: ClientAddress) -> None:
@@ -99,7 +121,7 @@ async def create_anonymous_room(
 @router.get("")
 async def list_rooms(service: ServiceDep, login: CurrentUser) -> list[RoomOut]:
     """List the rooms the asking user belongs to."""
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seats = await rooms.seats(session, login.user)
     return [RoomOut(**await _described(service, seat)) for seat in seats]
 
@@ -115,29 +137,43 @@ async def create_room(body: RoomCreate, service: ServiceDep, session: DBSession,
 
 
 @router.get("/{room_id}")
-async def show_room(room_id: str, service: ServiceDep, login: CurrentUser) -> RoomDetailOut:
+async def show_room(seat: RoomSeat, service: ServiceDep) -> RoomDetailOut:
     """Show a room and its people to one of them."""
-    async with service.database.transaction() as session:
-        seat = await rooms.seat(session, login.user, room_id)
+    async with service.database.reading() as session:
         people = await rooms.people(session, seat.room)
+        known = await registry.counts(session, seat.room.id)
     shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
-    return RoomDetailOut(**await _described(service, seat), people=shown)
+    return RoomDetailOut(**await _described(service, seat), people=shown, jobs=known.jobs, models=known.models)
+
+
+@router.patch("/{room_id}")
+async def change_room(
+    body: RoomChange, room: OwnedRoom, service: ServiceDep, session: DBSession, login: CurrentUser
+) -> ChangedOut:
+    """Rename a room or let it live longer, also one that expired within the last week."""
+    settings, now = service.settings, service.clock()
+    longer = "expires_days" in body.model_fields_set
+    if body.name is None and not longer:
+        raise UsageError("Nothing was to be changed: give a name or expires_days.")
+    if longer:
+        expires_at = ends_at(body, now=now, default=settings.room_days, most=settings.max_room_days, what="room")
+        rooms.extend(session, room, expires_at, by=login.user, now=now)
+    if body.name is not None:
+        rooms.rename(session, room, body.name, by=login.user, now=now)
+    return ChangedOut(room_id=room.id, name=room.name, expires_at=room.expires_at)
 
 
 @router.delete("/{room_id}", status_code=204)
-async def delete_room(room_id: str, service: ServiceDep, login: CurrentUser) -> None:
+async def delete_room(room: OwnedRoom, service: ServiceDep, session: DBSession, afterwards: Afterwards) -> None:
     """Delete a room; for its owner. Who is connected to it is sent away."""
-    async with service.database.transaction() as session:
-        room = await rooms.owned(session, login.user, room_id)
-        await rooms.remove(session, room)
-    await service.hub.end_all("This room was deleted by its owner.", CLOSE_REVOKED, room=room.id)
+    await rooms.remove(session, room)
+    reason = "This room was deleted by its owner."
+    afterwards.append(partial(service.hub.end_all, reason, CLOSE_REVOKED, room=room.id))
 
 
 @router.get("/{room_id}/workers")
-async def list_workers(room_id: str, service: ServiceDep, login: CurrentUser) -> list[WorkerPresence]:
+async def list_workers(seat: OpenSeat, service: ServiceDep) -> list[WorkerPresence]:
     """List the workers connected to a room, for its members."""
-    async with service.database.transaction() as session:
-        seat = await rooms.open_seat(session, login.user, room_id, now=service.clock())
     return await service.hub.workers(seat.room.id)
 
 
@@ -149,6 +185,7 @@ async def _described(service: Service, seat: Seat) -> dict[str, Any]:
         "role": seat.role,
         "created_at": room.created_at,
         "expires_at": room.expires_at,
+        "expires_soon": ends_soon(room.expires_at, now=service.clock()),
         "members": seat.members,
         "workers_online": len(await service.hub.workers(room.id)),
     }

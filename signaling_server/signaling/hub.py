@@ -160,6 +160,9 @@ class Hub(Protocol):
     async def close(self, reason: str, code: int) -> None:
         """End every connection of this process, and return when they have left; links are not touched."""
 
+    async def set_owners(self, owners: Mapping[str, str]) -> None:
+        """Stamp what everybody sends from now on by who owns which room; rooms that are not named stay as they are."""
+
     async def totals(self) -> Totals:
         """How many are connected."""
 
@@ -281,6 +284,14 @@ class MemoryHub:
         for member in self._members.values():
             member.outbox.end(code, reason)
         await self._empty.wait()
+
+    async def set_owners(self, owners: Mapping[str, str]) -> None:
+        """See `Hub.set_owners`."""
+        for member in self._members.values():
+            principal = member.principal
+            owner = principal.owner if principal.room not in owners else principal.user == owners[principal.room]
+            if owner != principal.owner:
+                member.principal = principal.model_copy(update={"owner": owner})
 
     async def totals(self) -> Totals:
         """See `Hub.totals`."""

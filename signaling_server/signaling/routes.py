@@ -8,7 +8,7 @@ from fastapi import APIRouter, WebSocket
 
 from signaling_server.deps import RESTARTING, Service, client_address
 from signaling_server.errors import error_response
-from signaling_server.rooms.service import DAY_MS
+from signaling_server.rooms import service as rooms
 from signaling_server.security import hash_token, token_kind
 from signaling_server.signaling.admission import Admission, admit, admit_ticket, ended
 from signaling_server.signaling.connection import Connection
@@ -73,6 +73,7 @@ async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> As
 
 async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, str]:
     admission = await _admission(service, shown_credential(websocket), websocket.query_params.get("room"))
+    websocket.state.actor = admission.user
     presence = new_id("presence", secrets.token_bytes(15))
     principal = Principal(
         user=admission.user,
@@ -98,22 +99,21 @@ async def _admission(service: Service, text: str, room_id: str | None) -> Admiss
     now = service.clock()
     if token_kind(text) == "ticket":
         ticket = await service.tickets.take(hash_token(service.pepper, text), now=now)
-        async with service.database.transaction() as session:
-            return await admit_ticket(session, ticket, room_id=room_id, now=now)
-    async with service.database.transaction() as session:
-        return await admit(
-            session,
-            service.pepper,
-            text,
-            room_id=room_id,
-            now=now,
-            idle_ms=int(service.settings.idle_room_days * DAY_MS),
-            terms=service.terms,
+        return await service.database.read_first(
+            lambda session: admit_ticket(session, ticket, room_id=room_id, now=now)
         )
+    idle_ms = int(service.settings.idle_room_days * rooms.DAY_MS)
+    return await service.database.read_first(
+        lambda session: admit(
+            session, service.pepper, text, room_id=room_id, now=now, idle_ms=idle_ms, terms=service.terms
+        )
+    )
 
 
 async def end_if_ended(service: Service, member: Member) -> None:
-    """Send `member` away if what lets it in has ended by now."""
-    async with service.database.transaction() as session:
+    """Send `member` away if what lets it in has ended by now, and stamp it anew if its room was handed over."""
+    async with service.database.reading() as session:
         reasons = await ended(session, [member.holder], now=service.clock())
+        owners = await rooms.owners(session, [member.principal.room])
     await service.hub.end(reasons, CLOSE_REVOKED)
+    await service.hub.set_owners(owners)

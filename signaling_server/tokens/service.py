@@ -3,17 +3,16 @@
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.models import Room, Token, User
+from signaling_server.models import Room, Token
 from signaling_server.security import UNKNOWN_CREDENTIAL, display, hash_token, token_kind
 from signaling_server.wording import ago, shown
-from sleap_rtc.errors import AuthenticationError, ConflictError, NotFoundError
-from sleap_rtc.protocol.ids import is_token_id, new_id
+from sleap_rtc.errors import AuthenticationError
+from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.tokens import RANDOM_BYTES, TokenKind, make_token
 
 # an ended token stays a month, so that its holder is told what ended it and the list tells what was
@@ -40,21 +39,6 @@ class Issued:
 
     token_id: str
     text: str
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A worker token as its room's owner sees it."""
-
-    token_id: str
-    name: str
-    display: str
-    created_at: int
-    created_by: str
-    expires_at: int | None
-    last_used_at: int | None
-    revoked_at: int | None
-    state: Literal["active", "expired", "revoked"]
 
 
 async def create(
@@ -85,24 +69,6 @@ async def create(
     session.add(token)
     await session.flush()
     return Issued(token.id, text)
-
-
-async def make_space(session: AsyncSession, room: Room, *, limit: int, now: int) -> None:
-    """Check that `room` may have one more worker token; ended ones give way.
-
-    Raises:
-        ConflictError: if `limit` of them can be used.
-    """
-    of_room = (Token.room_id == room.id, Token.kind == "worker")
-    counted = select(func.count()).select_from(Token).where(*of_room)
-    if (await session.scalar(counted) or 0) < limit:
-        return
-    await session.execute(delete(Token).where(*of_room, or_(Token.revoked_at.is_not(None), Token.expires_at <= now)))
-    if (await session.scalar(counted) or 0) >= limit:
-        raise ConflictError(
-            f"The room {shown(room.name)} has {limit} worker tokens, the most this service allows. "
-            "Revoke one that is no longer needed: sleap-rtc token revoke"
-        )
 
 
 async def authenticate(session: AsyncSession, pepper: bytes, text: str, *, now: int) -> Credential:
@@ -136,6 +102,11 @@ def why_dead(token: Token, now: int) -> str | None:
         return _why_guest_dead(token, now)
     if token.revoked_at is not None:
         return f"The token {shown(token.name)} was revoked {ago(token.revoked_at, now)}. {_NEW_ONE}"
+    if token.expires_at is not None and token.expires_at <= now and token.replaced_at is not None:
+        return (
+            f"The token {shown(token.name)} was replaced by a new one {ago(token.replaced_at, now)} and has ended. "
+            "Ask the room's owner for the new one."
+        )
     if token.expires_at is not None and token.expires_at <= now:
         return f"The token {shown(token.name)} expired {ago(token.expires_at, now)}. {_NEW_ONE}"
     if token.room.expires_at is not None and token.room.expires_at <= now:
@@ -207,57 +178,9 @@ async def dead(session: AsyncSession, token_ids: Collection[str], *, now: int) -
     return {token_id: reason for token_id, reason in reasons.items() if reason is not None}
 
 
-async def listed(session: AsyncSession, room: Room, *, now: int) -> list[Listed]:
-    """The worker tokens of `room`, the oldest first."""
-    query = (
-        select(Token, User.name)
-        .outerjoin(User, User.id == Token.created_by)
-        .where(Token.room_id == room.id, Token.kind == "worker")
-        .order_by(Token.created_at, Token.id)
-    )
-    return [
-        Listed(
-            token_id=token.id,
-            name=token.name,
-            display=token.display,
-            created_at=token.created_at,
-            created_by=creator or "",
-            expires_at=token.expires_at,
-            last_used_at=token.last_used_at,
-            revoked_at=token.revoked_at,
-            state=_state(token, room, now),
-        )
-        for token, creator in await session.execute(query)
-    ]
-
-
-async def revoke(session: AsyncSession, room: Room, token_id: str, *, now: int) -> str:
-    """End a worker token of `room`, once and for all, and return the sentence for who holds it.
-
-    Raises:
-        NotFoundError: if `room` has no such token.
-    """
-    query = select(Token).options(joinedload(Token.room)).where(Token.id == token_id, Token.room_id == room.id)
-    found = (
-        (await session.scalars(query.where(Token.kind == "worker"))).one_or_none() if is_token_id(token_id) else None
-    )
-    if found is None:
-        raise NotFoundError("The room has no such token. Its tokens: sleap-rtc token list")
-    if found.revoked_at is None:
-        found.revoked_at = now
-    return why_dead(found, now) or UNKNOWN_CREDENTIAL
-
-
 async def forget_ended(session: AsyncSession, *, now: int) -> None:
     """Delete worker tokens that ended more than a month ago."""
     before = now - KEPT_MS
     await session.execute(
         delete(Token).where(Token.kind == "worker", or_(Token.expires_at < before, Token.revoked_at < before))
     )
-
-
-def _state(token: Token, room: Room, now: int) -> Literal["active", "expired", "revoked"]:
-    if token.revoked_at is not None:
-        return "revoked"
-    ends = [end for end in (token.expires_at, room.expires_at) if end is not None]
-    return "expired" if ends and min(ends) <= now else "active"

@@ -1,22 +1,9 @@
 """What the commands of a logged-in user share: the service's API, and the room that is meant."""
 
-from sleap_rtc.cli.options import DEFAULT_SERVER
-from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.settings import Settings
-from sleap_rtc.errors import AuthenticationError, UsageError
+from sleap_rtc.errors import UsageError
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
-
-
-def login_at(server: str) -> Login:
-    """Who is logged in at a service.
-
-    Raises:
-        AuthenticationError: if nobody is.
-    """
-    login = Credentials().login(server)
-    if login is None:
-        raise AuthenticationError(f"You are not logged in to {server}. Run: sleap-rtc login{server_words(server)}")
-    return login
 
 
 def logged_in_api(settings: Settings) -> ServiceAPI:
@@ -25,7 +12,7 @@ def logged_in_api(settings: Settings) -> ServiceAPI:
     Raises:
         AuthenticationError: if nobody is logged in there.
     """
-    return ServiceAPI(settings.server, login_at(settings.server).access_token)
+    return ServiceAPI(settings.server, Account(settings.server))
 
 
 async def meant_room(api: ServiceAPI, settings: Settings, typed: str | None) -> Room:
@@ -49,6 +36,20 @@ async def meant_room(api: ServiceAPI, settings: Settings, typed: str | None) -> 
     return find_room(await api.rooms(), text)
 
 
-def server_words(server: str) -> str:
-    """What a line to be typed elsewhere needs so that it means this service: `` --server URL``, or nothing."""
-    return "" if server == DEFAULT_SERVER else f" --server {server}"
+def forget_default_room(settings: Settings, room: Room) -> None:
+    """Let a room that is gone be the default room no longer, and say so."""
+    from sleap_rtc.cli.output import note
+    from sleap_rtc.config.editing import unset_value
+
+    if settings.default_room in (room.room_id, room.name) and unset_value("default_room", settings.default_room):
+        note("It was your default room; now there is none.")
+
+
+def warn_of_room(room: Room, now: int) -> None:
+    """Warn the owner of a room that expires within a day."""
+    from sleap_rtc.cli.output import warn
+    from sleap_rtc.cli.times import format_expiry
+
+    if room.expires_soon and room.role == "owner":
+        until = format_expiry(room.expires_at, now)
+        warn(f"Of the room '{room.name}': {until}. Let it live longer: sleap-rtc room extend {room.room_id}")

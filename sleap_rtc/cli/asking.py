@@ -7,6 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import click
+
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.running import beside
 
@@ -14,6 +16,18 @@ from sleap_rtc.cli.running import beside
 def can_ask() -> bool:
     """Whether there is somebody at a terminal to ask."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> None:
+    """Ask before something that cannot be undone.
+
+    Raises:
+        UsageError: if there is no terminal to ask on.
+        Abort: if the answer is no.
+    """
+    if not can_ask():
+        raise click.UsageError("There is no terminal to ask on. Add --yes.")
+    click.confirm(question, abort=True, err=True)
 
 
 async def ask(question: str, answers: Mapping[str, str], *, default: str, interrupted: "asyncio.Queue[int]") -> str:

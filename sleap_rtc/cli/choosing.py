@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sleap_rtc.cli.account import login_at
 from sleap_rtc.cli.asking import can_ask, read_line
 from sleap_rtc.cli.output import note, table
 from sleap_rtc.cli.progress import JobDisplay
@@ -15,6 +14,7 @@ from sleap_rtc.client.pending import PendingJobs, content_of
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import UnreachableError, UsageError
 from sleap_rtc.protocol.signaling import WorkerPresence
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
 
 
@@ -37,7 +37,7 @@ class RoomChoice:
 class Chosen:
     """A worker, and what it takes to reach it."""
 
-    token: str
+    account: Account
     room: str
     presence: WorkerPresence
 
@@ -59,17 +59,17 @@ async def choose_worker(server: str, choice: RoomChoice, package: Package, displ
         UsageError: if the choice is left to a user who cannot be asked, or the name belongs to several.
         UnreachableError: if no worker is online or none fits.
     """
-    token = login_at(server).access_token
-    api = ServiceAPI(server, token)
+    account = Account(server)
+    api = ServiceAPI(server, account)
     room = find_room(await api.rooms(), choice.room)
     online = await api.workers(room.room_id)
     if not online:
         # an expired room has no workers either; the service judges that, and says so to whoever enters
-        async with Client.join(server, token, room=room.room_id):
+        async with Client.join(server, account, room=room.room_id):
             pass
     with display.paused():
         presence = None if new or choice.wish.worker else _same_as_before(server, room, online, package)
-        return Chosen(token, room.room_id, presence or await _pick(online, choice, room.name))
+        return Chosen(account, room.room_id, presence or await _pick(online, choice, room.name))
 
 
 def _same_as_before(

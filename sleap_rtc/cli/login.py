@@ -1,8 +1,5 @@
 """``sleap-rtc login``."""
 
-import getpass
-import sys
-
 import click
 
 from sleap_rtc.cli.options import json_option, server_option, settings_for
@@ -12,47 +9,37 @@ from sleap_rtc.cli.options import json_option, server_option, settings_for
     epilog="""\b
 Examples:
   sleap-rtc login
-  sleap-rtc login --server https://rtc.lab.example --name ada
+  sleap-rtc login --server https://rtc.lab.example --no-browser
+  sleap-rtc login --name ada
 """
 )
 @server_option
-@click.option("--name", help="Who you are; asked for on a terminal.  [default: your user name here]")
+@click.option("--name", help="Log in by name alone, which a service started with --dev allows on its own machine.")
+@click.option("--no-browser", is_flag=True, help="Only show the address and the code; open no browser.")
 @json_option
-def login(server: str | None, name: str | None, as_json: bool) -> None:
+def login(server: str | None, name: str | None, no_browser: bool, as_json: bool) -> None:
     """Log in to a signaling service.
 
-    By name alone, which a service allows that was started with --dev on this
-    machine. The login is kept for this service, and used with no other.
+    Shows an address and a code: open the one in any browser, on this machine
+    or another, and type the other there. The login is kept for this service,
+    used with no other, and lasts as long as it is used.
     """
+    from sleap_rtc.cli.logging_in import LoginRequest, log_in
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.times import format_expiry, now_ms
-    from sleap_rtc.config.credentials import Credentials, Login
-    from sleap_rtc.signaling.api import ServiceAPI
 
     settings = settings_for(server=server)
-    if name is None:
-        name = _ask(_user_name(), settings.server)
-    grant = run_async(ServiceAPI(settings.server).login_dev(name))
-    Credentials().keep_login(settings.server, Login(grant.access_token, grant.user_id, grant.name, None))
+    grant = run_async(log_in(LoginRequest(settings.server, name, open_browser=not no_browser)))
     if as_json:
         emit_json(
-            {"server": settings.server, "user": grant.user_id, "name": grant.name, "expires_at": grant.login_expires_at}
+            {
+                "server": settings.server,
+                "user": grant.user_id,
+                "name": grant.name,
+                "login": grant.login_id,
+                "expires_at": grant.login_expires_at,
+            }
         )
         return
     say(f"Logged in to {settings.server} as {grant.name}; {format_expiry(grant.login_expires_at, now_ms())}.")
-
-
-def _ask(default: str | None, server: str) -> str:
-    if sys.stdin.isatty() and sys.stderr.isatty():
-        return str(click.prompt(f"Your name at {server}", default=default, err=True))
-    if default is None:
-        raise click.UsageError("This machine does not say who you are. Add --name.")
-    return default
-
-
-def _user_name() -> str | None:
-    try:
-        return getpass.getuser() or None
-    except (KeyError, OSError, ImportError):  # a container whose user has no name
-        return None

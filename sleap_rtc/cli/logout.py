@@ -3,6 +3,7 @@
 import click
 
 from sleap_rtc.cli.options import server_option, settings_for
+from sleap_rtc.errors import UsageError
 
 
 @click.command(
@@ -10,31 +11,30 @@ from sleap_rtc.cli.options import server_option, settings_for
 Examples:
   sleap-rtc logout
   sleap-rtc logout --server https://rtc.lab.example
+  sleap-rtc logout --everywhere
+  sleap-rtc logout --device a_3f5c
 """
 )
 @server_option
-def logout(server: str | None) -> None:
-    """End the login on this machine.
+@click.option("--everywhere", is_flag=True, help="End your logins on all machines and in all browsers.")
+@click.option(
+    "--device",
+    metavar="ID",
+    help="End this login instead, of another machine: its id, or the beginning, from whoami --devices.",
+)
+def logout(server: str | None, everywhere: bool, device: str | None) -> None:
+    """End the login on this machine, or elsewhere.
 
     Workers that run here go on: their tokens are their own.
     """
-    from sleap_rtc.cli.output import say, warn
+    from sleap_rtc.cli.logging_out import end_device, log_out
+    from sleap_rtc.cli.output import say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.config.credentials import Credentials
-    from sleap_rtc.errors import AuthenticationError, SleapRTCError
-    from sleap_rtc.signaling.api import ServiceAPI
 
+    if everywhere and device is not None:
+        raise UsageError("Give either --everywhere or --device, not both.")
     settings = settings_for(server=server)
-    credentials = Credentials()
-    known = credentials.login(settings.server)
-    if known is None:
-        say(f"Nobody is logged in to {settings.server}.")
-        return
-    try:
-        run_async(ServiceAPI(settings.server, known.access_token).logout())
-    except AuthenticationError:
-        pass  # it has ended already
-    except SleapRTCError as error:
-        warn(f"{error.sentence} The login is removed from this machine; the service still knows it until it expires.")
-    credentials.forget_login(settings.server)
-    say(f"{known.name} is logged out of {settings.server}.")
+    if device is not None:
+        say(run_async(end_device(settings.server, device)))
+    else:
+        say(run_async(log_out(settings.server, everywhere=everywhere)))

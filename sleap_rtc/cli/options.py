@@ -20,6 +20,8 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 NEVER = "never"
 
 _DAYS = re.compile(r"(\d{1,5}) *(d|w)?", re.IGNORECASE)
+_HOURS = re.compile(r"(\d{1,5}) *(h|d|w)|0+", re.IGNORECASE)
+_HOURS_IN = {"h": 1, "d": 24, "w": 7 * 24}
 
 
 def with_options(command: F, options: Sequence[Callable[[F], F]]) -> F:
@@ -160,6 +162,28 @@ def expires_option(default: str, what: str) -> Callable[[F], F]:
         show_default=True,
         help=f"When the {what} expires.",
     )
+
+
+def hours_option(name: str, default: str, *, least: int, most: int, help_text: str) -> Callable[[F], F]:
+    """Add an option that takes a time in hours, days or weeks, as whole hours.
+
+    Args:
+        name: the option, with its dashes.
+        default: as it would be typed.
+        least: the fewest hours.
+        most: the most hours.
+        help_text: what it is for.
+    """
+
+    def read(context: click.Context, parameter: click.Parameter, value: str) -> int:
+        match = _HOURS.fullmatch(value.strip())
+        hours = int(match[1] or 0) * _HOURS_IN[(match[2] or "h").lower()] if match else -1
+        if not least <= hours <= most:
+            bounds = f"from {least}h to {most // 24}d"
+            raise click.BadParameter(f"'{value}' is no time {bounds}. Write it as 12h or 7d.", context, parameter)
+        return hours
+
+    return click.option(name, callback=read, metavar="TIME", default=default, show_default=True, help=help_text)
 
 
 def settings_for(folder: Path | None = None, **typed: str | bool | None) -> "Settings":

@@ -10,7 +10,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
@@ -31,7 +32,7 @@ def say(text: str = "") -> None:
     write_line(text, sys.stdout)
 
 
-def note(text: str) -> None:
+def note(text: str = "") -> None:
     """Print `text` on stderr: what the user should know beside the answer."""
     write_line(text, sys.stderr)
 
@@ -101,6 +102,17 @@ def console(stream: TextIO | None = None) -> "Console":
     from rich.console import Console
 
     return Console(file=stream or sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say on stderr that something is waited for while the body runs; on a terminal it is seen to go on."""
+    if not sys.stderr.isatty():
+        note(f"{text}.")
+        yield
+        return
+    with console(sys.stderr).status(f"{text} (Ctrl-C ends)"):
+        yield
 
 
 def show_cursor() -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from sleap_rtc.cli.account import login_at, server_words
 from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note, say, warn
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.config.identity import Identity, load_identity
 from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import API_KEY, Mount
+from sleap_rtc.config.servers import server_words
 from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import AuthenticationError, ConfigError, DependencyError
 from sleap_rtc.jobs.checking import Preflight
@@ -22,7 +22,9 @@ from sleap_rtc.jobs.mounts import Mounts, check_mounts
 from sleap_rtc.jobs.quota import least_free
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.client import ServiceState
+from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.transport.engines import Engine, preload
 from sleap_rtc.worker.capabilities import sleap_nn_version
 from sleap_rtc.worker.enrolment import (
@@ -156,7 +158,7 @@ async def _enrol_by_key(request: WorkerRequest) -> Enrolment:
 
 async def _enrol_by_login(request: WorkerRequest) -> Enrolment:
     name = request.name or socket.gethostname()
-    return await enrol_with_login(request.server, login_at(request.server), request.room or "", name)
+    return await enrol_with_login(request.server, Account(request.server), request.room or "", name)
 
 
 async def _serve_room(request: WorkerRequest, machine: _Machine, enrolment: Enrolment) -> int:
@@ -193,7 +195,9 @@ async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
             note("The session string has expired; a new one is made.")
 
 
-def _make_worker(request: WorkerRequest, machine: _Machine, name: str, token: str, announce: "_Announcer") -> Worker:
+def _make_worker(
+    request: WorkerRequest, machine: _Machine, name: str, token: str | TokenSource, announce: "_Announcer"
+) -> Worker:
     engine = cast(Engine, request.settings.transport)
     jobs = request.jobs_folder
     said = request.settings.worker

@@ -15,6 +15,7 @@ from sleap_rtc.errors import SleapRTCError, StorageError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.signaling import WorkerPresence
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
 from sleap_rtc.transfer.store import Store
 
@@ -146,7 +147,7 @@ async def _ask_service(settings: Settings, login: Login | None, timeouts: Timeou
     try:
         version = (await ServiceAPI(settings.server, timeouts=timeouts).health()).version
         if login is not None:
-            api = ServiceAPI(settings.server, login.access_token, timeouts=timeouts)
+            api = ServiceAPI(settings.server, Account(settings.server, timeouts=timeouts), timeouts=timeouts)
             rooms = await api.rooms()
             if settings.default_room is not None:
                 default = find_room(rooms, settings.default_room)

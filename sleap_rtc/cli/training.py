@@ -201,7 +201,7 @@ async def _reach(
     async with (
         Client.join(
             request.server,
-            chosen.token,
+            chosen.account,
             room=chosen.room,
             engine=engine,
             timeouts=timeouts,

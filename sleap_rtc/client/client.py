@@ -19,6 +19,7 @@ from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.session.link import LinkSettings
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import ServiceState, SignalingClient
+from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer
 
@@ -62,7 +63,7 @@ class Client:
     async def join(
         cls,
         server: str,
-        token: str,
+        token: str | TokenSource,
         *,
         room: str | None = None,
         engine: Engine = "auto",
@@ -74,7 +75,8 @@ class Client:
 
         Args:
             server: the service's address.
-            token: the credential, for example of a session string, which belongs to one room, or of a login.
+            token: the credential, for example of a session string, which belongs to one room; or where it comes from,
+                for example the user's `Account`.
             room: the id of the room; a login needs it, as its user may belong to several.
             engine: which WebRTC engine to use.
             timeouts: how long to wait for what.

@@ -1,16 +1,17 @@
 """Credentials by service: ``credentials.json``, readable by this user alone, each entry used at its own server only."""
 
 import errno
+import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sleap_rtc.config.locks import locked
+from sleap_rtc.config.locks import locked, locked_meanwhile
 from sleap_rtc.config.paths import home, write_private
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import ConfigError
@@ -36,13 +37,17 @@ class Login:
     """Who is logged in at a service.
 
     Attributes:
-        expires_at: when the access token ends, in UTC milliseconds; None never.
+        expires_at: when the access token ends by this machine's clock, in UTC milliseconds; None never.
+        refresh_token: what the next access token is had for; empty for a login that cannot be renewed.
+        login_id: what the service calls the login in lists.
     """
 
     access_token: str = field(repr=False)
     user_id: str
     name: str
     expires_at: int | None
+    refresh_token: str = field(default="", repr=False)
+    login_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,13 @@ class WorkerToken:
 
     Attributes:
         token_id: what the service calls it in lists.
+        expires_at: when it ends, in UTC milliseconds; None if that is not known.
     """
 
     token_id: str
     token: str = field(repr=False)
     name: str
+    expires_at: int | None = None
 
 
 class Credentials:
@@ -75,10 +82,33 @@ class Credentials:
         entry = self._entry(server).get(_LOGIN)
         return None if entry is None else self._made(Login, entry)
 
+    def logins(self) -> dict[str, Login]:
+        """Who is logged in at which service."""
+        return {server: self._made(Login, entry[_LOGIN]) for server, entry in self._read().items() if _LOGIN in entry}
+
     def keep_login(self, server: str, login: Login) -> None:
         """Keep a login until `forget_login`."""
         with self._changing(server) as entry:
             entry[_LOGIN] = asdict(login)
+
+    def replace_login(self, server: str, before: Login, after: Login) -> None:
+        """Keep a login with new tokens, unless the user has logged out or in meanwhile."""
+        with self._changing(server) as entry:
+            if entry.get(_LOGIN, {}).get("access_token") == before.access_token:
+                entry[_LOGIN] = asdict(after)
+
+    def renewing(self, server: str, patience: float) -> AbstractAsyncContextManager[None]:
+        """Hold the right to renew the login at `server` while the body runs; one process at a time has it.
+
+        Args:
+            server: the service's address.
+            patience: seconds to wait for the process that has it.
+
+        Raises:
+            StorageError: if that process does not come to an end.
+        """
+        digest = hashlib.sha256(normal_server(server).encode()).hexdigest()
+        return locked_meanwhile(self._path.with_name(f"login-{digest[:16]}"), patience)
 
     def forget_login(self, server: str) -> None:
         """Forget who is logged in at `server`; what workers of this machine use there stays."""

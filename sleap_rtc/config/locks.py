@@ -1,16 +1,17 @@
 """A lock between processes, for files that are read, changed and written again."""
 
+import asyncio
 import errno
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from sleap_rtc.errors import StorageError
 
 PATIENCE = 10.0
-"""Seconds to wait for another process; it holds the lock for milliseconds."""
+"""Seconds to wait for another process; it holds such a lock for milliseconds."""
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 """What a lock says that another process holds; anything else means that this file system has no locks."""
 _PAUSE = 0.01
@@ -41,26 +42,51 @@ def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
     Raises:
         StorageError: if another process keeps it for longer than `patience` seconds.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.lock")
-    until = time.monotonic() + patience
-    with beside.open("a+b") as file:
-        while True:
-            try:
-                _take(file.fileno())
-                break
-            except OSError as error:
-                if error.errno not in _HELD:
-                    raise StorageError(
-                        f"{path} cannot be locked ({error.strerror}). Set SLEAP_RTC_HOME to a folder on a local disk."
-                    ) from error
-                if time.monotonic() > until:
-                    raise StorageError(
-                        f"Another sleap-rtc process has been writing {path} for {patience:.0f} seconds. "
-                        "Look for one that hangs, then try again."
-                    ) from error
-                time.sleep(_PAUSE)
+    with _beside(path) as descriptor:
+        for pause in _pauses_until_taken(path, descriptor, patience):
+            time.sleep(pause)
         try:
             yield
         finally:
-            _give_back(file.fileno())
+            _give_back(descriptor)
+
+
+@asynccontextmanager
+async def locked_meanwhile(path: Path, patience: float) -> AsyncIterator[None]:
+    """The same for an event loop, which goes on while this waits; the body may take its time.
+
+    Raises:
+        StorageError: as `locked` does.
+    """
+    with _beside(path) as descriptor:
+        for pause in _pauses_until_taken(path, descriptor, patience):
+            await asyncio.sleep(pause)
+        try:
+            yield
+        finally:
+            _give_back(descriptor)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[int]:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a+b") as file:
+        yield file.fileno()
+
+
+def _pauses_until_taken(path: Path, descriptor: int, patience: float) -> Iterator[float]:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return _take(descriptor)
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise StorageError(
+                    f"{path} cannot be locked ({error.strerror}). Set SLEAP_RTC_HOME to a folder on a local disk."
+                ) from error
+            if time.monotonic() > until:
+                raise StorageError(
+                    f"Another sleap-rtc process has been writing {path} for {patience:.0f} seconds. "
+                    "Look for one that hangs, then try again."
+                ) from error
+            yield _PAUSE

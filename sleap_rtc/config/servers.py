@@ -47,3 +47,8 @@ def normal_server(text: str, where: str = "The server") -> str:
     if port is not None and port != _PORTS[parts.scheme]:
         shown += f":{port}"
     return f"{parts.scheme}://{shown}{parts.path.rstrip('/')}"
+
+
+def server_words(server: str) -> str:
+    """What a line to be typed elsewhere needs so that it means this service: `` --server URL``, or nothing."""
+    return "" if server == DEFAULT_SERVER else f" --server {server}"

@@ -23,16 +23,22 @@ PREFIXES: dict[TokenKind, str] = {
 }
 """The first characters of a token of each kind."""
 
+DEVICE_CODE_PREFIX = "slpd_"
+"""The first characters of what a command line that logs in asks with: no token, but as secret."""
+
 BODY_LENGTH = 30
 CHECKSUM_LENGTH = 6
 RANDOM_BYTES = 32
 """Random bytes `make_token` wants: more than the 178 bits it keeps, so that the remainder is even."""
 
+MAX_GRACE_HOURS = 30 * 24
+"""How long a token that was replaced can still work."""
+
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TAIL = re.compile(rf"[0-9A-Za-z]{{{BODY_LENGTH + CHECKSUM_LENGTH}}}")
 # slrs_ is the room secret: never a token, never in a log either
 _SECRETS = re.compile(
-    r"(?<![0-9A-Za-z])(sl(?:p[urcest]?|r[is])_)[0-9A-Za-z]{4,}"
+    r"(?<![0-9A-Za-z])(sl(?:p[urcestd]?|r[is])_)[0-9A-Za-z]{4,}"
     r"|(sleap-session:)[0-9A-Za-z+/=_-]+"
     r"|(bearer\s+)[^\s\"',;]+",
     re.IGNORECASE,

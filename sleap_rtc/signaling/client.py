@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
@@ -21,6 +21,7 @@ from sleap_rtc.protocol.ids import check_id, worker_id_from_key
 from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
+    CLOSE_REVOKED,
     MAX_UNPROVEN,
     MAX_VISITORS,
     SIGNALING,
@@ -43,9 +44,11 @@ from sleap_rtc.signaling.address import service_address
 from sleap_rtc.signaling.backoff import backoff
 from sleap_rtc.signaling.policy import classify
 from sleap_rtc.signaling.socket import Socket, open_socket
+from sleap_rtc.signaling.token_source import TokenSource, as_source
 
 logger = logging.getLogger(__name__)
 
+UNAUTHORIZED = 401
 INBOX = 1024
 """Messages kept for a reader that is busy; beyond it new ones are dropped, and their peers dial again."""
 
@@ -87,7 +90,7 @@ class SignalingClient:
 
     Args:
         server: the service's address.
-        token: the credential.
+        token: the credential, or where it comes from at each connection.
         timeouts: waiting times.
         room: the id of the room to enter: a user's login needs it, another credential is only checked against it.
         registration: a worker's; None for a client.
@@ -98,7 +101,7 @@ class SignalingClient:
     def __init__(
         self,
         server: str,
-        token: str,
+        token: str | TokenSource,
         *,
         timeouts: Timeouts,
         room: str | None = None,
@@ -108,7 +111,7 @@ class SignalingClient:
     ) -> None:
         self._address = service_address(server)
         self._address.check_private()
-        self._token = token
+        self._source = as_source(token)
         self._room = None if room is None else check_id("room", room)
         self._timeouts = timeouts
         self._registration = registration
@@ -267,7 +270,25 @@ class SignalingClient:
             await asyncio.sleep(next(pauses))
 
     async def _one_connection(self) -> None:
-        async with open_socket(self._address, self._token, self._timeouts, self._room) as socket:
+        token = await self._source.token()
+        try:
+            await self._converse(token)
+        except InvalidStatus as error:
+            another = await self._another(error.response.status_code == UNAUTHORIZED, token, connected=False)
+            if another is None:
+                raise
+            await self._converse(another)
+        except ConnectionClosed as error:
+            ended = error.rcvd is not None and error.rcvd.code == CLOSE_REVOKED
+            if await self._another(ended, token, connected=True) is None:
+                raise
+            raise ConnectionLost("The credential of this connection has ended; it goes on with a new one.") from error
+
+    async def _another(self, refused: bool, token: str, *, connected: bool) -> str | None:
+        return await self._source.renewed(token, connected=connected) if refused else None
+
+    async def _converse(self, token: str) -> None:
+        async with open_socket(self._address, token, self._timeouts, self._room) as socket:
             async with asyncio.timeout(self._timeouts.connect):
                 welcome = await socket.receive()
                 if not isinstance(welcome, Welcome):

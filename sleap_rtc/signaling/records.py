@@ -1,19 +1,15 @@
 """What the service's REST side answers. Times are UTC milliseconds; None stands for never."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sleap_rtc.errors import NotFoundError, UsageError
 from sleap_rtc.protocol.ids import RoomId, UserId
 from sleap_rtc.protocol.labels import Label
-from sleap_rtc.protocol.text import printable
 
 RoomRole = Literal["owner", "member"]
 TokenState = Literal["active", "expired", "revoked"]
-NAMED = 10
-"""How many rooms a sentence lists."""
+InviteState = Literal["open", "used", "expired", "revoked"]
 
 
 class _Record(BaseModel):
@@ -59,6 +55,69 @@ class AccessGrant(_Record):
     login_expires_at: int
 
 
+class DeviceLogin(_Record):
+    """A login that waits for somebody to type its code in a browser (RFC 8628 §3.2).
+
+    Attributes:
+        device_code: what the command line asks with.
+        verification_uri: the page where the code is typed.
+        expires_in: the seconds for which it waits.
+        interval: the seconds to leave between two questions.
+    """
+
+    device_code: str = Field(max_length=256, repr=False)
+    user_code: str = Field(pattern=r"^[A-Z0-9-]{4,32}$")
+    verification_uri: str = Field(max_length=2048)
+    expires_in: int = Field(gt=0)
+    interval: int = Field(default=5, ge=1, le=300)
+
+
+class LoginMethods(_Record):
+    """The ways in which a service lets people log in.
+
+    Attributes:
+        dev: by name alone.
+        local: with an account of its own.
+        providers: who else vouches for them.
+    """
+
+    dev: bool
+    local: bool
+    providers: list[dict[str, str]]
+
+    @property
+    def none(self) -> bool:
+        """Whether nobody can log in."""
+        return not self.dev and not self.local and not self.providers
+
+    @property
+    def by_name_only(self) -> bool:
+        """Whether a name alone is the one way in."""
+        return self.dev and not self.local and not self.providers
+
+
+class LoginInfo(_Record):
+    """A login in a list.
+
+    Attributes:
+        kind: ``device`` for a command line, ``browser``, or ``dev`` for a login by name alone.
+        device: what the device called itself.
+        address: where it logged in from.
+        last_used_at: when it was last seen, to the hour.
+        expires_at: when it ends unless it is used before.
+        current: whether it is the one that asks.
+    """
+
+    login_id: str = Field(max_length=80)
+    kind: str = Field(max_length=16)
+    device: Label
+    address: Label
+    created_at: int
+    last_used_at: int | None
+    expires_at: int
+    current: bool
+
+
 class Me(_Record):
     """Whose access token it is."""
 
@@ -71,6 +130,7 @@ class Room(_Record):
 
     Attributes:
         role: what the asking user is in it.
+        expires_soon: whether it ends within a day.
         members: how many people belong to it.
         workers_online: how many workers are connected to it now.
     """
@@ -80,6 +140,7 @@ class Room(_Record):
     role: RoomRole
     created_at: int
     expires_at: int | None
+    expires_soon: bool = False
     members: int
     workers_online: int
 
@@ -93,9 +154,115 @@ class Person(_Record):
 
 
 class RoomDetail(Room):
-    """A room with the people who belong to it."""
+    """A room with the people who belong to it.
+
+    Attributes:
+        jobs: how many jobs its workers have told the service of.
+        models: how many models.
+    """
 
     people: list[Person]
+    jobs: int
+    models: int
+
+
+class ChangedRoom(_Record):
+    """What a room is called now, and when it ends."""
+
+    room_id: RoomId
+    name: Label
+    expires_at: int | None
+
+
+class JoinedRoom(ChangedRoom):
+    """The room that an invite led to.
+
+    Attributes:
+        role: what the user is there.
+        joined: whether the invite did it; false for who belonged to the room already.
+    """
+
+    role: RoomRole
+    joined: bool
+
+
+class Member(Person):
+    """A member of a room, and since when."""
+
+    joined_at: int
+
+
+class Removal(_Record):
+    """What a removal leaves to do.
+
+    Attributes:
+        invites_revoked: how many open invites ended with it.
+        tokens_left: how many worker tokens that the removed member made can be used still.
+    """
+
+    invites_revoked: int
+    tokens_left: int
+
+
+class NewInvite(_Record):
+    """An invite in its two forms, shown this once.
+
+    Attributes:
+        code: what people type, as ``XXXXX-XXXXX``.
+        link_token: the same for a link.
+        uses: how many may join with it.
+    """
+
+    invite_id: str = Field(max_length=80)
+    code: str = Field(max_length=16, repr=False)
+    link_token: str = Field(max_length=256, repr=False)
+    expires_at: int
+    uses: int
+
+
+class InviteInfo(_Record):
+    """An invite in a list.
+
+    Attributes:
+        display: its first characters, to know it by.
+        created_by: the name of who made it.
+        uses: how many may join with it.
+        used: how many have.
+    """
+
+    invite_id: str = Field(max_length=80)
+    display: str = Field(max_length=16)
+    created_by: Label
+    created_at: int
+    expires_at: int
+    uses: int
+    used: int
+    state: InviteState
+
+
+class LogEvent(_Record):
+    """A line of a room's log; names are those of the time.
+
+    Attributes:
+        action: what was done, as words with ``_`` between.
+        subject: to whom or what.
+        detail: what else there is to say.
+    """
+
+    event_id: int
+    at: int
+    actor_id: str = Field(max_length=80)
+    actor: Label
+    action: Label
+    subject: str = Field(max_length=160)
+    detail: str = Field(max_length=512)
+
+
+class LogPage(_Record):
+    """Lines of a room's log, the newest first, and whether older ones follow."""
+
+    events: list[LogEvent]
+    more: bool
 
 
 class NewToken(_Record):
@@ -107,12 +274,24 @@ class NewToken(_Record):
     expires_at: int | None
 
 
+class RotatedToken(NewToken):
+    """A worker token in the place of an older one, shown this once.
+
+    Attributes:
+        old_ends_at: when the older one ends.
+    """
+
+    old_ends_at: int
+
+
 class TokenInfo(_Record):
     """A worker token in a list.
 
     Attributes:
         display: its first characters, to know it by.
         created_by: the name of who made it.
+        expires_soon: whether it ends within a day.
+        replaced_at: when a newer one took its place.
         state: whether it can be used.
     """
 
@@ -122,42 +301,8 @@ class TokenInfo(_Record):
     created_at: int
     created_by: Label
     expires_at: int | None
+    expires_soon: bool = False
     last_used_at: int | None
+    replaced_at: int | None = None
     revoked_at: int | None
     state: TokenState
-
-
-def find_room(rooms: Sequence[Room], text: str) -> Room:
-    """The room a user means by an id or a name.
-
-    Args:
-        rooms: those the user belongs to.
-        text: a room's id, or its name if only one has it.
-
-    Raises:
-        NotFoundError: if none is meant; the sentence lists what there is.
-        UsageError: if several have that name; the sentence lists their ids.
-    """
-    wanted = text.strip()
-    for room in rooms:
-        if room.room_id == wanted:
-            return room
-    named = [room for room in rooms if room.name == wanted] or [
-        room for room in rooms if room.name.casefold() == wanted.casefold()
-    ]
-    shown = " ".join(printable(wanted, limit=80).split())
-    if len(named) == 1:
-        return named[0]
-    if named:
-        raise UsageError(f"Several of your rooms are called '{shown}': {_listed(named)}. Give the id of one.")
-    if not rooms:
-        raise NotFoundError(
-            f"You belong to no room, so there is none called '{shown}'. Make one: sleap-rtc room create --name '…'"
-        )
-    raise NotFoundError(f"You belong to no room with the id or name '{shown}'. Your rooms: {_listed(rooms)}.")
-
-
-def _listed(rooms: Sequence[Room]) -> str:
-    names = [f"'{room.name}' ({room.room_id})" for room in rooms[:NAMED]]
-    left = len(rooms) - len(names)
-    return ", ".join(names) + (f" and {left} more" if left > 0 else "")

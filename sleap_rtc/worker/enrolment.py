@@ -4,17 +4,17 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sleap_rtc.config.credentials import Credentials, Login, WorkerSession, WorkerToken
+from sleap_rtc.config.credentials import Credentials, WorkerSession
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, UsageError
 from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.tokens import PREFIXES, check_token
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI, find_room
 from sleap_rtc.signaling.client import ServiceState, SignalingClient
-
-TOKEN_DAYS = 7
-"""How long a token lives that a worker makes for itself; its next start makes a new one."""
+from sleap_rtc.signaling.token_source import TokenSource
+from sleap_rtc.worker.own_token import OwnToken
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Enrolment:
     """A place in a room.
 
     Attributes:
-        token: the worker token.
+        token: the worker token, or where it comes from.
         room_id: the room it opens.
         room_name: what people call the room.
         name: what the token is called.
     """
 
-    token: str = field(repr=False)
+    token: str | TokenSource = field(repr=False)
     room_id: str
     room_name: str
     name: str
@@ -129,14 +129,15 @@ def check_room(enrolment: Enrolment, wanted: str) -> None:
         )
 
 
-async def enrol_with_login(server: str, login: Login, room: str, name: str) -> Enrolment:
+async def enrol_with_login(server: str, account: Account, room: str, name: str) -> Enrolment:
     """Use the token that this machine has for a room of the logged-in owner; make and keep one where there is none.
 
-    A token that has expired is replaced. One that was revoked is not: whoever revoked it wanted this machine out.
+    A token that has expired is replaced, now and while the worker runs. One that was revoked is not: whoever revoked
+    it wanted this machine out.
 
     Args:
         server: the service's address.
-        login: the owner's.
+        account: the owner's login there.
         room: the room's id or name.
         name: what to call a new token.
 
@@ -146,20 +147,7 @@ async def enrol_with_login(server: str, login: Login, room: str, name: str) -> E
         AuthenticationError: if this machine's token was revoked, or the login has ended.
         UnreachableError: if the service cannot be reached.
     """
-    api = ServiceAPI(server, login.access_token)
-    found = find_room(await api.rooms(), room)
-    credentials = Credentials()
-    kept = credentials.worker_token(server, found.room_id)
-    state = None
-    if kept is not None:
-        state = next((each.state for each in await api.tokens(found.room_id) if each.token_id == kept.token_id), None)
-    if state == "revoked":
-        raise AuthenticationError(
-            f"The token that this machine had for the room '{found.name}' was revoked. To let it in again, make one "
-            f"by hand and start the worker with it: sleap-rtc token create --room {found.room_id} --name {name}"
-        )
-    if kept is None or state != "active":
-        made = await api.create_token(found.room_id, name, expires_days=TOKEN_DAYS)
-        kept = WorkerToken(made.token_id, made.token, made.name)
-        credentials.keep_worker_token(server, found.room_id, kept)
-    return Enrolment(kept.token, found.room_id, found.name, kept.name)
+    api = ServiceAPI(server, account)
+    token = OwnToken(server, api, find_room(await api.rooms(), room), name)
+    kept = await token.make_good()
+    return Enrolment(token, token.room.room_id, token.room.name, kept.name)

@@ -14,7 +14,7 @@ from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.jobs import intake
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
-from sleap_rtc.jobs.holdings import find_holdings
+from sleap_rtc.jobs.holdings import Holdings, find_holdings
 from sleap_rtc.jobs.outline import Outline, RunOutline
 from sleap_rtc.protocol.jobs import JobSpec, JobState
 from sleap_rtc.protocol.reports import (
@@ -65,10 +65,10 @@ class Reporter(ABC):
             try:
                 await self._look()
                 self._problem = None
-            except SleapRTCError as error:
-                if error.sentence != self._problem:
+            except (SleapRTCError, OSError) as error:
+                if str(error) != self._problem:
                     logger.info("The service could not be told of this worker's jobs: %s", error)
-                self._problem = error.sentence
+                self._problem = str(error)
             await asyncio.sleep(self._every)
 
     async def _look(self) -> None:
@@ -230,18 +230,21 @@ def _models_of(folder: JobFolder, room: str) -> Sequence[ModelReport]:
     try:
         if not folder.state().state.ended or folder.spec().owner.room != room:
             return ()
-        held = find_holdings(folder)
+        return _model_reports(folder.job, find_holdings(folder))
     except intake.ODD as error:
         logger.debug("The models of %s cannot be told: %s", folder.job, error)
         return ()
-    version = folder.job.partition("_")[2].replace("-", "")[-_VERSION:] or "1"
+
+
+def _model_reports(job: str, held: Holdings) -> Sequence[ModelReport]:
+    version = job.partition("_")[2].replace("-", "")[-_VERSION:] or "1"
     return [
         ModelReport(
             name=model.name,
             version=version,
             digest=model.digest,
             size=model.size,
-            job=folder.job,
+            job=job,
             made=held.t,
             facts=ModelFacts(model_type=model.model_type, loss=model.loss),
         )

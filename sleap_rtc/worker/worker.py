@@ -22,6 +22,7 @@ from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
+from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
@@ -47,7 +48,7 @@ class WorkerSettings:
 
     Attributes:
         server: the service's address.
-        token: the worker token.
+        token: the worker token, or where it comes from.
         name: what the worker is called.
         identity: its key.
         jobs: the folder of its jobs.
@@ -66,7 +67,7 @@ class WorkerSettings:
     """
 
     server: str
-    token: str
+    token: str | TokenSource
     name: str
     identity: Identity
     jobs: Path

@@ -15,23 +15,17 @@ from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
 from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.signaling.account import Account, login_of, utc_ms
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
+from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.worker.worker import Worker, WorkerSettings
+from tests.forked import Result, sleap_rtc
 from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
 from tests.jobs.ending import end_jobs
 from tests.roles.worker_process import TIMEOUTS
 from tests.service.people import join, person
 from tests.service.running import RunningService, running_service
-
-
-@dataclass
-class Result:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass
@@ -64,13 +58,7 @@ class RoomLab:
 
     async def run(self, *arguments: str, user: Path | None = None) -> Result:
         """Run a command as a script would, as the room's owner or as the user of another home."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sleap_rtc", *arguments, cwd=self.folder, env=self.environment(user),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert b"Traceback" not in out + err, err.decode()
-        return Result(process.returncode or 0, out.decode(), err.decode())
+        return await asyncio.to_thread(sleap_rtc, *arguments, cwd=self.folder, environment=self.environment(user))
 
     def package(self, name: str = "package") -> Path:
         folder = self.folder / name
@@ -81,14 +69,19 @@ class RoomLab:
 
     @asynccontextmanager
     async def worker(
-        self, name: str, *gigabytes: int, behaviour: str = "good", timeouts: Timeouts = TIMEOUTS
+        self,
+        name: str,
+        *gigabytes: int,
+        behaviour: str = "good",
+        token: TokenSource | None = None,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> AsyncIterator[Worker]:
         """Run a worker with GPUs of these sizes, present in the room while the body runs, or until it has to leave."""
         jobs = self.jobs_of(name)
         runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(self.folder / f"{name}.ledger"))
         settings = WorkerSettings(
             server=self.service.url,
-            token=self.token,
+            token=token or self.token,
             name=name,
             identity=load_identity(self.folder / name / "identity"),
             jobs=jobs,
@@ -138,8 +131,8 @@ async def room_lab(folder: Path) -> AsyncIterator[RoomLab]:
     """Run the service, make a room and log in."""
     async with running_service(folder, dev=True) as service:
         grant = await ServiceAPI(service.url).login_dev("ada")
-        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, None))
-        api = ServiceAPI(service.url, grant.access_token)
+        Credentials().keep_login(service.url, login_of(grant, utc_ms()))
+        api = ServiceAPI(service.url, Account(service.url))
         room = await api.create_room("lab", 30)
         token = await api.create_token(room.room_id, "gpu", 7)
         yield RoomLab(service, folder, api, room, token.token)

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.tokens import make_token
+from tests.forked import sleap_rtc
 from tests.jobs.conftest import LABELS
 from tests.service.running import running_service
 
@@ -21,27 +21,6 @@ WORKER = "w_" + "A" * 26
 NOBODY = SessionString(
     room_id="r_nowhere00", token=make_token("session", os.urandom(32)), worker_id=WORKER, server="http://127.0.0.1:9"
 ).encode()
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-def sleap_rtc(*arguments: str, cwd: Path | None = None) -> Result:
-    """Run the command as a user would, without a terminal."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sleap_rtc", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stdout + done.stderr
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def good_package(folder: Path) -> Path:

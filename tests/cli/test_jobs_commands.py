@@ -12,8 +12,9 @@ import pytest
 
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import JobState
-from tests.cli.room_lab import Result, RoomLab, room_lab
+from tests.cli.room_lab import RoomLab, room_lab
 from tests.cli.test_train_room import Terminal
+from tests.forked import Result
 
 
 @pytest.fixture
@@ -48,6 +49,15 @@ async def until_over(folder: JobFolder) -> JobState:
         while not (state := (await asyncio.to_thread(folder.state)).state).ended:  # noqa: ASYNC110 - a file
             await asyncio.sleep(0.05)
     return state
+
+
+async def until_told(lab: RoomLab, job: str, state: JobState) -> None:
+    """Wait until the service has been told that a job is in this state."""
+    async with asyncio.timeout(60):
+        while True:
+            if (job, state) in [(each.job_id, each.state) for each in await lab.api.jobs(lab.room.room_id)]:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def until_epoch(folder: JobFolder) -> None:
@@ -156,9 +166,49 @@ async def test_a_jobs_worker_that_is_away_is_named(lab: RoomLab) -> None:
     assert f"The job {job} is on gpu, which is not online." in away.err
     async with lab.worker("small", 4):
         assert (await lab.run("jobs", "show", job)).code == 4
+
+
+async def test_without_a_job_the_list_says_so(lab: RoomLab) -> None:
+    nobody = await lab.run("jobs", "list", "--room", "lab", "--all")
+    assert (nobody.code, nobody.out) == (4, "")
+    async with lab.worker("small", 4):
         listing = await lab.run("jobs", "list", "--room", "lab", "--all")
         assert (listing.code, listing.out) == (0, "")
         assert "There are no jobs." in listing.err
+
+
+async def test_jobs_of_a_worker_that_is_away_are_listed_as_it_last_told(lab: RoomLab) -> None:
+    carol = await lab.user("carol")
+    async with lab.worker("gpu", 8, behaviour="endless"):
+        job = await detach(lab)
+        await until_epoch(JobFolder(lab.jobs_of("gpu") / job))
+        await until_told(lab, job, JobState.RUNNING)
+    found = (await listed(lab))[job]
+    assert (found["state"], found["owner"], found["mine"], found["worker"]) == ("running", "ada", True, "gpu")
+    assert found["submitted"] <= found["changed"] <= found["as_of"]
+    assert ([run["name"] for run in found["runs"]], found["name"]) == (["single_instance"], None)
+    assert (await listed(lab, user=carol))[job]["runs"] == []
+    async with lab.worker("small", 4, behaviour="endless"):
+        other = await detach(lab, "more")
+        shown = await lab.run("jobs", "list", "--room", "lab")
+        away, present = sorted(shown.out.splitlines()[1:], key=lambda line: other in line)
+        assert "single_instance" in away
+        assert "running, as of 20" in away
+        assert away.endswith("gpu (away)")
+        assert ("as of" in present, present.endswith("small")) == (False, True)
+        assert set(await listed(lab, "--worker", "gpu")) == {job}
+        assert (await lab.run("jobs", "list", "--room", "lab", "--worker", "no-such")).code == 4
+        # a worker that is back knows better
+        async with lab.worker("gpu", 8, behaviour="endless"):
+            assert await until_over(JobFolder(lab.jobs_of("gpu") / job)) is JobState.LOST
+            found = await listed(lab, "--all")
+            assert [(found[each]["state"], found[each]["as_of"]) for each in (job, other)] == [
+                ("lost", None),
+                ("running", None),
+            ]
+            await until_told(lab, job, JobState.LOST)
+    over = (await listed(lab, "--all"))[job]
+    assert (over["state"], over["error"]) == ("lost", {"code": "job_failed"})
 
 
 async def test_a_stranger_to_the_room_sees_nothing(lab: RoomLab) -> None:

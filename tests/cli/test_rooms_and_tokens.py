@@ -13,6 +13,8 @@ from sleap_rtc.cli.times import DAY_MS, HOUR_MS, format_date, format_expiry, for
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.protocol.tokens import check_token
 from tests.cli.shell import Shell, make_shell
+from tests.protocol.test_reports import job, model
+from tests.service.peers import Key, worker
 from tests.service.running import RunningService, running_service
 
 
@@ -216,8 +218,20 @@ def test_times_are_said_as_people_do() -> None:
 
 
 def test_the_usual_server_needs_no_words() -> None:
-    from sleap_rtc.cli.account import server_words
     from sleap_rtc.config.servers import DEFAULT_SERVER as KNOWN
+    from sleap_rtc.config.servers import server_words
 
     assert KNOWN == DEFAULT_SERVER
     assert server_words(KNOWN) == ""
+
+
+async def test_room_info_counts_what_workers_told(ada: Shell, service: RunningService) -> None:
+    room = await made_room(ada)
+    token = json.loads(await ada.ok("token", "create", "--room", room, "--name", "gpu", "--json"))["token"]
+    assert "have told" not in await ada.ok("room", "info", room)
+    async with worker(service, token, Key(1)) as gpu:
+        await gpu.ask("report_jobs", id=1, jobs=[job(1)])
+        await gpu.ask("report_models", id=2, models=[model(1), model(2)], complete=True)
+    assert (await ada.ok("room", "info", room)).endswith("\nIts workers have told of 1 job and 2 models.\n")
+    shown = json.loads(await ada.ok("room", "info", room, "--json"))
+    assert (shown["jobs"], shown["models"]) == (1, 2)

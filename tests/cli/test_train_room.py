@@ -42,6 +42,20 @@ async def test_auto_select_trains_on_the_largest_free_worker(lab: RoomLab) -> No
         assert (lab.folder / "models" / "single_instance" / "best.ckpt").is_file()
 
 
+async def test_who_joins_with_a_code_can_train(lab: RoomLab) -> None:
+    invite = await lab.api.create_invite(lab.room.room_id)
+    grace = await lab.user("grace", member=False)
+    command = ("train", "--room", "lab", "--auto-select", "-p", str(lab.package()), "-o", str(grace / "models"))
+    async with lab.worker("large", 80):
+        refused = await lab.run(*command, user=grace)
+        assert (refused.code, "there is none called 'lab'" in refused.err) == (2, True)
+        joined = await lab.run("room", "join", "--code", invite.code, user=grace)
+        assert joined.code == 0, joined.err
+        result = await lab.run(*command, user=grace)
+        assert result.code == 0, result.err
+    assert (grace / "models" / "single_instance" / "best.ckpt").is_file()
+
+
 async def test_a_free_worker_before_a_busy_one_and_the_same_command_finds_its_job(lab: RoomLab) -> None:
     async with lab.worker("small", 8), lab.worker("large", 80, behaviour="endless"):
         endless = ("train", "--room", lab.room.room_id, "--auto-select", "-p", str(lab.package("endless")))

@@ -6,21 +6,25 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from signaling_server.housekeeping import recheck
 from sleap_rtc.cli import serving
 from sleap_rtc.cli.options import settings_for
 from sleap_rtc.cli.serving import WorkerRequest, serve
 from sleap_rtc.cli.times import DAY_MS
-from sleap_rtc.config.credentials import Credentials, Login
+from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.errors import AuthenticationError, ConfigError, ConflictError, NotFoundError, SleapRTCError, UsageError
 from sleap_rtc.protocol.tokens import make_token
+from sleap_rtc.signaling.account import Account, login_of, utc_ms
 from sleap_rtc.signaling.api import NewToken, Room, ServiceAPI
 from tests.cli.shell import Shell, make_shell
+from tests.service.people import Clock
 from tests.service.running import RunningService, running_service
 
 GONE_S = 6.0
@@ -81,6 +85,13 @@ class Lab:
         self._said = getattr(self, "_said", "") + out + err
         return self._said
 
+    async def until_printed(self, text: str) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                if text in self.printed():
+                    return
+                await asyncio.sleep(0.02)
+
     def emptied(self) -> str:
         text, self._said = self.printed(), ""
         return text
@@ -94,8 +105,8 @@ async def lab(
     async with running_service(tmp_path, dev=True) as service:
         shell.export("SLEAP_RTC_SERVER", service.url)
         grant = await ServiceAPI(service.url).login_dev("ada")
-        Credentials().keep_login(service.url, Login(grant.access_token, grant.user_id, grant.name, None))
-        api = ServiceAPI(service.url, grant.access_token)
+        Credentials().keep_login(service.url, login_of(grant, utc_ms()))
+        api = ServiceAPI(service.url, Account(service.url))
         yield Lab(service, shell, api, await api.create_room("Fly lab", 30))
 
 
@@ -225,6 +236,39 @@ async def test_an_owner_needs_no_key(lab: Lab) -> None:
     async with lab.serving(room="Fly lab", name="later"):
         pass
     assert [each.name for each in await lab.api.tokens(lab.room.room_id)] == ["here", "later"]
+
+
+async def test_the_token_that_it_made_for_itself_is_renewed_while_it_runs(lab: Lab) -> None:
+    clock = Clock(lab.service)
+    async with lab.serving(room="Fly lab", name="here") as task:
+        (first,) = await lab.api.tokens(lab.room.room_id)
+        clock.now += 7 * DAY_MS
+        await recheck(lab.service.service)
+        await lab.until_printed("is back")
+        (present,) = await lab.api.workers(lab.room.room_id)
+        assert (present.name, task.done()) == ("here", False)
+        before, after = await lab.api.tokens(lab.room.room_id)
+        assert (before.token_id, before.state, after.state) == (first.token_id, "expired", "active")
+        kept = Credentials().worker_token(lab.service.url, lab.room.room_id)
+        assert kept is not None
+        assert (kept.token_id, kept.expires_at) == (after.token_id, after.expires_at)
+
+
+async def test_it_is_renewed_a_day_before_its_end_at_a_new_connection(lab: Lab) -> None:
+    clock = Clock(lab.service)
+    room = lab.room.room_id
+    async with lab.serving(room="Fly lab", name="here"):
+        kept = Credentials().worker_token(lab.service.url, room)
+        assert kept is not None
+        assert kept.expires_at == clock.now + 7 * DAY_MS
+        for left, tokens in ((DAY_MS + 60_000, 1), (DAY_MS - 60_000, 2)):
+            lab.emptied()
+            # the worker goes by this machine's clock
+            soon = replace(kept, expires_at=utc_ms() + left)
+            await asyncio.to_thread(Credentials().keep_worker_token, lab.service.url, room, soon)
+            await lab.service.service.hub.end_all("the service restarts", 1012, room=room)
+            await lab.until_printed("is back")
+            assert [each.state for each in await lab.api.tokens(room)] == ["active"] * tokens
 
 
 async def test_a_revoked_machine_makes_itself_no_new_key(lab: Lab) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,42 @@ def test_a_login_is_kept_for_its_server_alone(path: Path) -> None:
     credentials.forget_login(LAB)
     assert credentials.login(LAB) is None
     credentials.forget_login(LAB)
+
+
+def test_services_stand_side_by_side(path: Path) -> None:
+    credentials = Credentials(path)
+    other = replace(LOGIN, name="grace", refresh_token="slpr_token", login_id="a_abcdefgh")
+    credentials.keep_login(LAB, LOGIN)
+    credentials.keep_login("http://127.0.0.1:8000/", other)
+    credentials.keep_worker_token("https://third.example", "r_abcdefgh", WorkerToken("t_1", "slp_x", "gpu"))
+    assert credentials.logins() == {LAB: LOGIN, "http://127.0.0.1:8000": other}
+    assert not {"slpu_token", "slpr_token"} & set(str(credentials.logins()).split("'"))
+
+
+def test_new_tokens_replace_no_other_login(path: Path) -> None:
+    credentials = Credentials(path)
+    renewed = replace(LOGIN, access_token="slpu_second", refresh_token="slpr_second")
+    credentials.keep_login(LAB, LOGIN)
+    credentials.replace_login(LAB, LOGIN, renewed)
+    assert credentials.login(LAB) == renewed
+    credentials.replace_login(LAB, LOGIN, replace(LOGIN, access_token="slpu_third"))
+    assert credentials.login(LAB) == renewed
+    credentials.forget_login(LAB)
+    credentials.replace_login(LAB, renewed, LOGIN)
+    assert credentials.login(LAB) is None
+
+
+async def test_one_at_a_time_renews_a_login_and_others_may_write_meanwhile(path: Path) -> None:
+    credentials = Credentials(path)
+    async with credentials.renewing(LAB, patience=0):
+        credentials.keep_login(LAB, LOGIN)
+        async with credentials.renewing("https://other.example", patience=0):
+            pass
+        with pytest.raises(StorageError, match="Another sleap-rtc process"):
+            async with credentials.renewing(LAB + "/", patience=0.02):
+                raise AssertionError("two renew it")
+    async with credentials.renewing(LAB, patience=0):
+        pass
 
 
 def test_what_workers_use_outlives_a_logout(path: Path) -> None:
@@ -90,6 +127,7 @@ def test_a_truncated_file_is_a_sentence(path: Path) -> None:
 
 WRITER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from sleap_rtc.config.credentials import Credentials, WorkerToken
 credentials = Credentials(Path(sys.argv[1]))

@@ -66,8 +66,8 @@ class Terminals:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """A user's own environment, but for the home, and with threads that do not fight over two cores."""
-    return os.environ | {"SLEAP_RTC_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    """A user's own environment, but for its home, asyncio's own checks and fewer threads."""
+    return os.environ | {"SLEAP_RTC_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONASYNCIODEBUG": "1"}
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":

@@ -5,8 +5,9 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -73,6 +74,12 @@ def write_package(folder: Path, configs: dict[str, dict[str, Any]], labels: byte
 
 
 @pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package of one run, `one`."""
+    return write_package(tmp_path / "package", {"one": training_config()})
+
+
+@pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     """What the fake trainer writes down: its starts, and what it left running."""
     path = tmp_path / "ledger"
@@ -83,15 +90,15 @@ def ledger(tmp_path: Path) -> Path:
 FakeRunner = Callable[[str], SupervisorSettings]
 
 
+def fake_settings(ledger: Path, behaviour: str = "good") -> SupervisorSettings:
+    """Settings with short times and a fake runner of the given behaviour."""
+    return replace(QUICK, runner=(sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(ledger)))
+
+
 @pytest.fixture
 def fake(ledger: Path) -> FakeRunner:
-    """Settings with short times and a fake runner of the given behaviour."""
-
-    def settings(behaviour: str = "good") -> SupervisorSettings:
-        command = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", str(ledger))
-        return replace(QUICK, runner=command)
-
-    return settings
+    """Those settings, with the ledger of the test."""
+    return partial(fake_settings, ledger)
 
 
 @pytest.fixture
@@ -171,6 +178,25 @@ async def events_until(
 async def all_events(board: JobBoard, folder: JobFolder, timeout: float = 30) -> list[Event]:
     async with asyncio.timeout(timeout):
         return [event async for events in board.watch(folder) for event in events]
+
+
+async def in_an_epoch(
+    board: JobBoard,
+    package: Path,
+    job: str = "j_12345678",
+    *,
+    options: JobOptions = JobOptions(),  # noqa: B008 - it cannot be changed
+) -> JobFolder:
+    """Submit a job, and wait until it trains and has a first model."""
+    folder = await submit(board, package, job, options=options)
+    await events_until(board, folder, is_epoch_end)
+    return folder
+
+
+async def ended_by(board: JobBoard, folder: JobFolder, command: Literal["stop", "cancel"]) -> list[Event]:
+    """Tell a job to end, and return its whole history."""
+    await board.command(folder, command)
+    return await all_events(board, folder)
 
 
 def of_type(events: list[Event], kind: str) -> list[Any]:

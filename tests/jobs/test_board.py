@@ -21,6 +21,7 @@ from .conftest import (
     all_events,
     events_until,
     eventually,
+    in_an_epoch,
     is_epoch_end,
     lives,
     names_in,
@@ -29,14 +30,7 @@ from .conftest import (
     of_type,
     running,
     submit,
-    training_config,
-    write_package,
 )
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 def state_of(folder: JobFolder) -> JobState:
@@ -211,8 +205,7 @@ async def test_a_job_whose_supervisor_is_killed_is_lost_and_leaves_nothing_runni
     root: Path, fake: FakeRunner, package: Path, ledger: Path
 ) -> None:
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
         ((_, trainer),) = noted(ledger)
         psutil.Process(folder.supervisor().pid).kill()  # type: ignore[union-attr]
         events = await all_events(board, folder)
@@ -225,8 +218,7 @@ async def test_a_job_whose_supervisor_is_killed_is_lost_and_leaves_nothing_runni
 
 async def test_a_job_that_died_while_no_worker_looked_is_lost(root: Path, fake: FakeRunner, package: Path) -> None:
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
         psutil.Process(folder.supervisor().pid).kill()  # type: ignore[union-attr]
     async with running(new_board(root, fake("good"))) as board:
         events = await all_events(board, folder)

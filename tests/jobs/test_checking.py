@@ -17,15 +17,10 @@ from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice
 from sleap_rtc.protocol.training import JobOptions, Videos, VideoTarget
 
-from .conftest import FakeRunner, eventually, names_in, new_board, submit, training_config, write_package
+from .conftest import FakeRunner, eventually, names_in, new_board, submit, training_config
 
 HELPER = Path(__file__).with_name("fake_preflight.py")
 UNET = {"kernel_size": 3, "filters": 16, "filters_rate": 2.0, "max_stride": 16}
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 @pytest.fixture

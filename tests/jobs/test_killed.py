@@ -20,8 +20,10 @@ from .conftest import (
     OWNER,
     FakeRunner,
     all_events,
+    ended_by,
     events_until,
     eventually,
+    in_an_epoch,
     is_epoch_end,
     lives,
     new_board,
@@ -40,11 +42,6 @@ AFTER_THE_START = [
     ("starting", "cold"), ("starting", "warm"), ("running", "cold"), ("running", "warm"), ("finishing", "cold"),
     (ENDED, "warm"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 async def killed_worker(root: Path, settings: str, package: Path, warm: str, state: str) -> JobFolder:
@@ -132,8 +129,7 @@ async def test_a_training_killed_from_outside_fails_and_its_supervisor_killed_is
 ) -> None:
     async with running(new_board(root, fake("endless"), warm=warm == "warm")) as board:
         for number, state in enumerate((JobState.FAILED, JobState.LOST)):
-            folder = await submit(board, package, f"j_1234567{number}")
-            await events_until(board, folder, is_epoch_end)
+            folder = await in_an_epoch(board, package, f"j_1234567{number}")
             _, trainer = noted(ledger)[-1]
             record = folder.supervisor()
             assert record is not None
@@ -151,8 +147,7 @@ async def test_a_restart_of_the_machine_loses_the_attempt_and_one_command_goes_o
     root: Path, fake: FakeRunner, package: Path, ledger: Path
 ) -> None:
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
     record = folder.supervisor()
     assert record is not None
     psutil.Process(record.pid).kill()
@@ -166,8 +161,7 @@ async def test_a_restart_of_the_machine_loses_the_attempt_and_one_command_goes_o
         assert f"sleap-rtc jobs resume {folder.job}" in of_type(known, "state")[-1].error.sentence
         await board.resume(folder)
         await events_until(board, folder, lambda event: event.seq > len(known) and is_epoch_end(event))
-        await board.command(folder, "stop")
-        events = await all_events(board, folder)
+        events = await ended_by(board, folder, "stop")
         await board.idle()
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     epochs = [body.epoch for body in of_type(events, "epoch_ended")]

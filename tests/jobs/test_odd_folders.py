@@ -32,16 +32,9 @@ from .conftest import (
     noted,
     running,
     submit,
-    training_config,
-    write_package,
 )
 
 DEAD = ProcessRecord(host="elsewhere", boot="x", pid=1, started=0, heartbeat=0)
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 async def receive(board: Any, job: str = "j_12345678") -> JobFolder:

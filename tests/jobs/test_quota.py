@@ -21,6 +21,7 @@ from .aftermath import assert_whole
 from .conftest import (
     FakeRunner,
     all_events,
+    ended_by,
     events_until,
     eventually,
     is_epoch_end,
@@ -43,11 +44,6 @@ HOARDER, OTHER = "j_11111111", "j_22222222"
 def hoard(tmp_path: Path) -> Path:
     """A package whose training keeps something of every epoch."""
     return write_package(tmp_path / "hoard", {"hoard": training_config()})
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 @pytest.fixture
@@ -89,8 +85,7 @@ async def test_a_job_that_writes_too_much_is_ended_and_the_next_one_starts(
         hoarder, other = await submit(board, hoard, HOARDER), await submit(board, package, OTHER)
         events = await all_events(board, hoarder)
         await events_until(board, other, is_epoch_end)
-        await board.command(other, "stop")
-        await all_events(board, other)
+        await ended_by(board, other, "stop")
         await board.idle()
     assert_ended_for(hoarder, events, "this worker lets a job take 4.2 MB", "worker.max_job_bytes")
     assert_whole(hoarder, other)
@@ -107,8 +102,7 @@ async def test_on_a_disk_that_is_nearly_full_the_job_that_takes_most_is_ended(
         events = await all_events(board, hoarder)
         known = board.summary(other).last_seq
         await events_until(board, other, lambda event: event.seq > known and is_epoch_end(event))
-        await board.command(other, "stop")
-        await all_events(board, other)
+        await ended_by(board, other, "stop")
         await board.idle()
     assert_ended_for(hoarder, events, "the worker's disk has", "of the jobs that run it takes most")
     assert other.state().state is JobState.DONE
@@ -132,8 +126,7 @@ async def test_a_disk_that_others_fill_up_ends_what_runs_and_nothing_that_waits(
         filler.unlink()
         last = of_type(await all_events(board, first), "state")[-1]
         await events_until(board, second, is_epoch_end)
-        await board.command(second, "stop")
-        await all_events(board, second)
+        await ended_by(board, second, "stop")
         await board.idle()
     assert last.state in (JobState.FAILED, JobState.LOST)
     assert last.error.sentence

@@ -28,14 +28,13 @@ from .conftest import (
     OWNER,
     FakeRunner,
     all_events,
+    ended_by,
     events_until,
     is_epoch_end,
     new_board,
     noted,
     running,
     submit,
-    training_config,
-    write_package,
 )
 from .instant import InstantExecutor, InstantRun
 from .instant import instant as instant
@@ -43,11 +42,6 @@ from .instant import instant as instant
 RACES = 500
 CYCLES, AT_FIRST = 200, 40
 MOST_GROWTH = 1.05
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 async def receive(board: JobBoard) -> JobFolder:
@@ -139,8 +133,7 @@ async def test_real_trainings_that_are_cancelled_in_their_last_epoch_have_one_en
 
         async def cancel(folder: JobFolder, number: int) -> None:
             await events_until(board, folder, lambda event: is_epoch_end(event) and event.body.epoch == min(1, number))  # type: ignore[union-attr]
-            await board.command(folder, "cancel")
-            await all_events(board, folder)
+            await ended_by(board, folder, "cancel")
 
         await asyncio.gather(*(cancel(folder, number) for number, folder in enumerate(folders)))
         await board.idle()

@@ -2,7 +2,9 @@
 
 import asyncio
 import csv
-from dataclasses import replace
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -20,8 +22,11 @@ from .conftest import (
     FakeRunner,
     all_events,
     assert_stopped_well,
+    ended_by,
     events_until,
     eventually,
+    fake_settings,
+    in_an_epoch,
     is_epoch_end,
     names_in,
     new_board,
@@ -32,13 +37,9 @@ from .conftest import (
     training_config,
     write_package,
 )
+from .ending import end_jobs
 
 PATIENCE = 280
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 def kill_supervisor(folder: JobFolder) -> None:
@@ -69,6 +70,15 @@ async def lose(board: JobBoard, folder: JobFolder) -> None:
     await eventually(lambda: folder.state().state.ended)
 
 
+async def stopped_job(root: Path, fake: FakeRunner, package: Path) -> JobFolder:
+    """A job that was stopped in an epoch, which is a good end, and whose worker has left."""
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await in_an_epoch(board, package)
+        assert states(await ended_by(board, folder, "stop"))[-1] == (1, JobState.DONE)
+        await board.idle()
+    return folder
+
+
 async def resumed(board: JobBoard, folder: JobFolder) -> list[Event]:
     """Resume a job, and return its whole history when it is over again."""
     summary = await board.resume(folder)
@@ -87,8 +97,7 @@ async def test_a_lost_job_goes_on_with_the_next_epoch(
         await board.resume(folder)
         last = board.summary(folder).last_seq
         await events_until(board, folder, lambda event: event.seq > last and is_epoch_end(event))
-        await board.command(folder, "stop")
-        events = await all_events(board, folder)
+        events = await ended_by(board, folder, "stop")
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     found = epochs(events)
     # the epoch after the checkpoint's; of the last ones before the kill nothing may have been told
@@ -156,12 +165,7 @@ async def test_a_run_without_a_checkpoint_begins_anew(
 async def test_a_stopped_job_goes_on_and_a_finished_one_does_not(
     root: Path, fake: FakeRunner, package: Path, ledger: Path
 ) -> None:
-    async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
-        await board.command(folder, "stop")
-        assert states(await all_events(board, folder))[-1] == (1, JobState.DONE)
-        await board.idle()
+    folder = await stopped_job(root, fake, package)
     stopped = logged_epochs(folder)
     assert len(folder.results()) > 0
     async with running(new_board(root, fake("good"))) as board:
@@ -178,12 +182,7 @@ async def test_a_stopped_job_goes_on_and_a_finished_one_does_not(
 async def test_a_stop_of_a_waiting_attempt_keeps_the_model(
     root: Path, fake: FakeRunner, package: Path, ledger: Path
 ) -> None:
-    async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
-        await board.command(folder, "stop")
-        await all_events(board, folder)
-        await board.idle()
+    folder = await stopped_job(root, fake, package)
     board = new_board(root, fake("endless"))
     await board.resume(folder)
     await board.command(folder, "stop")
@@ -199,12 +198,7 @@ async def test_a_model_that_could_be_fetched_still_can_be_after_a_worse_attempt(
     root: Path, tmp_path: Path, fake: FakeRunner, end: str
 ) -> None:
     package = write_package(tmp_path / "long", {"one": training_config(max_epochs=1_000_000)})
-    async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
-        await board.command(folder, "stop")
-        await all_events(board, folder)
-        await board.idle()
+    folder = await stopped_job(root, fake, package)
     before = logged_epochs(folder)
     async with running(new_board(root, fake("endless" if end == "lost" else "raises"))) as board:
         await board.resume(folder)
@@ -221,12 +215,10 @@ async def test_a_model_that_could_be_fetched_still_can_be_after_a_worse_attempt(
 
 async def test_a_cancelled_job_and_one_that_runs_are_not_resumed(root: Path, fake: FakeRunner, package: Path) -> None:
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
         with pytest.raises(ConflictError, match="jobs watch j_12345678"):
             await board.resume(folder)
-        await board.command(folder, "cancel")
-        await all_events(board, folder)
+        await ended_by(board, folder, "cancel")
         with pytest.raises(ConflictError, match="cancelled"):
             await board.resume(folder)
     assert states(read_events(folder.events))[-1] == (1, JobState.CANCELLED)
@@ -240,8 +232,7 @@ async def test_many_resumes_at_once_are_one_attempt(root: Path, fake: FakeRunner
         assert {summary.attempt for summary in summaries} == {2}
         last = board.summary(folder).last_seq
         await events_until(board, folder, lambda event: event.seq > last and is_epoch_end(event))
-        await board.command(folder, "cancel")
-        events = await all_events(board, folder)
+        events = await ended_by(board, folder, "cancel")
     assert states(events).count((2, JobState.QUEUED)) == 1
     assert len(noted(ledger)) == 2
     assert not folder.models.exists()
@@ -261,15 +252,55 @@ async def test_a_closed_board_resumes_nothing(root: Path, fake: FakeRunner, pack
 STEPS = ("promise_attempt", "set_aside", "append", "write_state", "keep_promise")
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A job that failed, in a folder that can be put back to how it was then."""
+
+    folder: Path
+    copy: Path
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "jobs"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger"
+
+    def put_back(self) -> JobFolder:
+        end_jobs(self.root)
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.copy, self.folder)
+        return JobFolder(self.root / "j_12345678")
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failed]:
+    """What `raises-once` leaves behind, trained once for all who resume it."""
+    above = tmp_path_factory.mktemp("failed")
+    made = Failed(above / "now", above / "then")
+    package = write_package(above / "package", {"one": training_config()})
+    made.folder.mkdir()
+    made.ledger.touch()
+
+    async def fail() -> None:
+        async with running(new_board(made.root, fake_settings(made.ledger, "raises-once"))) as board:
+            await all_events(board, await submit(board, package))
+            await board.idle()
+
+    asyncio.run(fail())
+    shutil.copytree(made.folder, made.copy)
+    yield made
+    end_jobs(made.root)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_crash_at_any_step_leaves_the_old_end_or_the_next_attempt(
-    root: Path, fake: FakeRunner, package: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    failed: Failed, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
-    async with running(new_board(root, fake("raises-once"))) as board:
-        folder = await submit(board, package)
-        await all_events(board, folder)
-        await board.idle()
+    folder, good = failed.put_back(), fake_settings(failed.ledger)
+    assert (folder.state().state, folder.state().attempt) == (JobState.FAILED, 1)
     with monkeypatch.context() as patch:
         owner = Journal if step == "append" else JobFolder
         real = getattr(owner, step)
@@ -281,9 +312,9 @@ async def test_a_crash_at_any_step_leaves_the_old_end_or_the_next_attempt(
 
         patch.setattr(owner, step, crash)
         with pytest.raises(StorageError):
-            await new_board(root, fake("good")).resume(folder)
+            await new_board(failed.root, good).resume(folder)
     promised = (step, when) != ("promise_attempt", "before")
-    async with running(new_board(root, fake("good"))) as board:
+    async with running(new_board(failed.root, good)) as board:
         # the next start of the worker
         await eventually(lambda: folder.next_attempt() is None)
         await board.idle()
@@ -295,10 +326,10 @@ async def test_a_crash_at_any_step_leaves_the_old_end_or_the_next_attempt(
             (2, state)
             for state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING, JobState.FINISHING, JobState.DONE)
         ]
-        assert len(noted(ledger)) == 2
+        assert len(noted(failed.ledger)) == 2
     else:
         assert states(events)[-1] == (1, JobState.FAILED)
-        assert len(noted(ledger)) == 1
+        assert len(noted(failed.ledger)) == 1
 
 
 async def test_a_watcher_of_a_resumed_job_sees_all_of_it(root: Path, fake: FakeRunner, package: Path) -> None:

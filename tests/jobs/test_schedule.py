@@ -36,6 +36,7 @@ from .conftest import (
     FakeRunner,
     all_events,
     events_until,
+    in_an_epoch,
     is_epoch_end,
     new_board,
     noted,
@@ -187,11 +188,9 @@ async def test_what_an_earlier_worker_gave_out_is_not_given_out_again(
     root: Path, fake: FakeRunner, package: Path
 ) -> None:
     async with running(new_board(root, fake("endless"), slots=4)) as board:
-        large = await submit(board, package, FIRST, options=JobOptions(devices=2))
-        await events_until(board, large, is_epoch_end)
+        large = await in_an_epoch(board, package, FIRST, options=JobOptions(devices=2))
     async with running(new_board(root, fake("endless"), slots=4)) as board:
-        small = await submit(board, package, SECOND)
-        await events_until(board, small, is_epoch_end)
+        small = await in_an_epoch(board, package, SECOND)
         assert (slots_of(large), slots_of(small)) == (("slot0", "slot1"), ("slot2",))
         assert board.taken == 3
         await call_off(board, large, small)
@@ -293,8 +292,7 @@ def test_slots_are_gpus_or_shares_of_the_processor() -> None:
 
 async def test_on_a_processor_a_job_of_two_devices_takes_two_slots(root: Path, fake: FakeRunner, package: Path) -> None:
     async with running(new_board(root, fake("endless"), slots=slots_for([], 3))) as board:
-        large = await submit(board, package, FIRST, options=JobOptions(devices=2))
-        await events_until(board, large, is_epoch_end)
+        large = await in_an_epoch(board, package, FIRST, options=JobOptions(devices=2))
         assert large.devices() == (("cpu0", "cpu1"), ())
     # started again with fewer, what still runs counts, whatever its slots were called
     async with running(new_board(root, fake("endless"), slots=slots_for([], 1))) as board:

@@ -21,9 +21,9 @@ from sleap_rtc.protocol.jobs import Event, JobState
 from .conftest import (
     FakeRunner,
     all_events,
-    events_until,
+    ended_by,
     eventually,
-    is_epoch_end,
+    in_an_epoch,
     lives,
     new_board,
     noted,
@@ -97,11 +97,9 @@ async def test_the_job_sees_no_more_of_the_environment_than_it_needs(
     monkeypatch.setenv("SLEAP_RTC_API_KEY", "slp_secret")
     package = write_package(tmp_path / "package", ONE)
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
         at_first = psutil.Process(noted(ledger)[0][1]).environ()
-        await board.command(folder, "cancel")
-        await all_events(board, folder)
+        await ended_by(board, folder, "cancel")
     environment = surroundings(ledger)
     assert "SLEAP_RTC_API_KEY" not in at_first | environment
     assert environment["HOME"] == environment["tempdir"] == str(folder.scratch)
@@ -179,10 +177,8 @@ async def test_stop_keeps_the_best_model_and_starts_no_further_run(
 ) -> None:
     package = write_package(tmp_path / "package", TWO)
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
-        await board.command(folder, "stop")
-        events = await all_events(board, folder)
+        folder = await in_an_epoch(board, package)
+        events = await ended_by(board, folder, "stop")
     assert states(events)[-2:] == ["finishing", "done"]
     assert started(ledger) == ["run1"]
     assert [(body.outcome, body.folder) for body in of_type(events, "run_ended")] == [("stopped", "run1")]
@@ -194,10 +190,8 @@ async def test_cancel_leaves_no_model_and_no_process(
 ) -> None:
     package = write_package(tmp_path / "package", ONE)
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
-        await board.command(folder, "cancel")
-        events = await all_events(board, folder)
+        folder = await in_an_epoch(board, package)
+        events = await ended_by(board, folder, "cancel")
     assert states(events)[-1] == "cancelled"
     assert of_type(events, "run_ended")[0].outcome == "cancelled"
     assert folder.results() == []
@@ -211,10 +205,8 @@ async def test_a_run_that_does_not_listen_is_ended_and_its_best_model_kept(
 ) -> None:
     package = write_package(tmp_path / "package", ONE)
     async with running(new_board(root, fake(behaviour))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
-        await board.command(folder, "stop")
-        events = await all_events(board, folder)
+        folder = await in_an_epoch(board, package)
+        events = await ended_by(board, folder, "stop")
     assert states(events)[-1] == "done"
     assert of_type(events, "run_ended")[0].outcome == "stopped"
     assert "one/best.ckpt" in [file.path for file in folder.results()]
@@ -224,11 +216,9 @@ async def test_a_run_that_does_not_listen_is_ended_and_its_best_model_kept(
 async def test_a_cancel_overtakes_a_stop_that_takes_long(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
     package = write_package(tmp_path / "package", ONE)
     async with running(new_board(root, replace(fake("deaf"), stop_grace=600))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
         await board.command(folder, "stop")
-        await board.command(folder, "cancel")
-        events = await all_events(board, folder)
+        events = await ended_by(board, folder, "cancel")
     assert states(events)[-1] == "cancelled"
 
 
@@ -260,15 +250,13 @@ async def test_a_claimed_job_is_never_run_again(root: Path, fake: FakeRunner, le
 async def test_the_supervisor_says_who_it_is_and_beats(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
     package = write_package(tmp_path / "package", ONE)
     async with running(new_board(root, fake("endless"))) as board:
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
         first = folder.supervisor()
         assert first is not None
         assert first.pid != os.getpid()
         assert os.getsid(first.pid) == first.pid
         await eventually(lambda: folder.supervisor().heartbeat > first.heartbeat)  # type: ignore[union-attr]
-        await board.command(folder, "cancel")
-        await all_events(board, folder)
+        await ended_by(board, folder, "cancel")
 
 
 def test_results_are_plain_files_with_plain_names(tmp_path: Path) -> None:

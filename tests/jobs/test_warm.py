@@ -21,9 +21,9 @@ from .conftest import (
     OWNER,
     FakeRunner,
     all_events,
-    events_until,
+    ended_by,
     eventually,
-    is_epoch_end,
+    in_an_epoch,
     lives,
     new_board,
     noted,
@@ -31,8 +31,6 @@ from .conftest import (
     running,
     submit,
     surroundings,
-    training_config,
-    write_package,
 )
 
 KEEP_ONE = """
@@ -57,11 +55,6 @@ executor.start(JobFolder(Path(sys.argv[2])))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 )
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    return write_package(tmp_path / "package", {"one": training_config()})
 
 
 def processes(ledger: Path, *, of: str = "") -> list[psutil.Process]:
@@ -199,8 +192,7 @@ async def test_what_a_lost_warm_supervisor_left_behind_is_ended(
 ) -> None:
     async with running(new_board(root, fake("daemon"), warm=True)) as board:
         waiting = await one_that_waits(ledger)
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
         ((_, daemon),) = noted(ledger, "daemon")
         waiting.kill()
         events = await all_events(board, folder)
@@ -291,14 +283,12 @@ async def test_a_running_job_is_not_tied_to_the_worker_that_handed_it_over(
 ) -> None:
     async with running(new_board(root, fake("endless"), warm=True)) as board:
         waiting = await one_that_waits(ledger)
-        folder = await submit(board, package)
-        await events_until(board, folder, is_epoch_end)
+        folder = await in_an_epoch(board, package)
     assert lives(waiting.pid)
     opened = {str(Path(f"/proc/{waiting.pid}/fd/{each}").readlink()) for each in (0, 1, 2)}  # noqa: ASYNC240
     assert opened == {"/dev/null", str(folder.supervisor_log)}
     async with running(new_board(root, fake("endless"))) as board:
-        await board.command(folder, "stop")
-        events = await all_events(board, folder)
+        events = await ended_by(board, folder, "stop")
     assert of_type(events, "state")[-1].state is JobState.DONE
     assert len(noted(ledger)) == 1
 

@@ -8,8 +8,7 @@ import pytest
 from sleap_rtc.errors import ProtocolError
 from sleap_rtc.protocol import reports
 from sleap_rtc.protocol.codec import MAX_MESSAGE
-from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.reports import JobFacts, JobReport, ModelReport, ReportJobs, ReportModels, RunReport, size_of
+from sleap_rtc.protocol.reports import JobReport, ReportJobs, size_of
 from sleap_rtc.protocol.signaling import SIGNALING
 
 
@@ -24,29 +23,6 @@ def model(number: int = 0, **changes: Any) -> dict[str, Any]:
 
 def read(kind: str, **fields: Any) -> Any:
     return SIGNALING.decode(json.dumps({"type": kind} | fields, ensure_ascii=False))
-
-
-def test_a_report_comes_back_as_it_was_sent() -> None:
-    facts = JobFacts(
-        attempt=2,
-        changed=5,
-        started=4,
-        runs=(RunReport(name="centroid", model_type="centroid", epoch=3, epochs=10, loss=0.25),),
-        error="lost",
-    )
-    told = JobReport(
-        job="j_12345678",
-        user="u_alice1234",
-        user_name="Alice",
-        kind="train",
-        state=JobState.LOST,
-        submitted=1,
-        facts=facts,
-    )
-    assert SIGNALING.decode(SIGNALING.encode(ReportJobs(id=1, jobs=(told,)))) == ReportJobs(id=1, jobs=(told,))
-    held = ModelReport(name="centroid", version="1", digest="0" * 64, size=2**40, made=3)
-    report = ReportModels(id=2, models=(held,), complete=False)
-    assert SIGNALING.decode(SIGNALING.encode(report)) == report
 
 
 @pytest.mark.parametrize(

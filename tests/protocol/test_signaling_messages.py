@@ -5,6 +5,17 @@ import pytest
 from sleap_rtc.errors import ProtocolError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import new_id, worker_id_from_key
+from sleap_rtc.protocol.jobs import JobState
+from sleap_rtc.protocol.reports import (
+    JobFacts,
+    JobReport,
+    ModelFacts,
+    ModelReport,
+    Reported,
+    ReportJobs,
+    ReportModels,
+    RunReport,
+)
 from sleap_rtc.protocol.sdp import MAX_SDP, Candidate, IceServer
 from sleap_rtc.protocol.signaling import (
     SIGNALING,
@@ -39,6 +50,17 @@ HERE = WorkerPresence(worker_id=WORKER, public_key="00" * 32, name="lab-gpu-1", 
 GUEST = Visitor(user=USER, credential="t_1")
 OUT = Departed(user=USER, credential="t_1", reason="You were removed.")
 WHY = ErrorInfo(code="busy", sentence="Later.")
+RUN = RunReport(name="centroid", model_type="centroid", epoch=3, epochs=10, loss=0.25)
+JOB = JobReport(
+    job=new_id("job", bytes(10)),
+    user=USER,
+    user_name="me",
+    kind="train",
+    state=JobState.LOST,
+    submitted=1,
+    facts=JobFacts(attempt=2, changed=5, started=4, ended=5, runs=(RUN,), error="lost"),
+)
+MODEL = ModelReport(name="centroid", version="1", digest="00" * 32, size=2**40, made=3, facts=ModelFacts(loss=0.25))
 
 EXAMPLES = [
     Welcome(principal=ME, nonce="ab" * 32, ice_servers=[IceServer(urls=["stun:a.example"])], room_name="room"),
@@ -56,6 +78,9 @@ EXAMPLES = [
     Revoked(visitor=OUT),
     Lease(id=3, visitors=[GUEST]),
     Leased(re=3, departed=[OUT]),
+    ReportJobs(id=3, jobs=(JOB,)),
+    ReportModels(id=4, models=(MODEL,), complete=False),
+    Reported(re=3, stored=1, refused=(JOB.job,)),
     Failure(re=2, error=WHY),
 ]
 

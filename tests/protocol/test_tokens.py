@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.protocol.ids import is_token_id
-from sleap_rtc.protocol.tokens import PREFIXES, RANDOM_BYTES, TokenKind, check_token, make_token, redact
+from sleap_rtc.protocol.tokens import (
+    DEVICE_CODE_PREFIX,
+    PREFIXES,
+    RANDOM_BYTES,
+    TokenKind,
+    check_token,
+    make_token,
+    redact,
+)
 
 RANDOM = bytes(range(RANDOM_BYTES))
 
@@ -74,6 +82,7 @@ def test_logs_keep_only_the_kind(kind: TokenKind) -> None:
 
 def test_logs_keep_no_other_secret() -> None:
     assert redact("slrs_abcdefgh") == "slrs_…"
+    assert redact(f"{DEVICE_CODE_PREFIX}{'0a' * 32} x") == "slpd_… x"
     assert redact("sleap-session:eyJyIjo-_iJ9== x") == "sleap-session:… x"
     assert redact('"Authorization: Bearer abc.def"') == '"Authorization: Bearer …"'
     assert redact("a slow bearer of news") == "a slow bearer … news"

@@ -1,24 +1,17 @@
 """The real command line with short times, in a process that can be made to fail; see `faults`.
 
-Run as ``python -m tests.roles.client_process ARGUMENT …``: what is typed after ``sleap-rtc``. Where the environment
-names a proxy's control address, all connections run through it.
+Run as ``python -m tests.roles.client_process ARGUMENT …``: what is typed after ``sleap-rtc``.
 """
 
-import os
 import sys
 from dataclasses import asdict
 from functools import partial
 
-PROXY = "SLEAP_RTC_TEST_PROXY"
 
-if __name__ == "__main__":
-    if address := os.environ.get(PROXY):
-        # before anything above the transport is imported
-        from tests.bench.client_process import use_proxy
-
-        use_proxy(address)
+def main(arguments: list[str]) -> int:
+    """Run a command, and return its exit code."""
     from sleap_rtc.cli import training
-    from sleap_rtc.cli.main import main
+    from sleap_rtc.cli.main import main as type_command
     from sleap_rtc.config.timeouts import Timeouts
     from tests.roles import faults
     from tests.roles.times import TIMEOUTS
@@ -26,4 +19,8 @@ if __name__ == "__main__":
     faults.install()
     short = {name: value for name, value in asdict(TIMEOUTS).items() if name != "give_up"}
     vars(training)["Timeouts"] = partial(Timeouts, **short)
+    return type_command(arguments)
+
+
+if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

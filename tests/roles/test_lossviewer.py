@@ -5,14 +5,14 @@ import asyncio
 from sleap_rtc.protocol.jobs import JobState
 from tests.client.monitors import Message, open_monitor
 from tests.roles.conftest import Lab
-from tests.roles.typing_client import Command, Typing
+from tests.roles.typing_client import Said, Typing
 
 
 def ports(publish: int, controller: int) -> tuple[str, ...]:
     return ("--publish-port", str(publish), "--controller-port", str(controller))
 
 
-def journal(command: Command, *kinds: str) -> list[dict[str, object]]:
+def journal(command: Said, *kinds: str) -> list[dict[str, object]]:
     """What the command itself said of the training."""
     return [event for event in command.said("progress") if event["type"] in kinds]
 

@@ -117,7 +117,7 @@ async def served_again(lab: Lab) -> None:
 async def test_a_client_that_misbehaves_costs_itself_alone(
     lab: Lab, engine: str, producer: Producer, error: type[SleapRTCError]
 ) -> None:
-    await lab.start_worker(environment={ENGINE: engine, "PYTHONASYNCIODEBUG": "0"})
+    await lab.start_worker(environment={ENGINE: engine})
     assert lab.process
     await train_something(lab)  # what is loaded and made at first is not the hostile client's doing
     before = forget_peak(lab.process.pid)

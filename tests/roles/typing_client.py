@@ -7,9 +7,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from tests.forked import forked
 from tests.jobs.conftest import LABELS, training_config, write_package
+from tests.roles import client_process
 from tests.roles.conftest import Lab
 from tests.roles.faults import METER, Counters
 from tests.roles.times import PATIENT
@@ -37,8 +40,8 @@ class Typing:
         self.folder.mkdir()
         self.meter = Counters(self.folder / "meter")
         self.worker_meter = Counters(self.folder / "worker-meter")
-        # an engine in pure Python is slow enough without asyncio's own checks
-        self._slow = {"PYTHONASYNCIODEBUG": "0", PATIENT: "1"} if engine == "aiortc" else {}
+        # an engine in pure Python is slow
+        self._slow = {PATIENT: "1"} if engine == "aiortc" else {}
 
     async def start_worker(self, **environment: object) -> None:
         """Start the lab's worker on the same engine, its traffic counted in `worker_meter`."""
@@ -54,13 +57,9 @@ class Typing:
     @asynccontextmanager
     async def typed(self, *options: str, **environment: object) -> AsyncIterator["Command"]:
         """Type the command; whatever became of it, it has ended afterwards."""
-        given = {"SLEAP_RTC_HOME": self.folder / "home", METER: self.folder / "meter"} | self._slow | environment
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.roles.client_process", "client", "--json", "-s", self._lab.session_string,
-            "-p", str(self.folder / "package"), "-o", str(self.folder / "models"), "--transport", self._engine,
-            *options,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env=os.environ | {name: str(value) for name, value in given.items()},
+            sys.executable, "-m", "tests.roles.client_process", *self._words(options),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=self._environment(environment),
         )  # fmt: skip
         try:
             yield Command(process)
@@ -70,11 +69,21 @@ class Typing:
                 await process.wait()
             process._transport.close()  # type: ignore[attr-defined]
 
-    async def run(self, *options: str, **environment: object) -> "Command":
+    async def run(self, *options: str, **environment: object) -> "Said":
         """Type the command and wait for its end."""
-        async with self.typed(*options, **environment) as command:
-            await command.ended()
-        return command
+        given = self._environment(environment)
+        result = await asyncio.to_thread(forked, client_process.main, self._words(options), environment=given)
+        assert "Traceback" not in result.err, result.err
+        return Said([json.loads(line) for line in result.out.splitlines()], result.err, result.code)
+
+    def _words(self, options: tuple[str, ...]) -> list[str]:
+        folders = ("-p", str(self.folder / "package"), "-o", str(self.folder / "models"))
+        session = ("-s", self._lab.session_string, "--transport", self._engine)
+        return ["client", "--json", *session, *folders, *options]
+
+    def _environment(self, added: dict[str, object]) -> dict[str, str]:
+        given = {"SLEAP_RTC_HOME": self.folder / "home", METER: self.folder / "meter"} | self._slow | added
+        return os.environ | {name: str(value) for name, value in given.items()}
 
     @property
     def model(self) -> bytes:
@@ -82,8 +91,9 @@ class Typing:
         return (self.folder / "models" / "single_instance" / "best.ckpt").read_bytes()
 
 
-class Command:
-    """A command that was typed.
+@dataclass
+class Said:
+    """What became of a command that was typed.
 
     Attributes:
         events: what it said, as far as it was read.
@@ -91,11 +101,21 @@ class Command:
         code: its exit code; negative where a signal ended it.
     """
 
+    events: list[dict[str, Any]] = field(default_factory=list)
+    errors: str = ""
+    code: int | None = None
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """All it said of one kind."""
+        return [each for each in self.events if each["event"] == event]
+
+
+class Command(Said):
+    """A command that may still be at work."""
+
     def __init__(self, process: asyncio.subprocess.Process) -> None:
+        super().__init__()
         self._process = process
-        self.events: list[dict[str, Any]] = []
-        self.errors = ""
-        self.code: int | None = None
 
     @property
     def pid(self) -> int:
@@ -125,10 +145,6 @@ class Command:
     def kill(self) -> None:
         """``kill -9``."""
         self._process.kill()
-
-    def said(self, event: str) -> list[dict[str, Any]]:
-        """All it said of one kind."""
-        return [each for each in self.events if each["event"] == event]
 
     async def _complaints(self) -> str:
         assert self._process.stderr

@@ -19,7 +19,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     has_service = {"tmp_path", "service"} & set(metafunc.fixturenames)
     if has_service and not metafunc.definition.get_closest_marker("one_database"):
-        metafunc.parametrize("database", BOTH, indirect=True)
+        about_postgres = metafunc.definition.get_closest_marker("postgres")
+        metafunc.parametrize("database", BOTH[1:] if about_postgres else BOTH, indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from signaling_server.db import Database, upgrade
 from signaling_server.models import Base
 
 VARIABLE = "SLEAP_RTC_TEST_POSTGRES"
-PEPPER = "the pepper of the services under test"
+PEPPER = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def settings_for(folder: Path) -> dict[str, Any]:
@@ -26,6 +26,11 @@ def settings_for(folder: Path) -> dict[str, Any]:
     if not _chosen:
         return {"database_url": f"sqlite+aiosqlite:///{folder / 'service.db'}"}
     return {"database_url": _chosen[-1].url_for(folder), "pepper": PEPPER}
+
+
+def empty_database(folder: Path) -> str:
+    """The URL of a database in which nothing is, not even a table."""
+    return _chosen[-1].new() if _chosen else f"sqlite+aiosqlite:///{folder / 'deep' / 'service.db'}"
 
 
 class Postgres:
@@ -156,7 +161,7 @@ async def connected(url: URL | str) -> AsyncIterator[Any]:
 
 
 async def everything_in(database: Database) -> str:
-    """What is in every table, as text."""
+    """What is in every table, as text that tells two databases apart by their rows alone."""
     async with database.transaction() as session:
         return "\n".join(
             [repr(row) for table in Base.metadata.sorted_tables for row in await session.execute(table.select())]

@@ -9,21 +9,57 @@ from typing import Any
 from sqlalchemy import delete
 
 from signaling_server.models import Membership
-from sleap_rtc.signaling.api import NewToken, Room, ServiceAPI
+from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.signaling.address import service_address
+from sleap_rtc.signaling.api import AccessGrant, NewToken, Room, ServiceAPI
+from sleap_rtc.signaling.grants import Refusal, refresh
 from tests.service.running import RunningService, running_service
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
 
 
+class Tokens:
+    """The tokens of a login, renewed when the service refuses the old one."""
+
+    def __init__(self, service: RunningService, grant: AccessGrant) -> None:
+        self._address = service_address(service.url)
+        self.latest = grant
+
+    async def token(self) -> str:
+        return self.latest.access_token
+
+    async def renewed(self, refused: str, *, connected: bool) -> str | None:
+        if connected:
+            return None
+        answer = await refresh(self._address, self.latest.refresh_token, Timeouts())
+        if isinstance(answer, Refusal):
+            return None
+        self.latest = answer
+        return answer.access_token
+
+
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a login."""
+    """Somebody with a login.
+
+    Attributes:
+        token: their first access token, good for an hour.
+        refresh_token: their first refresh token.
+        api: the service as they ask it, for as long as their login lasts.
+    """
 
     user_id: str
     token: str
+    refresh_token: str
     login_id: str
     api: ServiceAPI
+    tokens: Tokens
+
+    async def fresh_token(self) -> str:
+        """An access token that is good now."""
+        await self.api.me()
+        return self.tokens.latest.access_token
 
     async def room(self, name: str = "lab", expires_days: int | None = 30) -> Room:
         return await self.api.create_room(name, expires_days)
@@ -49,7 +85,15 @@ async def dev_service(tmp_path: Path, **settings: Any) -> AsyncIterator[RunningS
 
 async def person(service: RunningService, name: str) -> Person:
     grant = await ServiceAPI(service.url).login_dev(name)
-    return Person(grant.user_id, grant.access_token, grant.login_id, ServiceAPI(service.url, grant.access_token))
+    tokens = Tokens(service, grant)
+    return Person(
+        grant.user_id,
+        grant.access_token,
+        grant.refresh_token,
+        grant.login_id,
+        ServiceAPI(service.url, tokens),
+        tokens,
+    )
 
 
 async def join(service: RunningService, somebody: Person, room: Room) -> None:

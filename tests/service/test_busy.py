@@ -7,13 +7,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import delete, event, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from websockets.exceptions import InvalidStatus
 
 from signaling_server import db
+from signaling_server.db_errors import UNUSABLE
+from signaling_server.models import Room
+from signaling_server.security import UNKNOWN_CREDENTIAL
 from signaling_server.signaling import routes
 from sleap_rtc.errors import StorageError
+from sleap_rtc.protocol.tokens import make_token
 from tests.service.peers import browser, open_room, peer
 from tests.service.people import dev_service, person
 from tests.service.running import RunningService, running_service
@@ -46,31 +50,72 @@ async def test_a_busy_database_is_a_sentence_and_passes(tmp_path: Path) -> None:
         ada = await person(service, "ada")
         room = await open_room(service)
         with held(tmp_path):
-            answer = await client.get("/api/v1/me", headers={"Authorization": f"Bearer {ada.token}"})
-            assert (answer.status_code, answer.json()["error"]) == (503, {"code": "storage", "sentence": db.UNUSABLE})
+            headers = {"Authorization": f"Bearer {ada.token}"}
+            answer = await client.post("/api/v1/rooms", headers=headers, json={"name": "lab"})
+            assert (answer.status_code, answer.json()["error"]) == (503, {"code": "storage", "sentence": UNUSABLE})
             status, body = await refusal(service, room.session_token)
-            assert (status, db.UNUSABLE.encode() in body) == (503, True)
+            assert (status, UNUSABLE.encode() in body) == (503, True)
         assert (await ada.api.me()).name == "ada"
         async with peer(service, room.session_token) as again:
             assert await again.silent()
+
+
+async def test_who_only_reads_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 60_000)
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        ada = await person(service, "ada")
+        room = await ada.room()
+        unknown = make_token("access", bytes(32)), make_token("worker", bytes(32))
+        with held(tmp_path):
+            async with asyncio.timeout(30):
+                for path in ("/me", "/rooms", f"/rooms/{room.room_id}", f"/rooms/{room.room_id}/tokens"):
+                    answers = [
+                        await client.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {token}"})
+                        for token in (ada.token, *unknown)
+                    ]
+                    assert [answer.status_code for answer in answers] == [200, 401, 401]
+                for token in unknown:
+                    status, body = await refusal(service, token)
+                    assert (status, UNKNOWN_CREDENTIAL.encode() in body) == (401, True)
+                assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_what_is_for_reading_writes_nothing(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        database = service.service.database
+
+        async def work(session: AsyncSession) -> None:
+            began.append(session)
+            session.add(Room(id="r_aaaaaaaa", name="lab", kind="room", created_at=1))
+
+        began: list[AsyncSession] = []
+        await database.read_first(work)
+        assert len(began) == 2
+        async with database.reading() as session:
+            (room,) = await session.scalars(select(Room))
+            assert room.name == "lab"
+        for statement in (delete(Room), update(Room).values(name="x"), insert(Room).values(id="r_bbbbbbbb")):
+            with pytest.raises(db.WantsToWriteError):
+                async with database.reading() as session:
+                    await session.execute(statement)
 
 
 async def test_the_second_look_of_the_handshake_is_refused_too(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def busy(*_: object) -> None:
-        raise StorageError(db.UNUSABLE)
+        raise StorageError(UNUSABLE)
 
     room = await open_room(service)
     monkeypatch.setattr(routes, "end_if_ended", busy)
     status, body = await refusal(service, room.session_token)
-    assert (status, db.UNUSABLE.encode() in body) == (503, True)
+    assert (status, UNUSABLE.encode() in body) == (503, True)
     assert not await service.service.hub.holders()
 
 
 async def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
-        with pytest.raises(StorageError, match="disk is full"):
+        with pytest.raises(StorageError, match="busy, full or away"):
             await _fill(service.service.database)
 
 

@@ -254,8 +254,8 @@ async def test_the_page_is_where_the_request_came_to(service: RunningService, ho
 
 
 async def test_the_operator_says_where_the_page_is(tmp_path: Path) -> None:
-    async with running_service(tmp_path, public_url="https://lab.example/rtc/") as service:
-        assert (await begin(service))["verification_uri"] == "https://lab.example/rtc/device"
+    async with running_service(tmp_path, public_url="https://lab.example/") as service:
+        assert (await begin(service))["verification_uri"] == "https://lab.example/device"
 
 
 @pytest.mark.parametrize(
@@ -266,6 +266,7 @@ async def test_the_operator_says_where_the_page_is(tmp_path: Path) -> None:
         "https://",
         "lab.example",
         "https://ada@lab.example",
+        "https://lab.example/rtc",
         "https://lab.example/?x=1",
         "https://lab.example/#x",
         "https://lab.example:0",

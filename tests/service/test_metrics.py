@@ -31,7 +31,7 @@ async def test_what_is_counted(tmp_path: Path) -> None:
         async with (
             worker(service, token.token, Key(1)),
             peer(service, token.token),
-            peer(service, ada.token, room=room.room_id) as client,
+            peer(service, await ada.fresh_token(), room=room.room_id) as client,
         ):
             await client.say("offer", link=link(), worker_id=Key(1).worker_id, sdp="v=0")
             assert (await client.ask("offer", link=link(1), worker_id=Key(2).worker_id, sdp="v=0"))["type"] == "gone"

@@ -152,15 +152,102 @@ async def test_an_expired_room_explains_itself_to_its_members(tmp_path: Path) ->
             assert (await gpu.closed(), await client.closed()) == (4403, 4403)
         clock.now += 3 * DAY
         for ask in (ada.api.workers(room.room_id), ada.worker_token(room)):
-            with pytest.raises(ConflictError, match=r"'lab' expired 3 days ago.*4 days more it is kept. Make another"):
+            with pytest.raises(ConflictError, match=r"'lab' expired 3 days ago.*4 days more it is kept.*room extend"):
                 await ask
-        status, sentence = await told(service, ada.token, room.room_id)
+        status, sentence = await told(service, await ada.fresh_token(), room.room_id)
         assert (status, "expired 3 days ago" in sentence) == (409, True)
+        token_of_mary = await mary.fresh_token()
         assert "'lab' of this token expired 3 days ago" in (await told(service, token.token, None))[1]
-        assert await told(service, mary.token, room.room_id) == await told(service, mary.token, ABSENT)
+        assert await told(service, token_of_mary, room.room_id) == await told(service, token_of_mary, ABSENT)
         # it can still be looked at
         assert (await ada.api.room(room.room_id)).expires_at == clock.now - 3 * DAY
         assert [each.state for each in await ada.api.tokens(room.room_id)] == ["expired"]
+
+
+async def test_a_room_is_renamed_by_its_owner(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        ada = await person(service, "ada")
+        room = await ada.room("lab", 2)
+        changed = await ada.api.rename_room(room.room_id, "Fly\x1b[2J \u202elab  <script>")
+        assert (changed.name, changed.expires_at) == ("Fly lab <script>", room.expires_at)
+        assert (await ada.api.room(room.room_id)).name == changed.name
+        headers = {"Authorization": f"Bearer {ada.token}"}
+        for body in ({}, {"name": None}, {"name": ""}, {"name": "n" * 129}, {"role": "owner"}, {"expires_days": 0}):
+            answer = await client.patch(f"/api/v1/rooms/{room.room_id}", json=body, headers=headers)
+            assert (body, answer.status_code) == (body, 422)
+        assert (await ada.api.room(room.room_id)).name == changed.name
+
+
+async def test_a_name_as_large_as_a_body_is_no_name(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        ada = await person(service, "ada")
+        room = await ada.room()
+        headers = {"Authorization": f"Bearer {ada.token}"}
+        for method, path in (("POST", ""), ("PATCH", f"/{room.room_id}"), ("POST", f"/{room.room_id}/tokens")):
+            url = f"/api/v1/rooms{path}"
+            assert (await client.request(method, url, json={"name": "n" * 2**16}, headers=headers)).status_code == 413
+            assert (await client.request(method, url, json={"name": "n" * 129}, headers=headers)).status_code == 422
+        assert [each.name for each in await ada.api.rooms()] == ["lab"]
+
+
+async def test_a_room_lives_longer_if_its_owner_says_so(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, max_room_days=60) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        room = await ada.room("lab", 30)
+        for days, sentence in ((30, "lives for 30 days already"), (1, "lives for 30 days already")):
+            with pytest.raises(ConflictError, match=sentence):
+                await ada.api.extend_room(room.room_id, days)
+        for unbounded in (61, None):
+            with pytest.raises(UsageError, match="at most 60 days"):
+                await ada.api.extend_room(room.room_id, unbounded)
+        clock.now += 10 * DAY
+        assert (await ada.api.extend_room(room.room_id, 60)).expires_at == clock.now + 60 * DAY
+
+
+async def test_a_room_for_ever_cannot_live_longer(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada = await person(service, "ada")
+        room = await ada.room("lab", 1)
+        assert (await ada.api.extend_room(room.room_id, None)).expires_at is None
+        for days in (30, None):
+            with pytest.raises(ConflictError, match="lives for ever already"):
+                await ada.api.extend_room(room.room_id, days)
+
+
+async def test_an_expired_room_comes_back_within_a_week(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        clock = Clock(service)
+        ada, grace = await person(service, "ada"), await person(service, "grace")
+        room, lost = await ada.room("lab", 1), await ada.room("lost", 1)
+        await join(service, grace, room)
+        token = await ada.worker_token(room, expires_days=None)
+        clock.now += 7 * DAY
+        assert "'lab' of this token expired" in (await told(service, token.token, None))[1]
+        with pytest.raises(ForbiddenError, match="Only the owner"):
+            await grace.api.extend_room(room.room_id, 30)
+        assert (await ada.api.extend_room(room.room_id, 30)).expires_at == clock.now + 30 * DAY
+        async with worker(service, token.token, ONE):
+            assert [each.worker_id for each in await grace.api.workers(room.room_id)] == [ONE.worker_id]
+        # a week after its end it is as good as forgotten, whenever that is done
+        clock.now += DAY
+        with pytest.raises(NotFoundError):
+            await ada.api.extend_room(lost.room_id, 30)
+
+
+async def test_a_room_that_ends_within_a_day_is_marked(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        room, forever = await ada.room("lab", 2), await ada.room("forever", None)
+        token = await ada.worker_token(forever, "gpu", 2)
+        for passed, soon in ((0, False), (DAY - 1, False), (1, True), (DAY - 1, True), (1, False)):
+            clock.now += passed
+            assert [each.expires_soon for each in await ada.api.rooms() if each.room_id == room.room_id] == [soon]
+            assert (await ada.api.room(room.room_id)).expires_soon is soon
+            assert [each.expires_soon for each in await ada.api.tokens(forever.room_id)] == [soon]
+            assert not (await ada.api.room(forever.room_id)).expires_soon
+        assert (await ada.api.tokens(forever.room_id))[0].token_id == token.token_id
 
 
 async def test_an_expired_room_is_forgotten_after_a_week(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ import pytest
 from signaling_server.housekeeping import clean_up, recheck
 from signaling_server.models import Token
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError, SleapRTCError, UsageError
+from sleap_rtc.errors import (
+    AuthenticationError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    SleapRTCError,
+    UsageError,
+)
 from sleap_rtc.protocol.signaling import WorkerInfo
 from sleap_rtc.protocol.tokens import check_token, make_token
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
@@ -178,6 +185,75 @@ async def test_who_is_connected_when_the_token_expires_is_told(tmp_path: Path) -
             await recheck(service.service)
             with pytest.raises(AuthenticationError, match="'gpu-1' expired just now"):
                 await gpu.receive()
+
+
+async def test_a_rotated_token_has_a_successor_and_some_time_left(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        room = await ada.room("lab", None)
+        old = await ada.worker_token(room, "gpu-1", 7)
+        clock.now += 2 * DAY
+        new = await ada.api.rotate_token(room.room_id, old.token_id, 24)
+        assert (new.name, new.expires_at, new.old_ends_at) == ("gpu-1", clock.now + 7 * DAY, clock.now + DAY)
+        assert check_token(new.token) == "worker"
+        assert new.token != old.token
+        with pytest.raises(ConflictError, match="'gpu-1' was replaced already"):
+            await ada.api.rotate_token(room.room_id, old.token_id, 0)
+        async with worker(service, old.token, ONE) as gpu, worker(service, new.token, TWO) as successor:
+            clock.now += DAY - 1
+            await recheck(service.service)
+            assert await gpu.silent()
+            clock.now += 1
+            await recheck(service.service)
+            assert await gpu.closed() == 4403
+            assert await successor.silent()
+        refused = await why_refused(service, old.token)
+        assert "'gpu-1' was replaced by a new one 1 day ago and has ended" in refused.sentence
+        tokens = {each.token_id: each for each in await ada.api.tokens(room.room_id)}
+        assert (tokens[old.token_id].state, tokens[new.token_id].state) == ("expired", "active")
+        assert (tokens[old.token_id].replaced_at, tokens[new.token_id].replaced_at) == (clock.now - DAY, None)
+        with pytest.raises(ConflictError, match="'gpu-1' has ended"):
+            await ada.api.rotate_token(room.room_id, old.token_id, 0)
+
+
+async def test_without_grace_a_rotated_token_ends_at_once(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada = await person(service, "ada")
+        room = await ada.room()
+        old = await ada.worker_token(room, "gpu-1", None)
+        async with machine(service, old.token) as gpu:
+            await gpu.welcome()
+            new = await ada.api.rotate_token(room.room_id, old.token_id, 0)
+            assert new.expires_at is None
+            async with asyncio.timeout(REVOKED_WITHIN):
+                with pytest.raises(AuthenticationError, match=r"'gpu-1' was replaced by a new one just now"):
+                    await gpu.receive()
+
+
+async def test_a_rotated_token_ends_no_later_than_it_would_have(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, max_token_days=5) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        room = await ada.room("lab", None)
+        old = await ada.worker_token(room, "gpu-1", 1)
+        assert (await ada.api.rotate_token(room.room_id, old.token_id, 720)).old_ends_at == clock.now + DAY
+        for hours in (-1, 721):
+            with pytest.raises(UsageError):
+                await ada.api.rotate_token(room.room_id, old.token_id, hours)
+
+
+async def test_rotated_tokens_count_until_they_end(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, limits={"tokens_per_room": 2}) as service:
+        ada = await person(service, "ada")
+        room = await ada.room()
+        tokens = [await ada.worker_token(room, name) for name in ("gpu-1", "gpu-2")]
+        with pytest.raises(ConflictError, match="2 worker tokens"):
+            await ada.api.rotate_token(room.room_id, tokens[0].token_id, 1)
+        # nothing is half done
+        assert [each.replaced_at for each in await ada.api.tokens(room.room_id)] == [None, None]
+        await ada.api.rotate_token(room.room_id, tokens[0].token_id, 0)
+        assert {each.name for each in await ada.api.tokens(room.room_id)} == {"gpu-1", "gpu-2"}
 
 
 async def test_unknown_tokens_and_those_of_other_rooms_cannot_be_revoked(tmp_path: Path) -> None:

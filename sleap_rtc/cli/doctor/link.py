@@ -11,6 +11,7 @@ from sleap_rtc.cli.formats import format_rate, format_size
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.protocol.sdp import Candidate, IceServer, candidates_in
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import SignalingClient
 from sleap_rtc.transport.channel import Channel, Peer
@@ -122,17 +123,15 @@ def _text(candidate: Candidate) -> str:
 
 async def _ice_servers(scene: Scene) -> tuple[list[IceServer], str]:
     """The service's STUN and TURN servers, and what is to be said about having none."""
-    login = Credentials().login(scene.server)
-    if login is None:
+    if Credentials().login(scene.server) is None:
         return [], " STUN and TURN were not tried: the service names its servers only to who is logged in."
     try:
-        rooms = await ServiceAPI(scene.server, login.access_token, timeouts=scene.timeouts).rooms()
+        account = Account(scene.server, timeouts=scene.timeouts)
+        rooms = await ServiceAPI(scene.server, account, timeouts=scene.timeouts).rooms()
         room = _some_room(rooms, scene.settings.default_room)
         if room is None:
             return [], " STUN and TURN were not tried: the service names its servers in a room, and you have none."
-        async with SignalingClient(
-            scene.server, login.access_token, timeouts=scene.timeouts, room=room.room_id
-        ) as signaling:
+        async with SignalingClient(scene.server, account, timeouts=scene.timeouts, room=room.room_id) as signaling:
             servers = (await signaling.welcome()).ice_servers
     except SleapRTCError as error:
         return [], f" STUN and TURN were not tried: {error.sentence}"

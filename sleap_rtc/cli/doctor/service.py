@@ -9,6 +9,7 @@ from sleap_rtc.cli.formats import count, format_duration
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, UnreachableError
+from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.address import service_address, tls_context
 from sleap_rtc.signaling.api import ServiceAPI
 
@@ -45,7 +46,7 @@ async def check_login(scene: Scene) -> Finding:
             f"Not logged in to {scene.server}: session strings work, rooms do not. Run: sleap-rtc login",
             server=scene.server,
         )
-    api = ServiceAPI(scene.server, login.access_token, timeouts=scene.timeouts)
+    api = ServiceAPI(scene.server, Account(scene.server, timeouts=scene.timeouts), timeouts=scene.timeouts)
     try:
         me = await api.me()
         rooms = await api.rooms()

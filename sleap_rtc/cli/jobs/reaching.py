@@ -1,12 +1,11 @@
 """From what was typed after ``sleap-rtc jobs …`` to the workers that are meant, or to the one job."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from sleap_rtc.cli.account import login_at
 from sleap_rtc.cli.telling import say_service
 from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.client import Client, enter_session
@@ -18,7 +17,8 @@ from sleap_rtc.config.settings import Settings
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import UnreachableError, UsageError
 from sleap_rtc.protocol.signaling import WorkerPresence
-from sleap_rtc.signaling.api import ServiceAPI, find_room
+from sleap_rtc.signaling.account import Account
+from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
 from sleap_rtc.transport.engines import Engine, preload
 
 
@@ -113,26 +113,39 @@ async def enter(
         NotFoundError: if there is no such room.
         UnreachableError: if the service or every worker is out of reach.
     """
-    engine = cast(Engine, request.settings.transport)
-    limits, timeouts = request.settings.limits, request.timeouts
-    await asyncio.to_thread(preload, engine)
-    if isinstance(place, SessionPlace):
-        async with enter_session(
-            place.text, default_server=place.server, engine=engine, timeouts=timeouts, limits=limits,
-            on_service=say_service,
-        ) as (client, presence):  # fmt: skip
-            yield client, [presence]
+    if isinstance(place, RoomPlace):
+        async with enter_room(request, place) as (client, room, online):
+            if place.away and place.worker not in {each.worker_id for each in online}:
+                raise UnreachableError(place.away)
+            yield client, fitting(online, Wish(place.worker), room=room.name)
         return
-    token = login_at(place.server).access_token
-    room = find_room(await ServiceAPI(place.server, token).rooms(), place.room)
+    engine = cast(Engine, request.settings.transport)
+    await asyncio.to_thread(preload, engine)
+    async with enter_session(
+        place.text, default_server=place.server, engine=engine, timeouts=request.timeouts,
+        limits=request.settings.limits, on_service=say_service,
+    ) as (client, presence):  # fmt: skip
+        yield client, [presence]
+
+
+@asynccontextmanager
+async def enter_room(
+    request: Request, place: RoomPlace
+) -> AsyncIterator[tuple[Client, Room, Sequence[WorkerPresence]]]:
+    """Join a room, and name all its workers that are online, be there any or not.
+
+    Raises:
+        SleapRTCError: as `enter` does.
+    """
+    engine = cast(Engine, request.settings.transport)
+    await asyncio.to_thread(preload, engine)
+    account = Account(place.server)
+    room = find_room(await ServiceAPI(place.server, account).rooms(), place.room)
     async with Client.join(
-        place.server, token, room=room.room_id, engine=engine, timeouts=timeouts, limits=limits,
-        on_service=say_service,
+        place.server, account, room=room.room_id, engine=engine, timeouts=request.timeouts,
+        limits=request.settings.limits, on_service=say_service,
     ) as client:  # fmt: skip
-        online = await client.workers()
-        if place.away and place.worker not in {each.worker_id for each in online}:
-            raise UnreachableError(place.away)
-        yield client, fitting(online, Wish(place.worker), room=room.name)
+        yield client, room, await client.workers()
 
 
 @asynccontextmanager

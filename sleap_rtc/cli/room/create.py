@@ -18,10 +18,11 @@ Examples:
 @json_option
 def create(name: str, expires: int | None, server: str | None, as_json: bool) -> None:
     """Make a room and own it."""
-    from sleap_rtc.cli.account import logged_in_api, server_words
+    from sleap_rtc.cli.account import logged_in_api
     from sleap_rtc.cli.output import emit_json, note, say
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.config.servers import server_words
 
     settings = settings_for(server=server)
     room = run_async(logged_in_api(settings).create_room(name, expires))
@@ -30,6 +31,7 @@ def create(name: str, expires: int | None, server: str | None, as_json: bool) ->
         return
     say(f"The room '{room.name}' is made: {room.room_id}; {format_expiry(room.expires_at, now_ms())}.")
     words = server_words(settings.server)
-    note("Next, a token for its first worker, and the room as your default:")
+    note("Next, a token for its first worker, an invite for its first member, and the room as your default:")
     note(f"  sleap-rtc token create{words} --room {room.room_id} --name gpu-1")
+    note(f"  sleap-rtc room invite{words} {room.room_id}")
     note(f"  sleap-rtc room set-default{words} {room.room_id}")

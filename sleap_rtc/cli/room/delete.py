@@ -1,7 +1,5 @@
 """``sleap-rtc room delete``."""
 
-import sys
-
 import click
 
 from sleap_rtc.cli.options import server_option, settings_for
@@ -22,25 +20,18 @@ def delete(room: str, yes: bool, server: str | None) -> None:
 
     ROOM is an id or a name. Jobs that run on its workers go on to their end.
     """
-    from sleap_rtc.cli.account import logged_in_api, meant_room
+    from sleap_rtc.cli.account import forget_default_room, logged_in_api, meant_room
+    from sleap_rtc.cli.asking import confirm
     from sleap_rtc.cli.formats import count
-    from sleap_rtc.cli.output import note, say
+    from sleap_rtc.cli.output import say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.config.editing import unset_value
 
     settings = settings_for(server=server)
     api = logged_in_api(settings)
     found = run_async(meant_room(api, settings, room))
     if not yes:
         others = f"{count(found.members, 'member')} and {count(found.workers_online, 'worker')} online"
-        _ask(f"Delete the room '{found.name}' ({found.room_id}) with {others}? This cannot be undone.")
+        confirm(f"Delete the room '{found.name}' ({found.room_id}) with {others}? This cannot be undone.")
     run_async(api.delete_room(found.room_id))
     say(f"The room '{found.name}' ({found.room_id}) is deleted.")
-    if settings.default_room in (found.room_id, found.name) and unset_value("default_room", settings.default_room):
-        note("It was your default room; now there is none.")
-
-
-def _ask(question: str) -> None:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("There is no terminal to ask on. Add --yes.")
-    click.confirm(question, abort=True, err=True)
+    forget_default_room(settings, found)

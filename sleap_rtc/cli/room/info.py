@@ -20,7 +20,8 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
 
     ROOM is an id or a name; the default room without it.
     """
-    from sleap_rtc.cli.account import logged_in_api, meant_room
+    from sleap_rtc.cli.account import logged_in_api, meant_room, warn_of_room
+    from sleap_rtc.cli.formats import count
     from sleap_rtc.cli.output import emit_json, say, table
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.times import format_expiry, format_time, now_ms
@@ -48,3 +49,7 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
         table(COLUMNS, rows(workers))
     else:
         say("No worker is online.")
+    if detail.jobs or detail.models:
+        say()
+        say(f"Its workers have told of {count(detail.jobs, 'job')} and {count(detail.models, 'model')}.")
+    warn_of_room(detail, now_ms())

@@ -17,10 +17,10 @@ Examples:
 @json_option
 def list_rooms(server: str | None, as_json: bool) -> None:
     """List the rooms you belong to; a star marks the default one."""
-    from sleap_rtc.cli.account import logged_in_api
+    from sleap_rtc.cli.account import logged_in_api, warn_of_room
     from sleap_rtc.cli.output import emit_json, note, table
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_date
+    from sleap_rtc.cli.times import format_date, now_ms
 
     settings = settings_for(server=server)
     rooms = run_async(logged_in_api(settings).rooms())
@@ -43,3 +43,5 @@ def list_rooms(server: str | None, as_json: bool) -> None:
         for room in rooms
     ]
     table(("", "room", "you are", "workers", "expires", "id"), rows)
+    for room in rooms:
+        warn_of_room(room, now_ms())

@@ -5,6 +5,8 @@ import click
 from sleap_rtc.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "db": ("sleap_rtc.cli.server.db:db", "Upgrade, back up and restore the database."),
+    "user": ("sleap_rtc.cli.server.user:user", "Say who may use it, where it has accounts of its own."),
     "run": ("sleap_rtc.cli.server.run:run", "Start the service; Ctrl-C stops it."),
 }
 """The commands of this group."""

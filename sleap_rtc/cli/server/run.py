@@ -2,10 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sleap_rtc.cli.server.options import place_options, service_settings
+
+if TYPE_CHECKING:
+    from signaling_server.server import RunningServer
 
 
 @click.command()
@@ -32,7 +36,7 @@ def run(
         dev=dev or None,
     )
     from signaling_server import serve
-    from sleap_rtc.cli.output import say, warn
+    from sleap_rtc.cli.output import warn
     from sleap_rtc.signaling.address import service_address
 
     if settings.dev:
@@ -42,7 +46,17 @@ def run(
             f"{settings.host} can be reached from other machines, and peers send no token over plain http: "
             "put a proxy with TLS in front, and give its address as --server."
         )
-    asyncio.run(serve(settings, lambda url: say(f"The signaling service listens on {url} (Ctrl-C stops it).")))
+    asyncio.run(serve(settings, _announce))
+
+
+def _announce(service: "RunningServer") -> None:
+    from sleap_rtc.cli.output import say
+
+    say(f"The signaling service listens on {service.url} (Ctrl-C stops it).")
+    if service.first_link is not None:
+        say("Nobody has an account yet. Make the first one with this link, which works once, within a day:")
+        say()
+        say(f"  {service.first_link}")
 
 
 def _bracketed(host: str) -> str:

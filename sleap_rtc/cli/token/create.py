@@ -28,8 +28,10 @@ def create(room: str | None, name: str, expires: int | None, server: str | None,
     One token may serve several machines. It opens this room alone.
     """
     from sleap_rtc.cli.account import logged_in_api, meant_room
-    from sleap_rtc.cli.output import emit_json
+    from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
+    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.token.showing import show_token
 
     settings = settings_for(server=server)
     api = logged_in_api(settings)
@@ -42,27 +44,5 @@ def create(room: str | None, name: str, expires: int | None, server: str | None,
     if as_json:
         emit_json(made.model_dump() | {"room_id": found.room_id, "server": settings.server})
         return
-    _show(settings.server, found, made)
-
-
-def _show(server: str, room: "Room", made: "NewToken") -> None:
-    from sleap_rtc.cli.account import server_words
-    from sleap_rtc.cli.output import say
-    from sleap_rtc.cli.times import format_expiry, now_ms
-
-    words = server_words(server)
-    say(f"The token '{made.name}' of the room '{room.name}' is made; {format_expiry(made.expires_at, now_ms())}.")
-    say("It is shown this once:")
-    say()
-    say(f"  {made.token}")
-    say()
-    say("Start a worker with it, on the machine with the GPU:")
-    say()
-    say(f"  sleap-rtc worker{words} --api-key {made.token}")
-    say()
-    say("or, so that nobody reads it in the list of processes:")
-    say()
-    if words:
-        say(f"  export SLEAP_RTC_SERVER={server}")
-    say(f"  export SLEAP_RTC_API_KEY={made.token}")
-    say("  sleap-rtc worker")
+    say(f"The token '{made.name}' of the room '{found.name}' is made; {format_expiry(made.expires_at, now_ms())}.")
+    show_token(settings.server, made.token)

@@ -19,9 +19,9 @@ Examples:
 def list_tokens(room: str | None, server: str | None, as_json: bool) -> None:
     """List the worker tokens of a room you own; their first characters only."""
     from sleap_rtc.cli.account import logged_in_api, meant_room
-    from sleap_rtc.cli.output import emit_json, note, table
+    from sleap_rtc.cli.output import emit_json, note, table, warn
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_time
+    from sleap_rtc.cli.times import format_expiry, format_time, now_ms
     from sleap_rtc.signaling.api import Room, TokenInfo
 
     settings = settings_for(server=server)
@@ -42,7 +42,7 @@ def list_tokens(room: str | None, server: str | None, as_json: bool) -> None:
         (
             token.name,
             f"{token.display}…",
-            token.state,
+            f"{token.state}, replaced" if token.replaced_at else token.state,
             format_time(token.expires_at),
             format_time(token.last_used_at),
             token.created_by,
@@ -50,3 +50,7 @@ def list_tokens(room: str | None, server: str | None, as_json: bool) -> None:
         for token in tokens
     ]
     table(("name", "token", "state", "expires", "last used", "made by"), rows)
+    for token in tokens:
+        if token.expires_soon and token.state == "active" and not token.replaced_at:
+            until = format_expiry(token.expires_at, now_ms())
+            warn(f"Of the token '{token.name}': {until}. Make its successor: sleap-rtc token rotate {token.token_id}")

@@ -1,0 +1,53 @@
+"""What a database says when it cannot serve, as errors of ours: SQLAlchemy's, the drivers' and the network's."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError
+
+from sleap_rtc.errors import ConflictError, StorageError
+
+logger = logging.getLogger(__name__)
+
+UNUSABLE = "The service's database is busy, full or away. Try again in a moment."
+CHANGED = "Somebody changed or deleted what this needs at the very same moment. Try again."
+UNANSWERED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asyncpg raises when it gets no connection; SQLAlchemy passes it on as it is."""
+# PostgreSQL's classes: no connection, rolled back (deadlock), no resources, not as it must be (locks), stopped, disk
+_PASSING = ("08", "40", "53", "55", "57", "58")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a database's refusals inside the block into sentences; the log gets the reason.
+
+    Raises:
+        StorageError: if the database is busy, full or away.
+        ConflictError: if what was read in the block is no longer so.
+    """
+    try:
+        yield
+    except (IntegrityError, StaleDataError) as error:
+        logger.warning("two changes met: %s", first_line(error))
+        raise ConflictError(CHANGED) from error
+    except (DBAPIError, PoolTimeoutError, *UNANSWERED) as error:
+        if not _passes(error):
+            raise
+        logger.error("the database refused: %s", first_line(error))
+        raise StorageError(UNUSABLE) from error
+
+
+def first_line(error: Exception) -> str:
+    """What `error` says, without the statement and its values, which SQLAlchemy puts on lines of their own."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _passes(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError) or isinstance(error, OperationalError | InterfaceError):
+        return True
+    code = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or code.startswith(_PASSING)

@@ -1,0 +1,1 @@
+"""The pages that people see: logging in, choosing a password, letting a device in."""

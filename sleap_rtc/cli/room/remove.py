@@ -1,0 +1,52 @@
+"""``sleap-rtc room remove``."""
+
+import click
+
+from sleap_rtc.cli.options import json_option, server_option, settings_for
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sleap-rtc room remove "Fly lab" grace
+  sleap-rtc room remove r_abcdefgh u_abcdefgh --yes
+"""
+)
+@click.argument("room")
+@click.argument("member")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@server_option
+@json_option
+def remove(room: str, member: str, yes: bool, server: str | None, as_json: bool) -> None:
+    """Remove a member from a room that you own: they are disconnected at once.
+
+    ROOM and MEMBER are ids or names. Invites that are open end with it, so
+    that nobody comes back with an old code.
+    """
+    from sleap_rtc.cli.account import logged_in_api, meant_room
+    from sleap_rtc.cli.asking import confirm
+    from sleap_rtc.cli.formats import count
+    from sleap_rtc.cli.output import emit_json, note, say, warn
+    from sleap_rtc.cli.running import run_async
+    from sleap_rtc.signaling.api import Member, Room, find_member
+
+    settings = settings_for(server=server)
+    api = logged_in_api(settings)
+
+    async def find() -> tuple[Room, Member]:
+        found = await meant_room(api, settings, room)
+        return found, find_member(await api.members(found.room_id), member, found.name)
+
+    found, person = run_async(find())
+    if not yes:
+        confirm(f"Remove {person.name} ({person.user_id}) from the room '{found.name}'?")
+    removal = run_async(api.remove_member(found.room_id, person.user_id))
+    if as_json:
+        emit_json({"room_id": found.room_id, "user_id": person.user_id} | removal.model_dump())
+        return
+    say(f"{person.name} ({person.user_id}) is removed from the room '{found.name}'.")
+    if removal.invites_revoked:
+        note(f"{count(removal.invites_revoked, 'open invite')} ended with it. Make another: sleap-rtc room invite")
+    if removal.tokens_left:
+        tokens = count(removal.tokens_left, "worker token")
+        warn(f"{person.name} made {tokens} of this room that can be used still. See them: sleap-rtc token list")

@@ -1,0 +1,28 @@
+"""How commands about users tell what they did."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from signaling_server.operating import Invited
+
+
+def show_link(invited: "Invited", done: str, *, as_json: bool) -> None:
+    """Print the link by which somebody chooses a password, this once.
+
+    Args:
+        invited: who, and the link.
+        done: what was done, as a sentence.
+        as_json: for a script.
+    """
+    from sleap_rtc.cli.output import emit_json, say
+    from sleap_rtc.cli.times import format_expiry, now_ms
+
+    if as_json:
+        emit_json(
+            {"user": invited.user_id, "name": invited.name, "link": invited.link, "expires_at": invited.expires_at}
+        )
+        return
+    say(f"{done} Give them this link, by which they choose a password. It is shown this once,")
+    say(f"works once, and {format_expiry(invited.expires_at, now_ms())}:")
+    say()
+    say(f"  {invited.link}")
