@@ -121,6 +121,7 @@ ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
 """For a route that changes nothing: it waits for nobody who writes."""
 
 
+_HTTP = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 # what proxies and browsers say of themselves
 _OF_OTHERS = {"forwarded", "origin", "via", "x-real-ip"}
 
@@ -153,7 +154,7 @@ def _host_name(header: str) -> str:
         return ""
 
 
-def public_url(service: ServiceDep, request: Request) -> str:
+def public_url(service: ServiceDep, connection: HTTPConnection) -> str:
     """The address at which a browser reaches this service: the setting's, else the one this request came to.
 
     Raises:
@@ -161,9 +162,9 @@ def public_url(service: ServiceDep, request: Request) -> str:
     """
     if service.settings.public_url is not None:
         return service.settings.public_url
-    host = request.headers.get("host", "")
+    host = connection.headers.get("host", "")
     # beyond this machine nobody but a proxy speaks to us, and credentials reach it by https alone
-    scheme = request.url.scheme if is_loopback(_host_name(host)) else "https"
+    scheme = _HTTP[connection.url.scheme] if is_loopback(_host_name(host)) else "https"
     try:
         return checked_public_url(f"{scheme}://{host}")
     except ValueError as error:

@@ -7,7 +7,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.auth import logins
+from signaling_server.auth import browser_logins, logins
 from signaling_server.auth.logins import Terms
 from signaling_server.models import Login, Membership, Token
 from signaling_server.rooms import service as rooms
@@ -87,6 +87,19 @@ async def admit_ticket(session: AsyncSession, ticket: Ticket | None, *, room_id:
         raise AuthenticationError(reason)
     login = await session.get_one(Login, ticket.login_id, options=[joinedload(Login.user)])
     return await admit_login(session, login, room_id=ticket.room_id, now=now)
+
+
+async def admit_browser(
+    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, terms: Terms
+) -> Admission:
+    """Tell what a browser's cookie allows.
+
+    Raises:
+        AuthenticationError: if it is nobody's, or its login has ended.
+        SleapRTCError: if it names no room, or one that its user may not enter.
+    """
+    login = await browser_logins.authenticate(session, pepper, text, now=now, terms=terms)
+    return await admit_login(session, login, room_id=room_id, now=now)
 
 
 async def _admit_user(

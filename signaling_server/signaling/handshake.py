@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from fastapi import WebSocket
 
+from signaling_server.auth.browser import Site
+from signaling_server.deps import get_service, public_url
 from signaling_server.security import UNKNOWN_CREDENTIAL, bearer, token_kind
 from sleap_rtc.errors import AuthenticationError, ProtocolError
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
@@ -33,9 +35,19 @@ def _header(websocket: WebSocket) -> str | None:
     return None if header is None else bearer(header)
 
 
+def _cookie(websocket: WebSocket) -> str | None:
+    if not websocket.cookies:
+        return None
+    site = Site.at(public_url(get_service(websocket), websocket))
+    # a browser brings its cookie wherever a page sends it: only ours may
+    own = websocket.headers.get("origin") == site.origin
+    return websocket.cookies.get(site.login_cookie) if own else None
+
+
 PLACES = (
     Place(_ticket, frozenset({"ticket"})),
     Place(_header, frozenset({"worker", "session", "access"})),
+    Place(_cookie, frozenset({"cookie"})),
 )
 """Where a credential is looked for, in this order."""
 

@@ -10,7 +10,7 @@ from signaling_server.deps import RESTARTING, Service, client_address
 from signaling_server.errors import error_response
 from signaling_server.rooms import service as rooms
 from signaling_server.security import hash_token, token_kind
-from signaling_server.signaling.admission import Admission, admit, admit_ticket, ended
+from signaling_server.signaling.admission import Admission, admit, admit_browser, admit_ticket, ended
 from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.handshake import check_handshake, shown_credential
 from signaling_server.signaling.hub import Member
@@ -97,10 +97,16 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
 
 async def _admission(service: Service, text: str, room_id: str | None) -> Admission:
     now = service.clock()
-    if token_kind(text) == "ticket":
+    kind = token_kind(text)
+    if kind == "ticket":
         ticket = await service.tickets.take(hash_token(service.pepper, text), now=now)
         return await service.database.read_first(
             lambda session: admit_ticket(session, ticket, room_id=room_id, now=now)
+        )
+    if kind == "cookie":
+        terms = service.browser_terms
+        return await service.database.read_first(
+            lambda session: admit_browser(session, service.pepper, text, room_id=room_id, now=now, terms=terms)
         )
     idle_ms = int(service.settings.idle_room_days * rooms.DAY_MS)
     return await service.database.read_first(

@@ -10,7 +10,7 @@ descriptions and candidates in `tests/transport`.
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ async def test_a_handshake_that_trickles_in(tmp_path: Path) -> None:
             while not closing.done():
                 writer.write(b"X")
                 await asyncio.wait([closing], timeout=0.02)
-            assert await closing == b""
+            with suppress(ConnectionError):  # what was on its way when it hung up
+                assert await closing == b""
         assert await serves(service, room)
 
 

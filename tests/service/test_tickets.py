@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.api import Room
+from tests.service.browsers import Browser
 from tests.service.peers import Peer, browser, open_room, peer
 from tests.service.people import Clock, Person, dev_service, join, leave, person
 from tests.service.running import RunningService
@@ -159,6 +160,37 @@ async def test_a_login_has_few_tickets_waiting(tmp_path: Path) -> None:
         assert (await asked(service, ada, room)).status_code == 429
         clock.now += LIFE
         await ticket(service, ada, room)
+
+
+async def test_a_page_of_the_service_brings_its_cookie(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (service, ada, room), Browser(service) as browsing:
+        await browsing.log_in_dev("ada")
+        cookie = "; ".join(f"{name}={value}" for name, value in browsing.cookies.items())
+        query, ours = f"?room={room.room_id}", service.url
+        async with entered(service, query=query, origin=ours, additional_headers={"Cookie": cookie}) as page:
+            assert page.welcome["principal"]["user"] == ada.user_id
+            assert (await browsing.send("/logout")).status_code == 303
+            assert await page.closed() == 4403
+        await browsing.log_in_dev("ada")
+        fresh = "; ".join(f"{name}={value}" for name, value in browsing.cookies.items())
+        answers = [
+            await refusal(service, query=query),
+            # without a page, by another site's, or as another credential it is worth nothing
+            await refusal(service, query=query, additional_headers={"Cookie": fresh}),
+            await refusal(
+                service, query=query, additional_headers={"Cookie": fresh.replace("slpc_", "slpu_")}, origin=ours
+            ),
+            await refusal(service, query=query, additional_headers={"Cookie": f"x={ada.token}"}, origin=ours),
+            await refusal(
+                service, query=query, additional_headers={"Authorization": f"Bearer {fresh.partition('=')[2]}"}
+            ),
+        ]
+        assert {status for status, _ in answers} == {401}
+        assert len({body for _, body in answers}) == 1
+        foreign = await refusal(
+            service, query=query, additional_headers={"Cookie": fresh}, origin="https://evil.example"
+        )
+        assert foreign[0] == 401
 
 
 async def test_a_page_of_another_site_uses_no_ticket(tmp_path: Path) -> None:
