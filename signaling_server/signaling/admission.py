@@ -25,7 +25,11 @@ _ROLES: dict[str, Role] = {"worker": "worker", "session": "client"}
 
 @dataclass(frozen=True)
 class Admission:
-    """Who may connect, and as what."""
+    """Who may connect, and as what.
+
+    Attributes:
+        ends_at: when a worker's token or its room ends; None never, or for others.
+    """
 
     token_id: str
     user: str
@@ -34,6 +38,7 @@ class Admission:
     room_id: str
     room_name: str
     owner: bool = False
+    ends_at: int | None = None
 
 
 async def admit(
@@ -71,6 +76,8 @@ async def admit(
         role=_ROLES[credential.kind],
         room_id=credential.room_id,
         room_name=credential.room_name,
+        # an anonymous room's end moves with every visit
+        ends_at=credential.ends_at if credential.room_kind == "room" else None,
     )
 
 

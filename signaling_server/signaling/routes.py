@@ -29,14 +29,15 @@ async def websocket(websocket: WebSocket) -> None:
     service: Service = websocket.app.state.service
     peers: Router = websocket.app.state.router
     try:
-        async with _admitted(websocket, service, peers) as (member, room_name):
+        async with _admitted(websocket, service, peers) as (member, admission):
             await websocket.accept(subprotocol=SUBPROTOCOL)
             member.send(
                 Welcome(
                     principal=member.principal,
                     nonce=member.nonce.hex(),
                     ice_servers=service.settings.ice_servers,
-                    room_name=room_name,
+                    room_name=admission.room_name,
+                    ends_in=None if admission.ends_at is None else (admission.ends_at - service.clock()) // 1000,
                 )
             )
             await Connection(websocket, member, peers, service.settings.limits).run()
@@ -51,12 +52,12 @@ class _Refused(Exception):  # noqa: N818 - a way out of the handshake, not an er
 
 
 @asynccontextmanager
-async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> AsyncIterator[tuple[Member, str]]:
+async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> AsyncIterator[tuple[Member, Admission]]:
     try:
         if service.stopping:
             raise UnreachableError(RESTARTING)
         check_handshake(websocket)
-        member, room_name = await _recognise(websocket, service)
+        member, admission = await _recognise(websocket, service)
         await service.hub.join(member)
     except SleapRTCError as error:
         raise _Refused(error) from error
@@ -66,12 +67,12 @@ async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> As
             await end_if_ended(service, member)
         except SleapRTCError as error:
             raise _Refused(error) from error
-        yield member, room_name
+        yield member, admission
     finally:
         await peers.leave(member)
 
 
-async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, str]:
+async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, Admission]:
     admission = await _admission(service, shown_credential(websocket), websocket.query_params.get("room"))
     websocket.state.actor = admission.user
     presence = new_id("presence", secrets.token_bytes(15))
@@ -92,7 +93,7 @@ async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, st
         nonce=secrets.token_bytes(32),
         outbox=Outbox(service.settings.limits.queue),
     )
-    return member, admission.room_name
+    return member, admission
 
 
 async def _admission(service: Service, text: str, room_id: str | None) -> Admission:

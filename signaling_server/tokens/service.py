@@ -22,7 +22,11 @@ _NEW_ONE = "Ask the room's owner for a new one: sleap-rtc token create"
 
 @dataclass(frozen=True)
 class Credential:
-    """What an accepted token says about its holder."""
+    """What an accepted token says about its holder.
+
+    Attributes:
+        ends_at: when it or its room ends, whichever is first; None never.
+    """
 
     token_id: str
     kind: str
@@ -31,6 +35,7 @@ class Credential:
     room_kind: str
     user: str
     name: str
+    ends_at: int | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ async def authenticate(session: AsyncSession, pepper: bytes, text: str, *, now: 
         room_kind=token.room.kind,
         user=token.principal_user,
         name=token.name,
+        ends_at=min((end for end in (token.expires_at, token.room.expires_at) if end is not None), default=None),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from sleap_rtc.cli.formats import count
+from sleap_rtc.cli.formats import count, format_duration
 from sleap_rtc.cli.output import note, say, warn
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.config.identity import Identity, load_identity
@@ -37,6 +37,9 @@ from sleap_rtc.worker.enrolment import (
     session_string,
 )
 from sleap_rtc.worker.worker import Worker, WorkerSettings
+
+_SOON = 24 * 3600
+"""Seconds before the end of a key or its room from which on a worker says so at its start."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,11 @@ async def _enrol_by_key(request: WorkerRequest) -> Enrolment:
     enrolment = await enrol_with_key(request.server, key, on_service=_say_unreachable)
     if request.room is not None:
         check_room(enrolment, request.room)
+    if enrolment.ends_in is not None and enrolment.ends_in < _SOON:
+        warn(
+            f"The key or the room of this worker ends in {format_duration(enrolment.ends_in)}, and the worker with it. "
+            "The room's owner can type: sleap-rtc token rotate, or sleap-rtc room extend"
+        )
     return enrolment
 
 

@@ -143,13 +143,17 @@ class WorkerPresence(_Part):
 
 
 class Welcome(Message):
-    """Service → peer, first: who you are, the nonce to sign, and the STUN and TURN servers to use."""
+    """Service → peer, first: who you are, the nonce to sign, and the STUN and TURN servers to use.
+
+    A worker is also told in how many seconds its token or its room ends.
+    """
 
     TYPE = "welcome"
     principal: Principal
     nonce: NonceHex
     ice_servers: list[IceServer] = Field(default_factory=list, max_length=16)
     room_name: Label = ""
+    ends_in: Annotated[int, Field(gt=-(2**53), lt=2**53)] | None = None
 
 
 class Register(Message):

@@ -26,12 +26,14 @@ class Enrolment:
         room_id: the room it opens.
         room_name: what people call the room.
         name: what the token is called.
+        ends_in: in how many seconds the token or the room ends; None never, or where another takes its place by itself.
     """
 
     token: str | TokenSource = field(repr=False)
     room_id: str
     room_name: str
     name: str
+    ends_in: int | None = None
 
 
 async def find_or_make_session(server: str, name: str, *, new: bool = False) -> WorkerSession:
@@ -112,7 +114,8 @@ async def enrol_with_key(
         server, key, timeouts=timeouts or Timeouts(), patient=True, on_state=on_service
     ) as signaling:
         welcome = await signaling.welcome()
-        return Enrolment(key, welcome.principal.room, welcome.room_name, welcome.principal.name)
+        principal = welcome.principal
+        return Enrolment(key, principal.room, welcome.room_name, principal.name, ends_in=welcome.ends_in)
 
 
 def check_room(enrolment: Enrolment, wanted: str) -> None:

@@ -171,6 +171,17 @@ async def test_a_revoked_key_ends_its_worker_at_once_with_the_reason(lab: Lab) -
         await lab.start(api_key=key.token)
 
 
+async def test_a_key_that_ends_within_a_day_is_said_at_the_start(lab: Lab) -> None:
+    key = await lab.key()
+    async with lab.serving(api_key=key.token):
+        pass
+    assert "ends in" not in lab.printed()
+    clock = lab.service.service.clock
+    lab.service.service.clock = lambda: clock() + 6 * DAY_MS + DAY_MS // 2
+    async with lab.serving(api_key=key.token):
+        await lab.until_printed("warning: The key or the room of this worker ends in 11 h 5")
+
+
 async def test_an_expired_key_says_so(lab: Lab) -> None:
     key = await lab.key()
     clock = lab.service.service.clock

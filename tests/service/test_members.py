@@ -90,6 +90,27 @@ async def test_who_is_removed_is_gone_at_once_with_the_open_invites(tmp_path: Pa
         await grace.api.redeem_invite((await ada.api.create_invite(room.room_id)).code)
 
 
+async def test_a_worker_is_told_to_end_the_links_of_who_is_removed(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        ada, grace = await person(service, "ada"), await person(service, "grace")
+        room = await ada.room()
+        await join(service, grace, room)
+        token = await ada.worker_token(room)
+        async with worker(service, token.token, ONE) as gpu:
+            for number, somebody in enumerate((ada, grace)):
+                async with peer(service, somebody.token, room=room.room_id) as client:
+                    await client.say("offer", link=link(number), worker_id=ONE.worker_id, sdp="v=0")
+                    offer = await gpu.hear()
+                    await gpu.say("answer", link=offer["link"], sdp="v=0")
+                    assert (await client.hear())["type"] == "answer"
+            # her socket is closed already, and her link stands
+            await ada.api.remove_member(room.room_id, grace.user_id)
+            revoked = await gpu.hear()
+            assert (revoked["type"], revoked["visitor"]["user"]) == ("revoked", grace.user_id)
+            assert revoked["visitor"]["reason"].startswith("You were removed from this room by its owner.")
+            assert await gpu.silent()
+
+
 @pytest.mark.parametrize("user", [ABSENT, "u_x", "me-too"])
 async def test_who_is_no_member_cannot_be_removed_or_made_owner(tmp_path: Path, user: str) -> None:
     async with dev_service(tmp_path) as service, browser(service) as client:

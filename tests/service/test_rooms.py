@@ -58,9 +58,14 @@ async def test_a_foreign_room_looks_like_none(tmp_path: Path) -> None:
         room = await (await person(service, "ada")).room()
         anonymous = await open_room(service)
         mary = {"Authorization": f"Bearer {(await person(service, 'mary')).token}"}
-        paths = [
-            ("GET", ""), ("DELETE", ""), ("GET", "/workers"), ("GET", "/tokens"), ("POST", "/tokens"),
-            ("DELETE", "/tokens/t_" + "0" * 32),
+        token, invite, user = "t_" + "0" * 32, "i_" + "0" * 32, "u_" + "a" * 32
+        paths: list[tuple[str, str, dict[str, str] | None]] = [
+            ("GET", "", None), ("PATCH", "", {"name": "x"}), ("DELETE", "", None), ("GET", "/workers", None),
+            ("GET", "/members", None), ("DELETE", "/members/me", None), ("DELETE", f"/members/{user}", None),
+            ("POST", "/transfer", {"user_id": user}), ("GET", "/log", None),
+            ("GET", "/invites", None), ("POST", "/invites", {}), ("DELETE", f"/invites/{invite}", None),
+            ("GET", "/tokens", None), ("POST", "/tokens", {"name": "x"}), ("DELETE", f"/tokens/{token}", None),
+            ("POST", f"/tokens/{token}/rotate", {}),
         ]  # fmt: skip
         ids = [
             room.room_id,
@@ -71,8 +76,7 @@ async def test_a_foreign_room_looks_like_none(tmp_path: Path) -> None:
             "'; DROP TABLE rooms",
             "r_" + "a" * 9000,
         ]
-        for method, path in paths:
-            body = {"name": "x"} if method == "POST" else None
+        for method, path, body in paths:
             answers = [await client.request(method, f"/api/v1/rooms/{i}{path}", headers=mary, json=body) for i in ids]
             assert {answer.status_code for answer in answers} == {404}
             assert len({answer.content for answer in answers}) == 1
