@@ -196,10 +196,10 @@ async def authenticate(
 
 def why_dead(login: Login, now: int) -> str | None:
     """The sentence for the holder of an ended login (its user loaded); None if it is alive."""
-    if login.revoked_at is not None:
-        return f"This login was ended {ago(login.revoked_at, now)}{CAUSES.get(login.reason or '', '')}. {AGAIN}"
     if login.user.disabled_at is not None:
         return DISABLED
+    if login.revoked_at is not None:
+        return f"This login was ended {ago(login.revoked_at, now)}{CAUSES.get(login.reason or '', '')}. {AGAIN}"
     if login.expires_at <= now:
         return f"This login expired {ago(login.expires_at, now)}. {AGAIN}"
     return None

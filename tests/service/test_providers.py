@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from signaling_server.housekeeping import clean_up
 from signaling_server.models import ProviderVisit, User
+from tests.service import oauth
 from tests.service.browsers import Browser, other_site, query_of, said
 from tests.service.fake_github import FakeGitHub, fake_github
 from tests.service.people import Clock
@@ -75,6 +76,9 @@ async def test_github_says_who_somebody_is(tmp_path: Path) -> None:
         back = await through_github(browser, github, return_to=DEVICE)
         assert (back.status_code, back.headers["location"]) == (303, DEVICE)
         assert "You are logged in as octocat" in await who(browser)
+        begun = await oauth.begin(service)
+        await browser.send(f"{DEVICE}/decision", code=begun["user_code"], decision="approve")
+        assert (await oauth.poll(service, begun["device_code"])).body["name"] == "octocat"
         (asked,) = github.asked
         assert "scope" not in asked
         assert asked["code_challenge_method"] == "S256"
@@ -96,9 +100,13 @@ async def test_a_real_provider_of_openid_connect(tmp_path: Path) -> None:
         service_with(tmp_path, oidc_settings(issuer)) as service,
         Browser(service) as browser,
     ):
+        begun = await oauth.begin(service, "gpu-box")
         back = await through_oidc(browser, "ada-1")
         assert (back.status_code, back.headers["location"]) == (303, DEVICE)
         assert "as Ada Lovelace" in await who(browser)
+        assert "gpu-box" in said(await browser.send(DEVICE, code=begun["user_code"]))
+        await browser.send(f"{DEVICE}/decision", code=begun["user_code"], decision="approve")
+        assert (await oauth.poll(service, begun["device_code"])).body["name"] == "Ada Lovelace"
         async with Browser(service) as other:
             refused = await through_oidc(other, "ada-1", action="deny")
             assert refused.status_code == 401
