@@ -13,9 +13,11 @@ from pydantic import BaseModel
 from signaling_server import errors, http
 from signaling_server.audit.routes import router as audit_router
 from signaling_server.auth import logins
+from signaling_server.auth.github import GitHubClient
 from signaling_server.auth.me_routes import router as me_router
+from signaling_server.auth.oidc import OIDCClient
 from signaling_server.auth.passwords import Passwords
-from signaling_server.auth.providers import make_client
+from signaling_server.auth.providers import ProviderClient
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.auth.users import DEV
 from signaling_server.db import Database
@@ -31,6 +33,7 @@ from signaling_server.pages.device import router as device_router
 from signaling_server.pages.enrol import router as enrol_router
 from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
+from signaling_server.provider_settings import GitHubProvider, Provider
 from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
@@ -144,11 +147,15 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         ),
         visit_limiter=counted(limits.provider_visits_per_address, HOUR_MS),
         passwords=Passwords(),
-        providers={each.id: make_client(each) for each in settings.providers},
+        providers={each.id: _client(each) for each in settings.providers},
         clock=utc_ms,
     )
     router = Router(hub, now, limits.links, ended_among, reports)
     return service, router
+
+
+def _client(provider: Provider) -> ProviderClient:
+    return GitHubClient(provider) if isinstance(provider, GitHubProvider) else OIDCClient(provider)
 
 
 def _mount(app: FastAPI) -> None:

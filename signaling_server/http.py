@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signaling_server.errors import error_response
-from signaling_server.settings import Limits
+from signaling_server.limit_settings import Limits
 from sleap_rtc.errors import ProtocolError
 from sleap_rtc.protocol.codec import parse_json
 

@@ -7,7 +7,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
-from signaling_server.settings import Limits
+from signaling_server.limit_settings import Limits
 
 TOO_LARGE = 1009
 SLOW_CONSUMER = 1013

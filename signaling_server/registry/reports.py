@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from signaling_server.db import Database
 from signaling_server.db_errors import UNUSABLE
+from signaling_server.limit_settings import Limits
 from signaling_server.registry import service as registry
 from signaling_server.registry.service import ModelKey, Source
-from signaling_server.settings import Limits
 from signaling_server.signaling.hub import Member
 from sleap_rtc.errors import BusyError, SleapRTCError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure

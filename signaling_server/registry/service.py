@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import Select, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from signaling_server.limit_settings import Limits
 from signaling_server.models import JobSummary, Room, RoomModel
-from signaling_server.settings import Limits
 from sleap_rtc.errors import UsageError
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.labels import Label

@@ -5,8 +5,8 @@ import logging
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from signaling_server.limit_settings import Limits
 from signaling_server.limits import TokenBucket
-from signaling_server.settings import Limits
 from signaling_server.signaling.hub import Member
 from signaling_server.signaling.routing import Router
 from sleap_rtc.errors import ProtocolError

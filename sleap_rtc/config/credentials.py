@@ -97,6 +97,15 @@ class Credentials:
             if entry.get(_LOGIN, {}).get("access_token") == before.access_token:
                 entry[_LOGIN] = asdict(after)
 
+    def check_writable(self) -> None:
+        """Write the file as it is: what is about to be had once must find its place.
+
+        Raises:
+            StorageError: if the disk refuses.
+        """
+        with locked(self._path):
+            write_private(self._path, self._raw())
+
     def renewing(self, server: str, patience: float) -> AbstractAsyncContextManager[None]:
         """Hold the right to renew the login at `server` while the body runs; one process at a time has it.
 

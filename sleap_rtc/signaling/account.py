@@ -114,6 +114,7 @@ class Account:
             login = self._same_user()
             if login.access_token != seen.access_token:  # another process was faster
                 return login.access_token
+            self._credentials.check_writable()
             asked_at = self._clock()
             answer = await refresh(self._address, login.refresh_token, self._timeouts)
             if isinstance(answer, Refusal):

@@ -12,6 +12,7 @@ from sleap_rtc.errors import (
     ConnectionLost,
     ProtocolError,
     SleapRTCError,
+    StorageError,
     UnreachableError,
 )
 from sleap_rtc.protocol.codec import ErrorInfo, parse_json
@@ -48,7 +49,8 @@ def classify(error: BaseException, url: str) -> Verdict:
     if isinstance(error, ConnectionClosed):
         return _closed(error, url)
     if isinstance(error, SleapRTCError):
-        return Verdict(error, final=not isinstance(error, UnreachableError))
+        # a service out of reach comes back, and so does room on a disk where a renewed login is to be kept
+        return Verdict(error, final=not isinstance(error, UnreachableError | StorageError))
     if isinstance(error, InvalidHandshake):
         return Verdict(not_ours(url), final=False)
     return Verdict(unreachable(url, error), final=False)

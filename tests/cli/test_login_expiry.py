@@ -16,7 +16,7 @@ from signaling_server.models import Login as LoginRow
 from signaling_server.models import RefreshToken
 from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import AuthenticationError
+from sleap_rtc.errors import AuthenticationError, StorageError
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI
 from sleap_rtc.signaling.client import SignalingClient
@@ -122,7 +122,22 @@ async def test_a_login_from_before_there_were_refresh_tokens_goes_on_until_it_en
     assert "ada" in await shell.ok("whoami")
     clock.now += HOUR
     refused = await shell.run("whoami")
-    assert (refused.code, "Log in again" in refused.err) == (3, True)
+    assert (refused.code, "log in again" in refused.err) == (3, True)
+
+
+async def test_what_could_not_be_kept_is_not_asked_for(service: RunningService) -> None:
+    clock = Clock(service)
+    clock.now += HOUR
+    home = Path(os.environ["SLEAP_RTC_HOME"])
+    # where the new file would be written before it is renamed
+    in_the_way = home / f".credentials.json.{os.getpid()}.tmp"
+    in_the_way.mkdir()
+    api = ServiceAPI(service.url, Account(service.url))
+    with pytest.raises(StorageError, match="cannot be written"):
+        await api.me()
+    in_the_way.rmdir()
+    clock.now += HOUR
+    assert (await api.me()).name == "ada"
 
 
 async def test_who_logs_out_meanwhile_stays_logged_out(service: RunningService) -> None:

@@ -18,7 +18,8 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel
 
-from signaling_server.settings import ENVIRONMENT_PREFIX, Limits, Settings
+from signaling_server.limit_settings import Limits
+from signaling_server.settings import ENVIRONMENT_PREFIX, Settings
 from sleap_rtc.cli.main import cli
 from sleap_rtc.config.schema import KEYS, SECRETS
 from sleap_rtc.config.timeouts import Timeouts

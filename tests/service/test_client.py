@@ -22,6 +22,7 @@ from sleap_rtc.errors import (
     ConnectionLost,
     ProtocolError,
     SleapRTCError,
+    StorageError,
     UnreachableError,
     UsageError,
 )
@@ -327,6 +328,7 @@ def closed(code: int) -> ConnectionClosedError:
         (closed(4409), ConflictError, True),
         (ProtocolError("x"), ProtocolError, False),
         (BusyError("x"), BusyError, False),
+        (StorageError("x"), StorageError, False),
         (AuthenticationError("x"), AuthenticationError, True),
     ],
 )

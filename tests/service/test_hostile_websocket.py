@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
+from signaling_server.limit_settings import Limits
 from signaling_server.protocols import PARTS
-from signaling_server.settings import Limits
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES, MAX_SDP
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 from sleap_rtc.signaling.api import AnonymousRoom
