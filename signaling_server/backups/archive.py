@@ -19,7 +19,6 @@ from pydantic import BaseModel, ValidationError
 
 from sleap_rtc.errors import ConflictError, PackageError, StorageError
 
-FORMAT = "sleap-rtc service backup 1"
 MANIFEST = "manifest.json"
 PEPPER = "pepper"
 _MOST_LINE = 16 * 1024 * 1024
@@ -44,7 +43,7 @@ class Manifest(BaseModel):
         tables: by name.
     """
 
-    format: Literal["sleap-rtc service backup 1"] = FORMAT
+    format: Literal["sleap-rtc service backup 1"] = "sleap-rtc service backup 1"
     version: str
     revision: str
     made_at: int
@@ -132,10 +131,11 @@ class Archive:
         if hashlib.sha256(self.pepper).hexdigest() != self.manifest.pepper_sha256:
             raise ValueError("its pepper is damaged")
         for name, table in self.manifest.tables.items():
-            digest = hashlib.sha256()
+            digest, rows = hashlib.sha256(), 0
             with archive.open(_file_of(name)) as file:
-                lines = sum(1 for line in _lines(file) if not digest.update(line))
-            if (lines, digest.hexdigest()) != (table.rows, table.sha256):
+                for rows, line in enumerate(_lines(file), 1):  # noqa: B007 - the last one is how many there are
+                    digest.update(line)
+            if (rows, digest.hexdigest()) != (table.rows, table.sha256):
                 raise ValueError(f"its table {name} is damaged")
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
