@@ -18,7 +18,7 @@ from tests.service.peers import browser
 from tests.service.people import dev_service, person
 from tests.service.test_permissions import REST, TABLE
 
-EXAMPLES = 12
+EXAMPLES = 5
 OPEN = [row for row in REST if TABLE[row]["anonymous"] != "401"]
 """What asks for no credential."""
 IDS = [
