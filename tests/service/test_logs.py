@@ -128,9 +128,10 @@ async def test_the_logs_of_a_whole_run_hold_no_secret(tmp_path: Path) -> None:
         guest = await ServiceAPI(url).create_anonymous_room()
         processes.append(start("worker", "worker", "--server", url, SLEAP_RTC_API_KEY=token.token))
         word_with(processes[1], "Waiting")
-        for number, words in enumerate((["room", "list"], ["status", "--room", room.room_id], ["doctor"])):
-            client = start(f"client-{number}", *words, "--server", url, SLEAP_RTC_API_KEY=token.token)
+        for words in (["login", "--name", "ada"], ["room", "list"], ["status"]):
+            client = start(words[0], *words, "--server", url, SLEAP_RTC_HOME=str(tmp_path / "client"))
             client.communicate("", timeout=60)
+            assert client.returncode == 0
         with pytest.raises(ForbiddenError):
             await ServiceAPI(url, token.token).me()
         await api.revoke_token(room.room_id, token.token_id)
@@ -143,7 +144,16 @@ async def test_the_logs_of_a_whole_run_hold_no_secret(tmp_path: Path) -> None:
             process.communicate(timeout=60)
     logs = {path.parent.name: path.read_text() for path in said}
     assert "DELETE" in logs["service"]
-    secrets = [ada.access_token, token.token, guest.worker_token, guest.session_token, loud["SLEAP_RTC_SERVER_PEPPER"]]
+    kept = re.findall(r"slp[ur]_\w+", (tmp_path / "client" / "credentials.json").read_text())
+    assert kept
+    secrets = [
+        *kept,
+        ada.access_token,
+        token.token,
+        guest.worker_token,
+        guest.session_token,
+        loud["SLEAP_RTC_SERVER_PEPPER"],
+    ]
     for name, text in logs.items():
         assert not SECRET.search(text), (name, SECRET.search(text))
         assert not [each for each in secrets if each in text], name
