@@ -19,7 +19,6 @@ from pydantic import BaseModel, ValidationError
 
 from sleap_rtc.errors import ConflictError, PackageError, StorageError
 
-FORMAT: Literal["sleap-rtc service backup 1"] = "sleap-rtc service backup 1"
 MANIFEST = "manifest.json"
 PEPPER = "pepper"
 _MOST_LINE = 16 * 1024 * 1024
@@ -44,7 +43,7 @@ class Manifest(BaseModel):
         tables: by name.
     """
 
-    format: Literal["sleap-rtc service backup 1"] = FORMAT
+    format: Literal["sleap-rtc service backup 1"] = "sleap-rtc service backup 1"
     version: str
     revision: str
     made_at: int

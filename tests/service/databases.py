@@ -163,9 +163,8 @@ async def connected(url: URL | str) -> AsyncIterator[Any]:
 async def everything_in(database: Database) -> str:
     """What is in every table, as text that tells two databases apart by their rows alone."""
     async with database.transaction() as session:
-        return "\n".join(
-            [repr(row) for table in Base.metadata.sorted_tables for row in await session.execute(table.select())]
-        )
+        tables = [await session.execute(table.select()) for table in Base.metadata.sorted_tables]
+    return "\n".join(sorted(repr(row) for rows in tables for row in rows))
 
 
 def run(work: Any) -> None:
