@@ -32,7 +32,9 @@ async def recheck(service: Service) -> None:
         expires_at = now + int(service.settings.idle_room_days * rooms.DAY_MS)
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
-        await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=service.terms)
+        in_use = {holder.token_id for holder in alive}
+        await logins.touch(session, in_use, now=now, terms=service.terms, kinds=["device", "dev"])
+        await logins.touch(session, in_use, now=now, terms=service.browser_terms, kinds=["browser"])
         owners = await rooms.owners(session, {holder.room for holder in alive})
     await service.hub.end(reasons, CLOSE_REVOKED)
     await service.hub.set_owners(owners)

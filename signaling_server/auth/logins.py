@@ -205,11 +205,18 @@ def why_dead(login: Login, now: int) -> str | None:
     return None
 
 
-async def touch(session: AsyncSession, login_ids: Collection[str], *, now: int, terms: Terms) -> None:
-    """Note that these logins are in use: they live on."""
+async def touch(
+    session: AsyncSession,
+    login_ids: Collection[str],
+    *,
+    now: int,
+    terms: Terms,
+    kinds: Collection[LoginKind] = ("device", "browser", "dev"),
+) -> None:
+    """Note that these logins, those of other kinds left out, are in use: they live on."""
     await session.execute(
         update(Login)
-        .where(Login.id.in_(login_ids))
+        .where(Login.id.in_(login_ids), Login.kind.in_(kinds))
         .values(last_used_at=now, expires_at=now + terms.login)
         .execution_options(synchronize_session=False)
     )

@@ -95,6 +95,7 @@ async def peer(
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     subprotocols = [Subprotocol(SUBPROTOCOL)]
     options = {"proxy": None, "max_queue": None} | options
+    headers |= options.pop("additional_headers", {})
     async with connect(
         service.ws_url + query, additional_headers=headers, subprotocols=subprotocols, **options
     ) as socket:

@@ -13,6 +13,7 @@ from signaling_server.models import AccessToken, Login, RefreshToken, User
 from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError, UsageError
 from sleap_rtc.protocol.tokens import check_token, make_token
 from sleap_rtc.signaling.api import ServiceAPI
+from tests.service.browsers import Browser
 from tests.service.peers import Key, browser, open_room, peer, worker
 from tests.service.people import DAY, HOUR, Clock, dev_service, person
 from tests.service.running import RunningService, running_service
@@ -209,3 +210,19 @@ async def test_what_a_person_is_told_at_the_websocket(tmp_path: Path) -> None:
             assert gpu.welcome["principal"]["user"] != ada.user_id
             refused = await client.register(Key(2))
             assert refused["error"]["code"] == "forbidden"
+
+
+async def test_a_browser_that_stays_connected_lives_as_long_as_browsers_do(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, login_days=20, browser_days=2) as service, Browser(service) as browsing:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        room = await ada.room()
+        await browsing.log_in_dev("ada")
+        cookie = "; ".join(f"{name}={value}" for name, value in browsing.cookies.items())
+        brings = {"Cookie": cookie}
+        async with peer(service, None, room=room.room_id, additional_headers=brings, origin=service.url) as page:
+            clock.now += 2 * DAY - 1
+            await recheck(service.service)
+            clock.now += 2 * DAY
+            await recheck(service.service)
+            assert await page.closed() == 4403
