@@ -71,8 +71,11 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a program that runs on; what it says on standard error is added to its log."""
     command = [sys.executable, "-m", "sleap_rtc", *arguments]
-    return subprocess.Popen(command, env=environment(folder / arguments[0]), stdout=subprocess.PIPE, text=True)
+    loud = environment(folder / arguments[0]) | {"SLEAP_RTC_SERVER_LOG_LEVEL": "debug"}
+    with (folder / f"{arguments[0]}.log").open("a") as log:
+        return subprocess.Popen(command, env=loud, stdout=subprocess.PIPE, stderr=log, text=True)
 
 
 def end(process: "subprocess.Popen[str]") -> int:

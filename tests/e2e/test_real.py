@@ -21,6 +21,8 @@ from tests.e2e.conftest import Terminals, environment
 from tests.jobs.aftermath import assert_whole, processes_of
 from tests.jobs.conftest import training_config, write_package
 
+SECRET = re.compile(r"sl(?:p[a-z]?|r[is])_[0-9A-Za-z]{6,}|sleap-session:[0-9A-Za-z+/=_-]{8,}|[Bb]earer\s+\S{8,}")
+
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 
 
@@ -193,3 +195,19 @@ def test_a_wrong_place_is_refused_before_the_queue_with_the_name_of_the_missing_
     named = terminals.client(moved, tmp_path / "models", "-v", "lab:/day1/a.mp4", "-v", "lab:/day1/c.mp4", *flags)
     assert named.returncode == 2
     assert "'lab:/day1/c.mp4' on this worker does not exist" in named.stderr
+
+
+def test_nothing_that_was_written_about_these_runs_holds_a_secret(terminals: Terminals) -> None:
+    """The logs of the service and the worker, and all that jobs leave: journals, logs, specs, configs, commands."""
+    kept = (terminals.folder / "worker" / "credentials.json").read_text()
+    secrets = [terminals.line, *re.findall(r"slp[a-z]?_\w{30,}", kept)]
+    assert len(secrets) == 3
+    logs = [terminals.folder / "server.log", terminals.folder / "worker.log"]
+    written = [path for path in terminals.jobs.rglob("*") if path.is_file()]
+    assert {"log.txt", "events.jsonl", "spec.json", "config.yaml"} <= {path.name for path in written}
+    assert "101" in logs[0].read_text()
+    for path in [*logs, *written]:
+        text = path.read_bytes().decode(errors="replace")
+        found = SECRET.search(text)
+        assert found is None, (path, found)
+        assert not any(secret in text for secret in secrets), path
