@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.models import AccessToken, Login, RefreshToken, User
+from signaling_server.models import AccessToken, DeviceCode, Login, RefreshToken, User
 from signaling_server.security import UNKNOWN_CREDENTIAL, hash_token, token_kind
 from signaling_server.settings import Settings
 from signaling_server.tokens import service as tokens
@@ -235,11 +235,13 @@ async def end_own(session: AsyncSession, user: User, login_id: str, *, now: int)
     own = select(Login.id).where(Login.id == login_id, Login.user_id == user.id)
     if await session.scalar(own) is None:
         raise NotFoundError("You have no such login. Your logins: sleap-rtc whoami --devices")
+    await _refuse_waiting(session, user)
     await _end(session, Login.id == login_id, "revoked", now)
 
 
 async def end_all(session: AsyncSession, user: User, *, now: int) -> None:
-    """End every login of `user`."""
+    """End every login of `user`, and those that are about to begin."""
+    await _refuse_waiting(session, user)
     await _end(session, Login.user_id == user.id, "logout", now)
 
 
@@ -263,6 +265,17 @@ async def forget_ended(session: AsyncSession, *, now: int) -> None:
     await session.execute(delete(AccessToken).where(AccessToken.expires_at < now - TOKEN_KEPT_MS))
     # an exchanged one is remembered for as long as a thief could come with it
     await session.execute(delete(RefreshToken).where(RefreshToken.used_at.is_not(None), RefreshToken.expires_at < now))
+
+
+async def _refuse_waiting(session: AsyncSession, user: User) -> None:
+    # whoever had the login that ends may have let a command line in with it, which has not asked again yet. First of
+    # all: this waits for one that asks at this very moment, and its login is then there to be ended with the others
+    await session.execute(
+        update(DeviceCode)
+        .where(DeviceCode.user_id == user.id, DeviceCode.state == "approved")
+        .values(state="denied")
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def _end(session: AsyncSession, which: ColumnElement[bool], reason: Reason, now: int) -> None:
