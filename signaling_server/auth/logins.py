@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, Self
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -26,6 +26,9 @@ LOGIN_PREFIX = "a_"
 """What the id of a login begins with."""
 LoginKind = Literal["device", "browser", "dev"]
 AccessKind = Literal["bearer", "cookie"]
+WITH_COOKIE: frozenset[LoginKind] = frozenset({"browser"})
+WITH_HEADER: frozenset[LoginKind] = frozenset({"device", "dev"})
+"""The kinds of login by how they are shown, and so by whose terms they live."""
 Reason = Literal["logout", "revoked", "reuse"]
 AGAIN = "Log in again: sleap-rtc login"
 LOGGED_OUT = f"You logged out. {AGAIN}"
@@ -205,11 +208,18 @@ def why_dead(login: Login, now: int) -> str | None:
     return None
 
 
-async def touch(session: AsyncSession, login_ids: Collection[str], *, now: int, terms: Terms) -> None:
-    """Note that these logins are in use: they live on."""
+async def touch(
+    session: AsyncSession,
+    login_ids: Collection[str],
+    *,
+    now: int,
+    terms: Terms,
+    kinds: Collection[LoginKind] = WITH_HEADER | WITH_COOKIE,
+) -> None:
+    """Note that those of these logins are in use that are of these kinds: they live on."""
     await session.execute(
         update(Login)
-        .where(Login.id.in_(login_ids))
+        .where(Login.id.in_(login_ids), Login.kind.in_(kinds))
         .values(last_used_at=now, expires_at=now + terms.login)
         .execution_options(synchronize_session=False)
     )
@@ -248,6 +258,13 @@ async def end_all(session: AsyncSession, user: User, *, now: int) -> None:
 async def revoke_provider(session: AsyncSession, provider: str, *, now: int) -> None:
     """End every login that `provider` vouched for."""
     await _end(session, Login.user_id.in_(select(User.id).where(User.provider == provider)), "revoked", now)
+
+
+async def ends(session: AsyncSession) -> tuple[int | None, ...]:
+    """What changes whenever a login is ended before its time, or a user is locked out: by whichever process."""
+    users = await session.execute(select(func.count(User.disabled_at), func.max(User.disabled_at)))
+    ended = await session.execute(select(func.count(Login.revoked_at), func.max(Login.revoked_at)))
+    return (*users.one(), *ended.one())
 
 
 async def dead(session: AsyncSession, login_ids: Collection[str], *, now: int) -> dict[str, str]:
