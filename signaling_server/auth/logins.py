@@ -15,6 +15,7 @@ from signaling_server.settings import Settings
 from signaling_server.tokens import service as tokens
 from signaling_server.wording import ago
 from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError
+from sleap_rtc.protocol.ids import is_login_id
 from sleap_rtc.protocol.tokens import RANDOM_BYTES, TokenKind, make_token
 
 HOUR_MS = 3_600_000
@@ -243,7 +244,7 @@ async def end_own(session: AsyncSession, user: User, login_id: str, *, now: int)
         NotFoundError: if `user` has no such login.
     """
     own = select(Login.id).where(Login.id == login_id, Login.user_id == user.id)
-    if await session.scalar(own) is None:
+    if not is_login_id(login_id) or await session.scalar(own) is None:
         raise NotFoundError("You have no such login. Your logins: sleap-rtc whoami --devices")
     await _refuse_waiting(session, user)
     await _end(session, Login.id == login_id, "revoked", now)
