@@ -23,7 +23,7 @@ from signaling_server.auth.users import DEV
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
-from signaling_server.housekeeping import keep_house
+from signaling_server.housekeeping import keep_house, keep_watch
 from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.logs import RequestLog
@@ -81,12 +81,13 @@ def create_app(settings: Settings) -> FastAPI:
                 await logins.revoke_provider(session, DEV, now=service.clock())
         try:
             async with asyncio.TaskGroup() as tasks:
-                housekeeping = tasks.create_task(keep_house(service))
+                housekeeping = [tasks.create_task(each(service)) for each in (keep_house, keep_watch)]
                 tasks.create_task(service.reports.run())
                 try:
                     yield
                 finally:
-                    housekeeping.cancel()
+                    for each in housekeeping:
+                        each.cancel()
                     service.reports.stop()
         finally:
             await service.database.close()

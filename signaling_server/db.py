@@ -113,7 +113,9 @@ def _refuse_flush(session: Session, *_: Any) -> None:
 
 @event.listens_for(_Reader, "do_orm_execute")
 def _refuse_statement(state: ORMExecuteState) -> None:
-    if state.is_insert or state.is_update or state.is_delete:
+    # PostgreSQL lets nobody lock a row who only reads
+    locks = getattr(state.statement, "_for_update_arg", None) is not None
+    if state.is_insert or state.is_update or state.is_delete or locks:
         raise WantsToWriteError
 
 

@@ -59,7 +59,7 @@ class Service:
 
     settings: Settings
     database: Database
-    pepper: bytes
+    pepper: bytes = field(repr=False)
     hub: Hub
     tickets: Tickets
     reports: StoredReports

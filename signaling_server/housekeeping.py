@@ -21,23 +21,43 @@ from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
 logger = logging.getLogger(__name__)
 
+WATCH_SECONDS = 1.0
+"""How often somebody who was locked out is looked for."""
+
 
 async def recheck(service: Service) -> None:
     """Look once at the credentials of everybody connected, and let their anonymous rooms live on."""
     now = service.clock()
-    holders = await service.hub.holders()
+    holders, connected = await service.hub.holders(), await service.hub.connected()
     async with service.database.transaction() as session:
         reasons = await ended(session, holders, now=now)
-        alive = [holder for holder in holders if holder not in reasons]
+        # who was behind a link once may have left it long ago: only a connection keeps anything alive
+        alive = [holder for holder in connected if holder not in reasons]
         expires_at = now + int(service.settings.idle_room_days * rooms.DAY_MS)
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
-        in_use = {holder.token_id for holder in alive}
-        await logins.touch(session, in_use, now=now, terms=service.terms, kinds=["device", "dev"])
-        await logins.touch(session, in_use, now=now, terms=service.browser_terms, kinds=["browser"])
+        for terms, kinds in ((service.terms, logins.WITH_HEADER), (service.browser_terms, logins.WITH_COOKIE)):
+            await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=terms, kinds=kinds)
         owners = await rooms.owners(session, {holder.room for holder in alive})
     await service.hub.end(reasons, CLOSE_REVOKED)
     await service.hub.set_owners(owners)
+
+
+async def keep_watch(service: Service) -> NoReturn:
+    """Send away for ever, and at once, whom an operator locks out: the command for it changes the database alone."""
+    seen: tuple[int | None, ...] | None = None
+    while True:
+        try:
+            async with service.database.reading() as session:
+                found = await logins.ends(session)
+                if seen not in (None, found):
+                    reasons = await ended(session, await service.hub.holders(), now=service.clock())
+                    await service.hub.end(reasons, CLOSE_REVOKED)
+            seen = found
+            await asyncio.sleep(WATCH_SECONDS)
+        except (SQLAlchemyError, StorageError):
+            # the log has it; housekeeping finds them, too, once the database is back
+            await asyncio.sleep(service.settings.recheck_seconds)
 
 
 async def clean_up(service: Service) -> None:

@@ -32,6 +32,7 @@ WRONG_CODE = "This code is wrong, has expired or was used already. Type it as yo
 _FORM = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}")
 _BETWEEN = re.compile(r"[\s-]")
 _ATTEMPTS = 3
+_READ_AGAIN = {"populate_existing": True}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class DeviceGrant:
     """
 
     device_code: str = field(repr=False)
-    user_code: str
+    user_code: str = field(repr=False)
 
 
 async def begin(
@@ -137,9 +138,11 @@ async def poll(session: AsyncSession, pepper: bytes, device_code: str, *, now: i
         now: the time.
         terms: how long its login and tokens live.
     """
-    # locked, where the database can: two polls at once must not both believe to be the first
-    query = select(DeviceCode).where(DeviceCode.device_hash == hash_token(pepper, device_code)).with_for_update()
-    code = (await session.scalars(query)).one_or_none()
+    wanted = select(DeviceCode).where(DeviceCode.device_hash == hash_token(pepper, device_code))
+    code = (await session.scalars(wanted)).one_or_none()
+    if code is not None and code.state in ("pending", "approved"):
+        # locked, where the database can: two polls at once must not both believe to be the first
+        code = (await session.scalars(wanted.with_for_update(), execution_options=_READ_AGAIN)).one_or_none()
     if code is None or code.state == "used":
         return Refusal("invalid_grant", "This device code is unknown or was used. Log in again: sleap-rtc login")
     if code.state == "denied":

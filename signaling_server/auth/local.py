@@ -42,7 +42,7 @@ async def check(service: Service, username: str, password: str, address: str) ->
         BusyError: after too many wrong ones.
     """
     with service.password_limiter.guess(username.lower()[:64], address, service.clock()):
-        async with service.database.transaction() as session:
+        async with service.database.reading() as session:
             account = await accounts.find(session, username)
         known = None if account is None else account.password_hash
         if not await service.passwords.matches(password, known):
@@ -78,7 +78,7 @@ async def choose_password(service: Service, code: str, password: str) -> User:
         UsageError: if the password is too short or too long; the link stays good.
         AuthenticationError: if the link is not.
     """
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         await accounts.find_enrolment(session, service.pepper, code, now=service.clock())
     passwords.check_form(password)
     password_hash = await service.passwords.make_hash(password)

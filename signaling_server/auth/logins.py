@@ -5,16 +5,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, Self
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.models import AccessToken, Login, RefreshToken, User
+from signaling_server.models import AccessToken, DeviceCode, Login, RefreshToken, User
 from signaling_server.security import UNKNOWN_CREDENTIAL, hash_token, token_kind
 from signaling_server.settings import Settings
 from signaling_server.tokens import service as tokens
 from signaling_server.wording import ago
 from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError
+from sleap_rtc.protocol.ids import is_login_id
 from sleap_rtc.protocol.tokens import RANDOM_BYTES, TokenKind, make_token
 
 HOUR_MS = 3_600_000
@@ -26,6 +27,9 @@ LOGIN_PREFIX = "a_"
 """What the id of a login begins with."""
 LoginKind = Literal["device", "browser", "dev"]
 AccessKind = Literal["bearer", "cookie"]
+WITH_COOKIE: frozenset[LoginKind] = frozenset({"browser"})
+WITH_HEADER: frozenset[LoginKind] = frozenset({"device", "dev"})
+"""The kinds of login by how they are shown, and so by whose terms they live."""
 Reason = Literal["logout", "revoked", "reuse"]
 AGAIN = "Log in again: sleap-rtc login"
 LOGGED_OUT = f"You logged out. {AGAIN}"
@@ -211,9 +215,9 @@ async def touch(
     *,
     now: int,
     terms: Terms,
-    kinds: Collection[LoginKind] = ("device", "browser", "dev"),
+    kinds: Collection[LoginKind] = WITH_HEADER | WITH_COOKIE,
 ) -> None:
-    """Note that these logins, those of other kinds left out, are in use: they live on."""
+    """Note that those of these logins are in use that are of these kinds: they live on."""
     await session.execute(
         update(Login)
         .where(Login.id.in_(login_ids), Login.kind.in_(kinds))
@@ -240,19 +244,28 @@ async def end_own(session: AsyncSession, user: User, login_id: str, *, now: int)
         NotFoundError: if `user` has no such login.
     """
     own = select(Login.id).where(Login.id == login_id, Login.user_id == user.id)
-    if await session.scalar(own) is None:
+    if not is_login_id(login_id) or await session.scalar(own) is None:
         raise NotFoundError("You have no such login. Your logins: sleap-rtc whoami --devices")
+    await _refuse_waiting(session, user)
     await _end(session, Login.id == login_id, "revoked", now)
 
 
 async def end_all(session: AsyncSession, user: User, *, now: int) -> None:
-    """End every login of `user`."""
+    """End every login of `user`, and those that are about to begin."""
+    await _refuse_waiting(session, user)
     await _end(session, Login.user_id == user.id, "logout", now)
 
 
 async def revoke_provider(session: AsyncSession, provider: str, *, now: int) -> None:
     """End every login that `provider` vouched for."""
     await _end(session, Login.user_id.in_(select(User.id).where(User.provider == provider)), "revoked", now)
+
+
+async def ends(session: AsyncSession) -> tuple[int | None, ...]:
+    """What changes whenever a login is ended before its time, or a user is locked out: by whichever process."""
+    users = await session.execute(select(func.count(User.disabled_at), func.max(User.disabled_at)))
+    ended = await session.execute(select(func.count(Login.revoked_at), func.max(Login.revoked_at)))
+    return (*users.one(), *ended.one())
 
 
 async def dead(session: AsyncSession, login_ids: Collection[str], *, now: int) -> dict[str, str]:
@@ -270,6 +283,17 @@ async def forget_ended(session: AsyncSession, *, now: int) -> None:
     await session.execute(delete(AccessToken).where(AccessToken.expires_at < now - TOKEN_KEPT_MS))
     # an exchanged one is remembered for as long as a thief could come with it
     await session.execute(delete(RefreshToken).where(RefreshToken.used_at.is_not(None), RefreshToken.expires_at < now))
+
+
+async def _refuse_waiting(session: AsyncSession, user: User) -> None:
+    # whoever had the login that ends may have let a command line in with it, which has not asked again yet. First of
+    # all: this waits for one that asks at this very moment, and its login is then there to be ended with the others
+    await session.execute(
+        update(DeviceCode)
+        .where(DeviceCode.user_id == user.id, DeviceCode.state == "approved")
+        .values(state="denied")
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def _end(session: AsyncSession, which: ColumnElement[bool], reason: Reason, now: int) -> None:

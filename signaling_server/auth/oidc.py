@@ -80,7 +80,7 @@ class OIDCClient(ProviderClient):
             if claims is None:
                 raise ValueError("it sent no ID token")
             subject = claims["sub"]
-            if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT:
+            if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT or "\0" in subject:
                 raise ValueError("it sent no usable 'sub'")
             return Identity(self._key, subject, shown_name(await _claimed_name(app, token, claims), subject))
 

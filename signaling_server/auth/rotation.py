@@ -11,6 +11,7 @@ from signaling_server.auth.logins import Grant, Terms
 from signaling_server.auth.oauth import Refusal
 from signaling_server.models import Login, RefreshToken
 from signaling_server.security import hash_token
+from signaling_server.wording import ago
 
 UNKNOWN = f"This refresh token is unknown. {logins.AGAIN}"
 
@@ -47,6 +48,8 @@ async def rotate(session: AsyncSession, pepper: bytes, text: str, *, now: int, t
     reason = logins.why_dead(login, now)
     if reason is not None:
         return Refusal("invalid_grant", reason)
+    if token.expires_at <= now:
+        return Refusal("invalid_grant", f"This refresh token expired {ago(token.expires_at, now)}. {logins.AGAIN}")
     used_at = await _exchanged_at(session, token.id, now)
     if now - used_at > terms.grace:
         await logins.end(session, login.id, "reuse", now=now)

@@ -192,8 +192,11 @@ async def _exchanged(service: Service, form: dict[str, str]) -> Grant | Refusal:
     name, way = ways[kind]
     if not form.get(name):
         return Refusal("invalid_request", f"The parameter {name} is missing.")
-    async with service.database.transaction() as session:
-        return await way(session, service.pepper, form[name], now=service.clock(), terms=service.terms)
+    now = service.clock()
+    # strangers send what they like: what is unknown is refused without keeping others from writing
+    return await service.database.read_first(
+        lambda session: way(session, service.pepper, form[name], now=now, terms=service.terms)
+    )
 
 
 def _may_log_in(service: ServiceDep, request: Request) -> None:

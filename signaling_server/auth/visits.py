@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from signaling_server.models import ProviderVisit
@@ -76,6 +76,9 @@ async def end(
     Returns:
         the visit; None if it is not this browser's, not of this provider, too old, or not there.
     """
+    known = select(ProviderVisit.provider).where(ProviderVisit.hash == hash_token(pepper, state))
+    if await session.scalar(known) is None:  # what strangers make up is refused without a lock
+        return None
     # one statement takes it: of two requests with one state, one gets it
     taken = await session.scalars(
         delete(ProviderVisit)

@@ -1,7 +1,7 @@
 """Invites: made, listed, redeemed, revoked. Every function takes the database session first."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
@@ -34,8 +34,8 @@ class Issued:
     """A new invite, with the only copies of its two forms."""
 
     invite_id: str
-    code: str
-    link_token: str
+    code: str = field(repr=False)
+    link_token: str = field(repr=False)
 
 
 @dataclass(frozen=True)

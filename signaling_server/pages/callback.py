@@ -89,10 +89,12 @@ async def _visit(service: Service, site: Site, request: Request, client: Provide
     browser = _browser_of(site, request)
     if not state or browser is None:
         raise visits.stray()
-    async with service.database.transaction() as session:
-        visit = await visits.end(
-            session, service.pepper, state=state, provider=client.settings.id, browser=browser, now=service.clock()
+    now = service.clock()
+    visit = await service.database.read_first(
+        lambda session: visits.end(
+            session, service.pepper, state=state, provider=client.settings.id, browser=browser, now=now
         )
+    )
     if visit is None:
         raise visits.stray()
     return visit

@@ -32,7 +32,7 @@ async def look_up(service: ServiceDep, login: PageUser, address: ClientAddress, 
     now = service.clock()
     try:
         with service.code_limiter.guess(login.user.id, address, now):
-            async with service.database.transaction() as session:
+            async with service.database.reading() as session:
                 found = await devices.find_pending(session, service.pepper, code, now=now)
     except (NotFoundError, BusyError) as error:
         return _device_page(login, error)

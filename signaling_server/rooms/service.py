@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import ScalarSelect, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,8 +29,8 @@ class AnonymousRoom:
     """A room behind a session string, with the only copies of its tokens."""
 
     room_id: str
-    worker_token: str
-    session_token: str
+    worker_token: str = field(repr=False)
+    session_token: str = field(repr=False)
     expires_at: int
 
 

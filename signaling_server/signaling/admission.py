@@ -143,7 +143,8 @@ async def ended(session: AsyncSession, holders: Collection[Holder], *, now: int)
     reasons = await tokens.dead(session, others, now=now)
     reasons |= await logins.dead(session, {holder.token_id for holder in logged_in}, now=now)
     found = {holder: reasons[holder.token_id] for holder in holders if holder.token_id in reasons}
-    return await _misnamed(session, holders) | await _outside(session, logged_in, now=now) | found
+    # the last has the say: who does not belong to the room is nobody there, whose login concerns no worker
+    return found | await _outside(session, logged_in, now=now) | await _misnamed(session, holders)
 
 
 async def _misnamed(session: AsyncSession, holders: Collection[Holder]) -> dict[Holder, str]:

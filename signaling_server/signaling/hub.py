@@ -143,8 +143,11 @@ class Hub(Protocol):
     async def deliver(self, to: str, message: Message, sender: str) -> bool:
         """Hand a message to the connection `to`; False if it is not there."""
 
+    async def connected(self) -> Collection[Holder]:
+        """By what right everybody is connected."""
+
     async def holders(self) -> Collection[Holder]:
-        """By what right everybody is there who is connected, or behind a link of a worker that is."""
+        """By what right everybody is there who is connected, or may be behind a link of a worker that is."""
 
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """End every connection and every link that is there by one of these rights, each with its reason.
@@ -253,10 +256,13 @@ class MemoryHub:
         self._receiver(member, message, sender)
         return True
 
+    async def connected(self) -> Collection[Holder]:
+        """See `Hub.connected`."""
+        return {member.holder for member in self._members.values()}
+
     async def holders(self) -> Collection[Holder]:
         """See `Hub.holders`."""
-        members = self._members.values()
-        return {member.holder for member in members}.union(*(member.visitors for member in members))
+        return set(await self.connected()).union(*(member.visitors for member in self._members.values()))
 
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """See `Hub.end`."""

@@ -34,7 +34,7 @@ class TicketOut(BaseModel):
 async def create_ticket(body: TicketCreate, service: ServiceDep, login: CurrentUser, response: Response) -> TicketOut:
     """Make a ticket for one WebSocket, good for a minute: name it as the subprotocol ``ticket.`` and the ticket."""
     now = service.clock()
-    async with service.database.transaction() as session:
+    async with service.database.reading() as session:
         seat = await rooms.open_seat(session, login.user, body.room_id, now=now)
     text = make_token("ticket", secrets.token_bytes(RANDOM_BYTES))
     ticket = Ticket(login.id, seat.room.id, now + LIFE_MS)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -43,7 +43,7 @@ class Issued:
     """A new token, with the only copy of its text."""
 
     token_id: str
-    text: str
+    text: str = field(repr=False)
 
 
 async def create(

@@ -12,6 +12,7 @@ from sleap_rtc.errors import ProtocolError
 PREFIXES = {"room": "r_", "user": "u_", "worker": "w_", "presence": "p_", "link": "l_", "job": "j_"}
 _BODY = re.compile(r"[A-Za-z0-9-]{8,64}")
 _TOKEN = re.compile(r"t_[0-9a-f]{32}")
+_LOGIN = re.compile(r"a_[0-9a-f]{32}")
 _INVITE = re.compile(r"i_[0-9a-f]{32}")
 
 
@@ -24,6 +25,11 @@ def is_id(kind: str, text: str) -> bool:
 def is_token_id(text: str) -> bool:
     """Tell whether `text` is what the service calls a token by in lists; it is not the token, and no secret."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def is_login_id(text: str) -> bool:
+    """Tell whether `text` is what the service calls a login by in lists."""
+    return _LOGIN.fullmatch(text) is not None
 
 
 def is_invite_id(text: str) -> bool:

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from signaling_server import housekeeping
 from signaling_server.auth import passwords
 from signaling_server.housekeeping import clean_up, recheck
 from signaling_server.models import Enrolment, LocalAccount, Login, User
@@ -25,6 +26,7 @@ from signaling_server.server import running
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConfigError, ConflictError, NotFoundError, UsageError
 from sleap_rtc.protocol.tokens import check_token, make_token
+from sleap_rtc.signaling.api import ServiceAPI
 from tests.service import oauth
 from tests.service.browsers import Browser, said
 from tests.service.peers import peer
@@ -277,6 +279,24 @@ async def test_who_is_disabled_is_out_everywhere(tmp_path: Path) -> None:
         await enable_user(service.settings, "ada")
         assert (await browser.client.get(ME)).status_code == 401
         assert (await log_in(browser)).status_code == 303
+
+
+@pytest.mark.parametrize("lock_out", [disable_user, reset_user])
+async def test_who_is_locked_out_at_the_command_line_is_sent_away_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock_out: Callable[[Settings, str], Any]
+) -> None:
+    monkeypatch.setattr(housekeeping, "WATCH_SECONDS", 0.01)
+    async with local_service(tmp_path) as service, Browser(service) as browser:
+        await made(service)
+        begun = await oauth.begin(service)
+        await log_in(browser)
+        await browser.send("/device/decision", code=begun["user_code"], decision="approve")
+        grant = (await oauth.poll(service, begun["device_code"])).body
+        room = await ServiceAPI(service.url, grant["access_token"]).create_room("lab", 30)
+        async with peer(service, grant["access_token"], room=room.room_id) as client:
+            await lock_out(service.settings, "ada")
+            async with asyncio.timeout(10):
+                assert await client.closed() == 4403
 
 
 async def test_a_reset_ends_password_logins_and_older_links(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from signaling_server.security import UNKNOWN_CREDENTIAL
 from signaling_server.signaling import routes
 from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.tokens import make_token
+from tests.service.browsers import Browser
+from tests.service.oauth import poll, refresh
 from tests.service.peers import browser, open_room, peer
 from tests.service.people import dev_service, person
 from tests.service.running import RunningService, running_service
@@ -80,6 +82,26 @@ async def test_who_only_reads_waits_for_nobody(tmp_path: Path, monkeypatch: pyte
                 assert (await client.get("/metrics")).status_code == 200
 
 
+async def test_what_strangers_make_up_keeps_nobody_from_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 60_000)
+    github = {"kind": "github", "client_id": "ours", "client_secret": "0123456789abcdef"}
+    settings = {"local_accounts": True, "providers": [github], "public_url": "http://127.0.0.1:8000"}
+    async with running_service(tmp_path, **settings) as service, Browser(service, "http://127.0.0.1:8000") as chrome:
+        cookie = {"Cookie": f"sleap-rtc-8000-visit={'x' * 43}"}
+        with held(tmp_path):
+            async with asyncio.timeout(30):
+                answers = [
+                    (await poll(service, "slpd_" + "0" * 64)).refused,
+                    (await refresh(service, make_token("refresh", bytes(32)))).refused,
+                    (await chrome.send("/login/local", username="ada", password="a guess")).status_code,
+                    (await chrome.send("/enrol", code=make_token("enrolment", bytes(32)))).status_code,
+                    (await chrome.client.get("/login/github/callback?state=x", headers=cookie)).status_code,
+                ]
+        assert answers == ["invalid_grant", "invalid_grant", 401, 401, 401]
+
+
 async def test_what_is_for_reading_writes_nothing(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         database = service.service.database
@@ -94,7 +116,8 @@ async def test_what_is_for_reading_writes_nothing(tmp_path: Path) -> None:
         async with database.reading() as session:
             (room,) = await session.scalars(select(Room))
             assert room.name == "lab"
-        for statement in (delete(Room), update(Room).values(name="x"), insert(Room).values(id="r_bbbbbbbb")):
+        locked = select(Room).with_for_update()
+        for statement in (delete(Room), update(Room).values(name="x"), insert(Room).values(id="r_bbbbbbbb"), locked):
             with pytest.raises(db.WantsToWriteError):
                 async with database.reading() as session:
                     await session.execute(statement)

@@ -6,6 +6,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from sqlalchemy import func, select
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from signaling_server.auth import logins
 from signaling_server.housekeeping import clean_up, recheck
@@ -14,7 +16,7 @@ from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError,
 from sleap_rtc.protocol.tokens import check_token, make_token
 from sleap_rtc.signaling.api import ServiceAPI
 from tests.service.browsers import Browser
-from tests.service.peers import Key, browser, open_room, peer, worker
+from tests.service.peers import Key, browser, link, open_room, peer, worker
 from tests.service.people import DAY, HOUR, Clock, dev_service, person
 from tests.service.running import RunningService, running_service
 
@@ -150,6 +152,37 @@ async def test_a_login_ends_when_it_is_not_used(tmp_path: Path) -> None:
         async with service.service.database.transaction() as session:
             for table in (Login, AccessToken, RefreshToken):
                 assert await session.scalar(select(func.count()).select_from(table)) == 0
+
+
+async def test_who_dialled_a_worker_once_uses_no_login_any_more(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, login_days=2) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        room, key = await ada.room(), Key(1)
+        async with worker(service, (await ada.worker_token(room)).token, key) as gpu:
+            async with peer(service, ada.token, room=room.room_id) as client:
+                await client.say("offer", link=link(), worker_id=key.worker_id, sdp="v=0")
+                await gpu.hear()
+            clock.now += DAY
+            await recheck(service.service)
+            clock.now += DAY
+            with pytest.raises(AuthenticationError, match="This login expired"):
+                await ada.api.me()
+
+
+async def test_a_browser_that_stays_connected_lives_by_its_own_terms(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, login_days=30, browser_days=2) as service, Browser(service) as chrome:
+        clock = Clock(service)
+        room = await (await person(service, "ada")).room()
+        await chrome.log_in_dev("ada")
+        headers = {"Origin": chrome.origin, "Sec-Fetch-Site": "same-origin"}
+        made = await chrome.client.post("/api/v1/ws-tickets", json={"room_id": room.room_id}, headers=headers)
+        names = [Subprotocol("sleap-rtc.v1"), Subprotocol(f"ticket.{made.json()['ticket']}")]
+        async with connect(service.ws_url, subprotocols=names, proxy=None):
+            clock.now += DAY
+            await recheck(service.service)
+        clock.now += 2 * DAY
+        assert (await chrome.client.get("/api/v1/me")).status_code == 401
 
 
 async def test_an_access_token_lasts_an_hour(tmp_path: Path) -> None:

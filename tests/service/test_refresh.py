@@ -10,7 +10,8 @@ from signaling_server.housekeeping import clean_up
 from signaling_server.models import Login, RefreshToken, User
 from sleap_rtc.errors import AuthenticationError, NotFoundError
 from sleap_rtc.signaling.api import ServiceAPI
-from tests.service.oauth import read, refresh
+from tests.service.browsers import Browser
+from tests.service.oauth import begin, poll, read, refresh
 from tests.service.peers import browser, peer
 from tests.service.people import DAY, HOUR, Clock, dev_service, person
 from tests.service.running import RunningService
@@ -187,3 +188,39 @@ async def test_one_logs_out_everywhere_at_once(tmp_path: Path) -> None:
             with pytest.raises(AuthenticationError, match="was ended"):
                 await each.api.me()
         assert (await grace.api.me()).name == "grace"
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_who_was_let_in_by_a_stolen_login_does_not_come_in_after_its_end(
+    tmp_path: Path, everywhere: bool
+) -> None:
+    async with dev_service(tmp_path) as service, Browser(service) as thief:
+        ada, begun = await person(service, "ada"), await begin(service)
+        await thief.log_in_dev("ada")
+        await thief.send("/device/decision", code=begun["user_code"], decision="approve")
+        stolen = next(each for each in await ada.api.logins() if each.kind == "browser")
+        await (ada.api.end_logins() if everywhere else ada.api.end_login(stolen.login_id))
+        assert (await poll(service, begun["device_code"])).refused == "access_denied"
+
+
+async def test_who_logs_out_in_the_browser_has_let_the_device_in(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, Browser(service) as browser:
+        begun = await begin(service)
+        await browser.log_in_dev("ada")
+        await browser.send("/device/decision", code=begun["user_code"], decision="approve")
+        await browser.send("/logout")
+        assert (await poll(service, begun["device_code"])).body["name"] == "ada"
+
+
+async def test_a_refresh_token_that_nobody_used_ends_by_itself(tmp_path: Path) -> None:
+    async with dev_service(tmp_path, login_days=3) as service:
+        clock = Clock(service)
+        ada = await person(service, "ada")
+        copy = (await refresh(service, ada.refresh_token)).body["refresh_token"]
+        token = (await refresh(service, ada.refresh_token)).body["refresh_token"]
+        for _ in range(3):
+            clock.now += DAY
+            token = (await refresh(service, token)).body["refresh_token"]
+        late = await refresh(service, copy)
+        assert (late.refused, "expired" in late.body["error_description"]) == ("invalid_grant", True)
+        assert (await refresh(service, token)).status == 200

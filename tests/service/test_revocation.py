@@ -183,6 +183,17 @@ async def test_nobody_else_belongs_there(tmp_path: Path) -> None:
         assert sorted(map(str, map(visitor, answer["departed"]))) == sorted(map(str, asked))
 
 
+async def test_a_worker_learns_nothing_of_the_logins_of_who_left(tmp_path: Path) -> None:
+    async with lab(tmp_path) as found:
+        async with found.enter(found.member) as grace:
+            asked = [visitor(await found.dial(grace))]
+        await leave(found.service, found.member, found.room)
+        left = await found.worker.ask("lease", id=1, visitors=asked)
+        await found.member.api.end_logins()
+        later = await found.worker.ask("lease", id=2, visitors=asked)
+        assert left["departed"] == later["departed"]
+
+
 async def test_a_question_has_a_bound_and_so_has_its_answer(tmp_path: Path) -> None:
     async with lab(tmp_path) as found:
         asked = [{"user": f"u_{n:064}", "credential": f"a_{n:032}"} for n in range(MAX_VISITORS + 1)]

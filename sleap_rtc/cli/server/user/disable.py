@@ -21,7 +21,7 @@ Examples:
 def disable(name: str, database: str | None, settings_file: Path | None, as_json: bool) -> None:
     """Let a user in no longer, whoever vouches for them. Their logins end.
 
-    A running service closes their connections within a minute. Their rooms, and
+    A running service closes their connections within seconds. Their rooms, and
     the worker tokens they made, stay. NAME is a name, or a user's id.
     """
     settings = service_settings(database, settings_file)
