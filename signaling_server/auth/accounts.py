@@ -140,8 +140,11 @@ async def enrol(session: AsyncSession, pepper: bytes, text: str, password_hash: 
 
 async def find(session: AsyncSession, username: str) -> LocalAccount | None:
     """The account that somebody names, with its user."""
+    wanted = username.lower()
+    if not _NAME.fullmatch(wanted):
+        return None
     query = select(LocalAccount).options(joinedload(LocalAccount.user))
-    return (await session.scalars(query.where(LocalAccount.username == username.lower()[:64]))).one_or_none()
+    return (await session.scalars(query.where(LocalAccount.username == wanted))).one_or_none()
 
 
 async def set_password(session: AsyncSession, user_id: str, password_hash: str, *, now: int) -> None:
