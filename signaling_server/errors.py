@@ -40,6 +40,8 @@ _STATUS: dict[type[SleapRTCError], int] = {
     SleapRTCError: 500,
 }
 _CODES = {400: "protocol", 401: "authentication", 403: "forbidden", 404: "not_found", 429: "busy"}
+# kinds of pydantic's problems whose words are about what is allowed, and never hold what was given
+_TELLING = ("missing", "string_", "greater_than", "less_than", "too_long", "too_short", "extra_forbidden")
 
 
 def status_of(error: SleapRTCError) -> int:
@@ -75,7 +77,11 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     problem = error.errors()[0]
     # the place but never the value: it may be a secret in the wrong field
     where = ".".join(str(part) for part in problem["loc"])[:200]
-    return _response(422, "usage", f"The request has a wrong value at '{where}'.")
+    reason = ""
+    if problem["type"].startswith(_TELLING):
+        text = str(problem["msg"])
+        reason = f": {text[:1].lower()}{text[1:]}"
+    return _response(422, "usage", f"The request has a wrong value at '{where}'{reason}.")
 
 
 async def _http(_request: Request, error: Exception) -> Response:

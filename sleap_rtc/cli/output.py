@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 80
+# characters of a value that still say something
+_READABLE = 11
 _LIMIT = 1_000_000
 _CLOSED_PIPE_EXIT = 1
 
@@ -78,18 +80,32 @@ def format_table(cells: Sequence[Sequence[str]], room: int | None) -> list[str]:
 
     Args:
         cells: rows of equal length.
-        room: characters a line may have, the widest column giving way; None for no limit.
+        room: characters a line may have; None for no limit. The widest column gives way, and a column of ids last:
+            they are there to be copied.
     """
     from rich.cells import cell_len, set_cell_size
 
     widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
-    while room is not None and sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > 4:
-        widths[widths.index(max(widths))] -= 1
+    if room is not None:
+        widths = _narrowed(widths, room - 2 * (len(widths) - 1), [heading == "id" for heading in cells[0]])
 
     def fitted(cell: str, width: int) -> str:
         return set_cell_size(cell if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "…", width)
 
     return ["  ".join(fitted(*pair) for pair in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _narrowed(widths: Sequence[int], room: int, copied: Sequence[bool]) -> list[int]:
+    """Widths that sum up to `room`: the widest give way, and only if that would leave too little, those `copied`."""
+    others = [width for width, kept in zip(widths, copied, strict=True) if not kept]
+    left = room - sum(widths) + sum(others)
+    if any(copied) and sum(min(width, _READABLE) for width in others) <= left:
+        narrowed = iter(_narrowed(others, left, [False] * len(others)))
+        return [width if kept else next(narrowed) for width, kept in zip(widths, copied, strict=True)]
+    narrow = list(widths)
+    while sum(narrow) > room and max(narrow) > 4:
+        narrow[narrow.index(max(narrow))] -= 1
+    return narrow
 
 
 def coloured(stream: TextIO) -> bool:

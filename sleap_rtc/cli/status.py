@@ -48,7 +48,7 @@ def _show(settings: "Settings", survey: "Survey") -> None:
     if survey.rooms:
         say("\nYour rooms:")
         lines = [_room_row(room, default=room == survey.default_room) for room in survey.rooms]
-        table(("room", "id", "you are", "workers online", "expires"), lines)
+        table(("room", "you are", "workers", "expires", "id"), lines)
     if survey.default_room and survey.workers:
         say(f"\nWorkers of your default room '{survey.default_room.name}':")
         table(COLUMNS, rows(survey.workers))
@@ -91,10 +91,10 @@ def _counts(jobs: "tuple[LocalJob, ...]") -> str:
 
 
 def _room_row(room: "Room", *, default: bool) -> tuple[str, ...]:
-    from sleap_rtc.cli.times import format_time
+    from sleap_rtc.cli.times import format_date
 
     name = f"{room.name} (default)" if default else room.name
-    return (name, room.room_id, room.role, str(room.workers_online), format_time(room.expires_at))
+    return (name, room.role, str(room.workers_online), format_date(room.expires_at), room.room_id)
 
 
 def _record(settings: "Settings", survey: "Survey") -> dict[str, object]:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from sleap_rtc.protocol.text import printable
 
@@ -13,7 +14,7 @@ def _one_line(text: str) -> str:
 
 def _not_empty(text: str) -> str:
     if not text:
-        raise ValueError("empty")
+        raise PydanticCustomError("string_empty", "it is empty")
     return text
 
 

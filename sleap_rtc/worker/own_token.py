@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from sleap_rtc.config.credentials import Credentials, WorkerToken
-from sleap_rtc.errors import AuthenticationError, SleapRTCError
+from sleap_rtc.errors import AuthenticationError, NotFoundError, SleapRTCError
 from sleap_rtc.signaling.account import utc_ms
 from sleap_rtc.signaling.api import Room, ServiceAPI
 
@@ -77,9 +77,12 @@ class OwnToken:
         if kept is not None and kept.token != refused:
             return kept.token
         # an active one was refused for another reason than its age, and another one would be as well
-        if kept is not None and await self._state(kept) in ("active", "revoked"):
-            return None
-        return (await self._make()).token
+        try:
+            if kept is not None and await self._state(kept) in ("active", "revoked"):
+                return None
+            return (await self._make()).token
+        except NotFoundError:
+            return None  # the room is gone, and the service has said why
 
     def _kept(self) -> WorkerToken | None:
         return self._credentials.worker_token(self._server, self.room.room_id)

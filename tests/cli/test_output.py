@@ -61,6 +61,16 @@ def test_a_table_on_a_terminal_fits_it() -> None:
     assert len(lines[1]) == 79
 
 
+def test_an_id_stays_whole_on_a_terminal_while_something_else_can_give_way() -> None:
+    id_ = "r_" + "a" * 32
+    lines = output.format_table([["room", "expires", "id"], ["The lab of " + "n" * 80, "2026-12-28", id_]], 80)
+    assert lines[1].endswith(f"…  2026-12-28  {id_}")
+    assert len(lines[1]) == 80
+    lines = output.format_table([["room", "expires", "id"], ["The lab of " + "n" * 80, "2026-12-28", id_]], 40)
+    assert lines[1].endswith("…")
+    assert len(lines[1]) == 40
+
+
 def test_an_ascii_terminal_gets_question_marks_instead_of_a_traceback() -> None:
     code = "from sleap_rtc.cli import output; output.say('waiting …')"
     done = _python(code, PYTHONIOENCODING="ascii")

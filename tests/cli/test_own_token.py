@@ -43,3 +43,11 @@ async def test_a_link_does_not_notice_that_tokens_were_renewed(tmp_path: Path) -
                 assert await remote.link.session() is before
         assert heard == [LinkState.CONNECTED]
         assert worker.board.queued == 0
+
+
+async def test_a_worker_whose_room_was_deleted_hears_what_the_service_said(tmp_path: Path) -> None:
+    async with room_lab(tmp_path) as lab:
+        token = OwnToken(lab.service.url, lab.api, lab.room, "gpu-1")
+        made = await token.make_good()
+        await lab.api.delete_room(lab.room.room_id)
+        assert await token.renewed(made.token, connected=True) is None

@@ -407,7 +407,7 @@ def test_an_operator_at_the_command_line(tmp_path: Path) -> None:
     made = json.loads(operator(tmp_path, "add", "grace", "--json").stdout)
     assert set(made) == {"user", "name", "link", "expires_at"}
     listed = operator(tmp_path, "list").stdout.splitlines()
-    assert listed[0].split() == ["NAME", "ID", "BY", "STATE", "LOGINS", "SINCE"]
+    assert listed[0].split() == ["name", "by", "state", "logins", "since", "id"]
     assert [line.split()[0] for line in listed[1:]] == ["ada", "grace"]
     assert "no password yet" in listed[1]
     assert json.loads(operator(tmp_path, "disable", "ada", "--json").stdout)["disabled_at"] > 0

@@ -11,7 +11,7 @@ import pytest_asyncio
 from sqlalchemy.engine import URL, make_url
 
 from signaling_server import db
-from signaling_server.db_errors import UNUSABLE
+from signaling_server.db_errors import NO_TEXT, UNUSABLE
 from sleap_rtc.errors import StorageError
 from tests.service.databases import PEPPER, Postgres, connected, settings_for
 from tests.service.peers import browser
@@ -63,6 +63,13 @@ async def test_a_server_that_is_away_is_a_sentence_until_it_is_back(
         finally:
             await asyncio.to_thread(postgres_server.execute, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         assert (await ada.api.me()).name == "ada"
+
+
+async def test_a_zero_character_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        headers = {"Authorization": f"Bearer {(await person(service, 'ada')).token}"}
+        answer = await client.delete("/api/v1/me/logins/a_%00", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["sentence"]) == (422, NO_TEXT)
 
 
 async def test_somebody_who_keeps_a_lock_is_a_sentence_for_those_who_need_it(

@@ -108,6 +108,14 @@ async def test_what_is_no_room(tmp_path: Path, name: str, days: int) -> None:
         assert await ada.api.rooms() == []
 
 
+async def test_a_refused_value_is_not_repeated_but_the_reason_is_told(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, browser(service) as client:
+        headers = {"Authorization": f"Bearer {(await person(service, 'ada')).token}"}
+        for name, reason in [("", "it is empty"), ("secret" * 30, "string should have at most 128 characters")]:
+            answer = await client.post("/api/v1/rooms", json={"name": name}, headers=headers)
+            assert answer.json()["error"]["sentence"] == f"The request has a wrong value at 'body.name': {reason}."
+
+
 async def test_days_are_whole_numbers_and_have_a_default(tmp_path: Path) -> None:
     async with dev_service(tmp_path, room_days=3) as service, browser(service) as client:
         clock = Clock(service)

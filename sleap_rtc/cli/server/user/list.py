@@ -41,15 +41,15 @@ def list_users(database: str | None, settings_file: Path | None, as_json: bool) 
     rows = [
         [
             each.name,
-            each.user_id,
             each.provider.partition(":")[0],
             _state(each),
             str(each.logins),
             format_time(each.created_at),
+            each.user_id,
         ]
         for each in users
     ]
-    table(["NAME", "ID", "BY", "STATE", "LOGINS", "SINCE"], rows)
+    table(("name", "by", "state", "logins", "since", "id"), rows)
 
 
 def _state(user: "Listed") -> str:

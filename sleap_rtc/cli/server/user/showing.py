@@ -22,7 +22,7 @@ def show_link(invited: "Invited", done: str, *, as_json: bool) -> None:
             {"user": invited.user_id, "name": invited.name, "link": invited.link, "expires_at": invited.expires_at}
         )
         return
-    say(f"{done} Give them this link, by which they choose a password. It is shown this once,")
-    say(f"works once, and {format_expiry(invited.expires_at, now_ms())}:")
+    say(done)
+    say(f"Give them this link to choose a password. It works once; {format_expiry(invited.expires_at, now_ms())}.")
     say()
     say(f"  {invited.link}")
