@@ -32,6 +32,7 @@ def load(*providers: dict[str, Any], **settings: Any) -> Settings:
 def test_providers_in_any_mix(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     file = tmp_path / "sleap-rtc-server.toml"
+    file.touch(0o600)
     file.write_text(
         f"""
 public_url = "{PUBLIC}/"
@@ -68,8 +69,10 @@ client_secret = "{SECRET}"
 def test_the_examples_of_the_manual_work(tmp_path: Path) -> None:
     manual = (DOCS / "deploy.md").read_text("utf-8")
     examples = "\n".join(re.findall(r"^```toml\n(.*?)^```", manual, re.DOTALL | re.MULTILINE))
-    # what is set for the whole service stands before the tables
-    lines = sorted(examples.splitlines(), key=lambda line: not line.startswith(("public_url", "local_accounts")))
+    # what is set for the whole service stands before the tables, and may be shown more than once
+    tables = examples.index("[[")
+    whole = re.findall(r"^(?:public_url|local_accounts|trusted_proxies) = .*$", examples, re.MULTILINE)
+    lines = [*dict.fromkeys(whole), *(line for line in examples[tables:].splitlines() if line not in whole)]
     file = tmp_path / "sleap-rtc-server.toml"
     file.write_text("\n".join(lines).replace("/etc/sleap-rtc", tmp_path.as_posix()))
     for name in ("github-secret", "uni-secret"):
