@@ -1,4 +1,5 @@
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,19 @@ async def test_sqlite_is_set_up_for_a_service(tmp_path: Path) -> None:
             async with session_of() as session:
                 for pragma, value in (("journal_mode", "wal"), ("foreign_keys", 1), ("busy_timeout", 5000)):
                     assert (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
+
+
+@pytest.mark.one_database
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+async def test_a_database_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    url = empty_database(tmp_path)
+    await upgrade(url)
+    async with opened(url) as database, database.transaction() as session:
+        session.add(Room(id="r_aaaaaaaa", name="", kind="room", created_at=0))
+        await session.flush()
+        files = list((tmp_path / "deep").iterdir())
+        assert len(files) > 1
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
 async def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
