@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from signaling_server.app import create_app
 from signaling_server.db import Database, downgrade, upgrade
 from signaling_server.models import Base, Membership, Room
 from signaling_server.settings import Settings, load_pepper, load_settings
@@ -229,6 +230,7 @@ def test_settings_come_from_flags_over_environment_over_file(tmp_path: Path) -> 
         ({"SLEAP_RTC_SERVER_LOG_LEVEL": "loud"}, "log_level"),
         ({"SLEAP_RTC_SERVER_LIMITS__QUEUE": "-1"}, "SLEAP_RTC_SERVER_LIMITS__QUEUE"),
         ({"SLEAP_RTC_SERVER_ICE_SERVERS": "[1"}, "ice_servers"),
+        ({"SLEAP_RTC_SERVER_ICE_SERVERS": '[{"urls": ["turn:t"], "credential": "changeme"}]'}, "TURN.*openssl rand"),
         ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "0.0.0.0"}, "'dev'.*127.0.0.1"),
         ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "::"}, "'dev'.*127.0.0.1"),
         ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "localhost.evil.example"}, "'dev'.*127.0.0.1"),
@@ -239,6 +241,17 @@ def test_settings_come_from_flags_over_environment_over_file(tmp_path: Path) -> 
 def test_unsafe_or_unknown_settings_are_refused(environ: dict[str, str], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         load_settings(environ)
+
+
+@pytest.mark.one_database
+def test_what_the_service_is_made_of_shows_no_secret(tmp_path: Path) -> None:
+    turn = {"urls": ["turn:t.lab.example"], "credential": "hunter3"}
+    url = f"sqlite+aiosqlite://ada:hunter2@/{tmp_path / 'x.db'}"
+    settings = Settings.model_validate({"database_url": url, "pepper": PEPPER, "ice_servers": [turn]})
+    assert settings.database_url == url
+    shown = repr(create_app(settings.model_copy(update={"database_url": "sqlite+aiosqlite://"})).state.service)
+    for secret in ("hunter2", "hunter3", PEPPER):
+        assert secret not in repr(settings) + shown
 
 
 @pytest.mark.one_database
