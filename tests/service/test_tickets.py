@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.api import Room
+from tests.service.browsers import Browser
 from tests.service.peers import Peer, browser, open_room, peer
 from tests.service.people import Clock, Person, dev_service, join, leave, person
 from tests.service.running import RunningService
@@ -146,6 +147,18 @@ async def test_a_credential_is_good_in_its_own_place_alone(tmp_path: Path) -> No
         assert len({body for _, body in answers}) == 1
         async with entered(service, f"ticket.{text}"):
             pass  # none of them has used it up
+
+
+async def test_a_cookie_opens_nothing_by_itself(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (service, _, room), Browser(service) as browsing:
+        await browsing.log_in_dev("ada")
+        ((name, value),) = browsing.cookies.items()
+        headers = {"Cookie": f"{name}={value}"}
+        for origin in (None, service.url, "https://evil.example"):
+            status, _body = await refusal(
+                service, query=f"?room={room.room_id}", additional_headers=headers, origin=origin
+            )
+            assert status == 401
 
 
 async def test_a_login_has_few_tickets_waiting(tmp_path: Path) -> None:
