@@ -200,7 +200,7 @@ async def migrate(url: str, step: Callable[[Config], None]) -> None:
     engine = None
     with explained(url):
         try:
-            make_folder(url)
+            make_file(url)
             engine = make_engine(url, migrating=True)
             async with engine.begin() as connection:
                 await connection.run_sync(partial(run_step, step=step))
@@ -251,11 +251,14 @@ def explained(url: str) -> Iterator[None]:
         ) from error
 
 
-def make_folder(url: str) -> None:
-    """Make the folder in which a SQLite database is to lie."""
+def make_file(url: str) -> None:
+    """Make the file in which a SQLite database is to lie, for its owner alone, and the folder around it."""
     parsed = make_url(url)
     if parsed.drivername.startswith("sqlite") and parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = Path(parsed.database)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():  # SQLite would let everybody read who did what, and from where; its own files follow this
+            path.touch(mode=0o600)
 
 
 def _prepare_sqlite(connection: Any, _record: Any, *, patience: int, foreign_keys: bool) -> None:

@@ -22,6 +22,7 @@ from sleap_rtc.errors import (
     UnreachableError,
     UsageError,
 )
+from sleap_rtc.protocol.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -92,5 +93,6 @@ async def _http(_request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    path = " ".join(printable(request.url.path, limit=200).split())  # a stranger wrote it
+    logger.error("%s %s failed", request.method, path, exc_info=error)
     return _response(500, "internal", "The service failed at this request. Its operator finds the reason in its log.")

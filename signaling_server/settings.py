@@ -75,7 +75,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     port: int = Field(default=8000, ge=0, le=65535)
-    database_url: str = "sqlite+aiosqlite:///sleap-rtc.db"
+    database_url: str = Field(default="sqlite+aiosqlite:///sleap-rtc.db", repr=False)
     pepper: SecretStr | None = None
     anonymous_rooms: bool = True
     anonymous_rooms_per_hour: int = Field(default=60, ge=1)
@@ -125,9 +125,18 @@ class Settings(BaseModel):
         text = pepper.get_secret_value()
         if len(text) < MIN_PEPPER:
             raise ValueError(f"the pepper must have at least {MIN_PEPPER} characters")
-        if len(set(text)) < _FEWEST_CHARACTERS or any(word in text.lower() for word in _PLACEHOLDERS):
+        if len(set(text)) < _FEWEST_CHARACTERS or _stands_for_another(text):
             raise ValueError("the pepper must be random. Make one: openssl rand -hex 32")
         return pepper
+
+    @field_validator("ice_servers")
+    @classmethod
+    def _ice_servers(cls, servers: list[IceServer]) -> list[IceServer]:
+        if any(_stands_for_another(server.credential or "") for server in servers):
+            raise ValueError(
+                "a TURN server's credential must be random, or everybody relays there. Make one: openssl rand -hex 32"
+            )
+        return servers
 
     @field_validator("public_url")
     @classmethod
@@ -172,6 +181,10 @@ class Settings(BaseModel):
     def pepper_file(self) -> Path | None:
         """Where the pepper lies if it is not given: beside the SQLite database; None for another database."""
         return None if self.database_file is None else self.database_file.with_suffix(".pepper")
+
+
+def _stands_for_another(secret: str) -> bool:
+    return any(word in secret.lower() for word in _PLACEHOLDERS)
 
 
 def _means_everybody(proxy: str) -> bool:

@@ -246,19 +246,21 @@ async def end_own(session: AsyncSession, user: User, login_id: str, *, now: int)
     own = select(Login.id).where(Login.id == login_id, Login.user_id == user.id)
     if not is_login_id(login_id) or await session.scalar(own) is None:
         raise NotFoundError("You have no such login. Your logins: sleap-rtc whoami --devices")
-    await _refuse_waiting(session, user)
+    await _refuse_waiting(session, DeviceCode.user_id == user.id)
     await _end(session, Login.id == login_id, "revoked", now)
 
 
 async def end_all(session: AsyncSession, user: User, *, now: int) -> None:
     """End every login of `user`, and those that are about to begin."""
-    await _refuse_waiting(session, user)
+    await _refuse_waiting(session, DeviceCode.user_id == user.id)
     await _end(session, Login.user_id == user.id, "logout", now)
 
 
 async def revoke_provider(session: AsyncSession, provider: str, *, now: int) -> None:
-    """End every login that `provider` vouched for."""
-    await _end(session, Login.user_id.in_(select(User.id).where(User.provider == provider)), "revoked", now)
+    """End every login that `provider` vouched for, and those that are about to begin."""
+    users = select(User.id).where(User.provider == provider)
+    await _refuse_waiting(session, DeviceCode.user_id.in_(users))
+    await _end(session, Login.user_id.in_(users), "revoked", now)
 
 
 async def ends(session: AsyncSession) -> tuple[int | None, ...]:
@@ -285,12 +287,12 @@ async def forget_ended(session: AsyncSession, *, now: int) -> None:
     await session.execute(delete(RefreshToken).where(RefreshToken.used_at.is_not(None), RefreshToken.expires_at < now))
 
 
-async def _refuse_waiting(session: AsyncSession, user: User) -> None:
+async def _refuse_waiting(session: AsyncSession, which: ColumnElement[bool]) -> None:
     # whoever had the login that ends may have let a command line in with it, which has not asked again yet. First of
     # all: this waits for one that asks at this very moment, and its login is then there to be ended with the others
     await session.execute(
         update(DeviceCode)
-        .where(DeviceCode.user_id == user.id, DeviceCode.state == "approved")
+        .where(which, DeviceCode.state == "approved")
         .values(state="denied")
         .execution_options(synchronize_session=False)
     )

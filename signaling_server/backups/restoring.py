@@ -14,7 +14,7 @@ from sqlalchemy import Connection, MetaData, Table, func, inspect, select, text
 
 from signaling_server.backups.archive import Archive, Manifest, reading
 from signaling_server.backups.saving import OURS, VERSIONS, back_up, tables_of
-from signaling_server.db import APPLICATION, explained, make_engine, make_folder, revisions, run_step
+from signaling_server.db import APPLICATION, explained, make_engine, make_file, revisions, run_step
 from signaling_server.settings import ENVIRONMENT_PREFIX, Settings
 from sleap_rtc.errors import ConfigError, ConflictError, PackageError
 
@@ -135,7 +135,7 @@ async def _fill(settings: Settings, archive: Archive) -> None:
         run_step(connection, lambda config: command.upgrade(config, "head"))
 
     with explained(url):
-        make_folder(url)
+        make_file(url)
         engine = make_engine(url, migrating=True)
         try:
             with _pepper_replaced(settings, archive.pepper):

@@ -35,7 +35,7 @@ class IceServer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     urls: list[str] = Field(min_length=1, max_length=8)
     username: str | None = Field(default=None, max_length=509)
-    credential: str | None = Field(default=None, max_length=512)
+    credential: str | None = Field(default=None, max_length=512, repr=False)
 
 
 # Engines split lines at more characters than \n, and read attributes more loosely than RFC 8866 writes them.

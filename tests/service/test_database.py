@@ -1,4 +1,5 @@
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from signaling_server.app import create_app
 from signaling_server.db import Database, downgrade, upgrade
 from signaling_server.models import Base, Membership, Room
 from signaling_server.settings import Settings, load_pepper, load_settings
@@ -114,6 +116,19 @@ async def test_sqlite_is_set_up_for_a_service(tmp_path: Path) -> None:
                     assert (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
 
 
+@pytest.mark.one_database
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+async def test_a_database_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    url = empty_database(tmp_path)
+    await upgrade(url)
+    async with opened(url) as database, database.transaction() as session:
+        session.add(Room(id="r_aaaaaaaa", name="", kind="room", created_at=0))
+        await session.flush()
+        files = list((tmp_path / "deep").iterdir())
+        assert len(files) > 1
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
 async def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     url = empty_database(tmp_path)
     await upgrade(url)
@@ -215,6 +230,7 @@ def test_settings_come_from_flags_over_environment_over_file(tmp_path: Path) -> 
         ({"SLEAP_RTC_SERVER_LOG_LEVEL": "loud"}, "log_level"),
         ({"SLEAP_RTC_SERVER_LIMITS__QUEUE": "-1"}, "SLEAP_RTC_SERVER_LIMITS__QUEUE"),
         ({"SLEAP_RTC_SERVER_ICE_SERVERS": "[1"}, "ice_servers"),
+        ({"SLEAP_RTC_SERVER_ICE_SERVERS": '[{"urls": ["turn:t"], "credential": "changeme"}]'}, "TURN.*openssl rand"),
         ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "0.0.0.0"}, "'dev'.*127.0.0.1"),
         ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "::"}, "'dev'.*127.0.0.1"),
         ({"SLEAP_RTC_SERVER_DEV": "true", "SLEAP_RTC_SERVER_HOST": "localhost.evil.example"}, "'dev'.*127.0.0.1"),
@@ -225,6 +241,17 @@ def test_settings_come_from_flags_over_environment_over_file(tmp_path: Path) -> 
 def test_unsafe_or_unknown_settings_are_refused(environ: dict[str, str], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         load_settings(environ)
+
+
+@pytest.mark.one_database
+def test_what_the_service_is_made_of_shows_no_secret(tmp_path: Path) -> None:
+    turn = {"urls": ["turn:t.lab.example"], "credential": "hunter3"}
+    url = f"sqlite+aiosqlite://ada:hunter2@/{tmp_path / 'x.db'}"
+    settings = Settings.model_validate({"database_url": url, "pepper": PEPPER, "ice_servers": [turn]})
+    assert settings.database_url == url
+    shown = repr(create_app(settings.model_copy(update={"database_url": "sqlite+aiosqlite://"})).state.service)
+    for secret in ("hunter2", "hunter3", PEPPER):
+        assert secret not in repr(settings) + shown
 
 
 @pytest.mark.one_database

@@ -16,6 +16,7 @@ from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError,
 from sleap_rtc.protocol.tokens import check_token, make_token
 from sleap_rtc.signaling.api import ServiceAPI
 from tests.service.browsers import Browser
+from tests.service.oauth import begin, poll
 from tests.service.peers import Key, browser, link, open_room, peer, worker
 from tests.service.people import DAY, HOUR, Clock, dev_service, person
 from tests.service.running import RunningService, running_service
@@ -107,6 +108,15 @@ async def test_logins_by_name_alone_end_where_nobody_may_make_them(tmp_path: Pat
     async with dev_service(tmp_path) as service:
         with pytest.raises(AuthenticationError, match="was ended"):
             await ServiceAPI(service.url, ada.token).me()
+
+
+async def test_who_was_let_in_by_name_alone_does_not_come_in_later(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, Browser(service) as chrome:
+        begun = await begin(service)
+        await chrome.log_in_dev("ada")
+        await chrome.send("/device/decision", code=begun["user_code"], decision="approve")
+    async with running_service(tmp_path) as service:
+        assert (await poll(service, begun["device_code"])).refused == "access_denied"
 
 
 async def test_who_logged_out_is_out_at_once(tmp_path: Path) -> None:

@@ -203,6 +203,17 @@ async def test_who_was_let_in_by_a_stolen_login_does_not_come_in_after_its_end(
         assert (await poll(service, begun["device_code"])).refused == "access_denied"
 
 
+async def test_who_comes_in_at_the_very_moment_of_the_end_is_out_with_the_others(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        for _ in range(5):
+            ada, begun = await person(service, "ada"), await begin(service)
+            async with Browser(service) as browsing:
+                await browsing.log_in_dev("ada")
+                await browsing.send("/device/decision", code=begun["user_code"], decision="approve")
+            await asyncio.gather(poll(service, begun["device_code"]), ada.api.end_logins())
+            assert await alive(service) == 0
+
+
 async def test_who_logs_out_in_the_browser_has_let_the_device_in(tmp_path: Path) -> None:
     async with dev_service(tmp_path) as service, Browser(service) as browser:
         begun = await begin(service)

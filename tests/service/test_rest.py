@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
+import pytest
 
+from signaling_server.pages import static_files
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.tokens import check_token
 from tests.service.databases import everything_in
@@ -135,3 +137,14 @@ async def test_the_pages_about_the_api_need_nothing_from_elsewhere(service: Runn
     assert "<script" not in page.text
     assert "//" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+async def test_what_fails_is_told_to_the_operator_without_what_steers_a_terminal(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(static_files, "_TYPES", None)
+    async with browser(service) as client:
+        answer = await client.get("/static/%1b[2J%0aa-forged-line")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "signaling_server.errors"]
+    assert told == "GET /static/a-forged-line failed"

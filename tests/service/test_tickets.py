@@ -149,6 +149,18 @@ async def test_a_credential_is_good_in_its_own_place_alone(tmp_path: Path) -> No
             pass  # none of them has used it up
 
 
+async def test_a_cookie_opens_nothing_by_itself(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (service, _, room), Browser(service) as browsing:
+        await browsing.log_in_dev("ada")
+        ((name, value),) = browsing.cookies.items()
+        headers = {"Cookie": f"{name}={value}"}
+        for origin in (None, service.url, "https://evil.example"):
+            status, _body = await refusal(
+                service, query=f"?room={room.room_id}", additional_headers=headers, origin=origin
+            )
+            assert status == 401
+
+
 async def test_a_login_has_few_tickets_waiting(tmp_path: Path) -> None:
     async with lab(tmp_path) as (service, ada, room):
         clock = Clock(service)
