@@ -23,6 +23,7 @@ from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house
 from signaling_server.invites.routes import router as invites_router
+from signaling_server.lifetimes import HOUR_MS, MINUTE_MS
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.logs import RequestLog
 from signaling_server.metrics import router as metrics_router
@@ -35,7 +36,6 @@ from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
-from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
 from signaling_server.signaling.admission import ended
 from signaling_server.signaling.hub import Holder, Member, MemoryHub
@@ -49,7 +49,6 @@ from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
 API = "/api/v1"
-MINUTE_MS = 60_000
 SCHEMA_URL = f"{API}/openapi.json"
 
 
