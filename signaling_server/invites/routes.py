@@ -118,7 +118,7 @@ async def redeem_invite(
 ) -> JoinedOut:
     """Become a member of the room that an invite leads to."""
     now, user = service.clock(), login.user
-    with service.code_limiter.guess(user.id, address, now):
+    with service.limiters.codes.guess(user.id, address, now):
         found = await invites.redeem(session, service.pepper, body.code, user=user, now=now)
     if found.role is None:
         limit = service.settings.limits.members_per_room

@@ -95,7 +95,7 @@ def _may_open(service: ServiceDep, address: ClientAddress) -> None:
         raise AuthenticationError(
             "This service opens no rooms for strangers. Ask its operator to allow them, or use another service."
         )
-    if not service.room_limiter.allow(limit_key(address), service.clock()):
+    if not service.limiters.rooms.allow(limit_key(address), service.clock()):
         raise BusyError("Too many rooms were opened from this address within an hour. Try again later.")
 
 
