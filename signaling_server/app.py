@@ -25,7 +25,7 @@ from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
 from signaling_server.housekeeping import keep_house, keep_watch
 from signaling_server.invites.routes import router as invites_router
-from signaling_server.limits import GuessLimiter, WindowLimiter
+from signaling_server.limits import Limiters
 from signaling_server.logs import RequestLog
 from signaling_server.metrics import router as metrics_router
 from signaling_server.pages.callback import router as callback_router
@@ -38,7 +38,6 @@ from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
-from signaling_server.rooms.service import HOUR_MS
 from signaling_server.settings import Settings, load_pepper
 from signaling_server.signaling.admission import ended
 from signaling_server.signaling.hub import Holder, Member, MemoryHub
@@ -47,12 +46,10 @@ from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.tokens.routes import router as tokens_router
-from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
 API = "/api/v1"
-MINUTE_MS = 60_000
 SCHEMA_URL = f"{API}/openapi.json"
 
 
@@ -121,10 +118,6 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
             return await ended(session, holders, now=service.clock())
 
     limits = settings.limits
-
-    def counted(number: int, within_ms: int) -> WindowLimiter:
-        return WindowLimiter(number, within_ms, limits.addresses)
-
     database = Database(settings.database_url)
     reports = StoredReports(database, now, limits)
     hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
@@ -135,18 +128,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         hub=hub,
         tickets=MemoryTickets(limits.tickets_per_login),
         reports=reports,
-        room_limiter=counted(settings.anonymous_rooms_per_hour, HOUR_MS),
-        device_limiter=counted(settings.device_codes_per_hour, HOUR_MS),
-        code_limiter=GuessLimiter(
-            counted(limits.wrong_codes_per_user, 10 * MINUTE_MS), counted(limits.wrong_codes_per_address, HOUR_MS)
-        ),
-        password_limiter=GuessLimiter(
-            counted(limits.wrong_passwords_per_account, 10 * MINUTE_MS),
-            counted(limits.wrong_passwords_per_address, HOUR_MS),
-            what="passwords",
-            wrong=AuthenticationError,
-        ),
-        visit_limiter=counted(limits.provider_visits_per_address, HOUR_MS),
+        limiters=Limiters.of(settings),
         passwords=Passwords(),
         providers={each.id: _client(each) for each in settings.providers},
         clock=utc_ms,

@@ -16,7 +16,7 @@ from signaling_server.auth.logins import Terms
 from signaling_server.auth.passwords import Passwords
 from signaling_server.auth.providers import ProviderClient
 from signaling_server.db import Database
-from signaling_server.limits import GuessLimiter, WindowLimiter
+from signaling_server.limits import Limiters
 from signaling_server.loopback import is_loopback
 from signaling_server.models import Login
 from signaling_server.registry.reports import StoredReports
@@ -46,11 +46,7 @@ class Service:
         hub: who is connected.
         tickets: those that wait to open a WebSocket.
         reports: what workers tell of their jobs and models, on its way into the database.
-        room_limiter: counts anonymous rooms by address.
-        device_limiter: counts logins begun by address.
-        code_limiter: counts wrong codes, of devices and of invites, by user and address.
-        password_limiter: counts wrong passwords by account and address.
-        visit_limiter: counts logins begun with a provider by address.
+        limiters: what is counted within a time.
         passwords: checks passwords.
         providers: who else may vouch for users, by id.
         clock: UTC milliseconds; tests put theirs here.
@@ -63,11 +59,7 @@ class Service:
     hub: Hub
     tickets: Tickets
     reports: StoredReports
-    room_limiter: WindowLimiter
-    device_limiter: WindowLimiter
-    code_limiter: GuessLimiter
-    password_limiter: GuessLimiter
-    visit_limiter: WindowLimiter
+    limiters: Limiters
     passwords: Passwords
     providers: dict[str, ProviderClient]
     clock: Callable[[], int] = field(default=utc_ms)

@@ -1,22 +1,26 @@
-"""Forgetting what ended by itself, in every table that says when: the last broom, behind those of the slices.
-
-A slice that knows more about its rows (revoked, used, too many) forgets those itself; what only grows old goes here,
-so that a new table cannot be overlooked.
-"""
+"""Forgetting what ended, in every table that says when: one rule, so that a new table cannot be overlooked."""
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, Table, delete, select, tuple_
+from sqlalchemy import ColumnElement, Table, delete, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from signaling_server.lifetimes import DAY_MS, GRACE_MS, HOUR_MS
 from signaling_server.models import Base
 
 AT_ONCE = 500
 """Rows deleted in one transaction: others wait for it."""
-DAY_MS = 86_400_000
 # whoever comes with something that ended is told what it was, for as long as its row stays
-_KEPT_DAYS = {"invites": 30, "tokens": 30}
-_USUALLY_KEPT_DAYS = 7
+_KEPT_MS = {
+    "access_tokens": DAY_MS,
+    "device_codes": HOUR_MS,
+    "enrolments": 0,
+    "invites": 30 * DAY_MS,
+    "provider_visits": 0,
+    "rooms": GRACE_MS,
+    "tokens": 30 * DAY_MS,
+}
+_USUALLY_KEPT_MS = 7 * DAY_MS
 
 
 def tables() -> Iterator[Table]:
@@ -24,13 +28,14 @@ def tables() -> Iterator[Table]:
     return (table for table in reversed(Base.metadata.sorted_tables) if "expires_at" in table.columns)
 
 
-async def forget_expired(session: AsyncSession, table: Table, *, now: int) -> int:
-    """Delete rows of `table` that ended long ago, `AT_ONCE` at most; how many."""
-    kept = _KEPT_DAYS.get(table.name, _USUALLY_KEPT_DAYS) * DAY_MS
-    return await delete_some(session, table, table.columns.expires_at < now - kept)
+async def forget_ended(session: AsyncSession, table: Table, *, now: int) -> int:
+    """Delete rows of `table` that expired or were revoked long ago, `AT_ONCE` at most; how many."""
+    before = now - _KEPT_MS.get(table.name, _USUALLY_KEPT_MS)
+    ends = [table.columns[name] for name in ("expires_at", "revoked_at") if name in table.columns]
+    return await _delete_some(session, table, or_(*(end < before for end in ends)))
 
 
-async def delete_some(session: AsyncSession, table: Table, condition: ColumnElement[bool]) -> int:
+async def _delete_some(session: AsyncSession, table: Table, condition: ColumnElement[bool]) -> int:
     """Delete rows of `table` to which `condition` applies, `AT_ONCE` at most; how many."""
     key = tuple_(*table.primary_key)
     chosen = select(*table.primary_key).where(condition).limit(AT_ONCE)

@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signaling_server import expiry
 from signaling_server.audit import service as audit
-from signaling_server.auth import accounts, devices, logins, visits
+from signaling_server.auth import logins
 from signaling_server.deps import Service
-from signaling_server.invites import service as invites
+from signaling_server.lifetimes import DAY_MS, HOUR_MS
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
@@ -33,7 +33,7 @@ async def recheck(service: Service) -> None:
         reasons = await ended(session, holders, now=now)
         # who was behind a link once may have left it long ago: only a connection keeps anything alive
         alive = [holder for holder in connected if holder not in reasons]
-        expires_at = now + int(service.settings.idle_room_days * rooms.DAY_MS)
+        expires_at = now + int(service.settings.idle_room_days * DAY_MS)
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
         for terms, kinds in ((service.terms, logins.WITH_HEADER), (service.browser_terms, logins.WITH_COOKIE)):
@@ -48,11 +48,11 @@ async def keep_watch(service: Service) -> NoReturn:
     seen: tuple[int | None, ...] | None = None
     while True:
         try:
+            holders = await service.hub.holders()
             async with service.database.reading() as session:
                 found = await logins.ends(session)
-                if seen not in (None, found):
-                    reasons = await ended(session, await service.hub.holders(), now=service.clock())
-                    await service.hub.end(reasons, CLOSE_REVOKED)
+                reasons = {} if seen in (None, found) else await ended(session, holders, now=service.clock())
+            await service.hub.end(reasons, CLOSE_REVOKED)
             seen = found
             await asyncio.sleep(WATCH_SECONDS)
         except (SQLAlchemyError, StorageError):
@@ -64,24 +64,18 @@ async def clean_up(service: Service) -> None:
     """Forget once what ended long ago."""
     now = service.clock()
     for table in expiry.tables():
-        await _forget_expired(service, table, now)
+        await _forget_ended(service, table, now)
     async with service.database.transaction() as session:
-        await rooms.forget_expired(session, now=now)
-        await tokens.forget_ended(session, now=now)
-        await logins.forget_ended(session, now=now)
-        await devices.forget_ended(session, now=now)
-        await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * rooms.DAY_MS))
-        await visits.forget_ended(session, now=now)
-        await accounts.forget_ended(session, now=now)
-        await invites.forget_ended(session, now=now)
+        await logins.forget_used(session, now=now)
+        await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * DAY_MS))
         await audit.forget_old(session, keep=service.settings.limits.events_per_room)
 
 
-async def _forget_expired(service: Service, table: Table, now: int) -> None:
+async def _forget_ended(service: Service, table: Table, now: int) -> None:
     forgotten = expiry.AT_ONCE
     while forgotten == expiry.AT_ONCE:
         async with service.database.transaction() as session:
-            forgotten = await expiry.forget_expired(session, table, now=now)
+            forgotten = await expiry.forget_ended(session, table, now=now)
 
 
 async def keep_house(service: Service) -> NoReturn:
@@ -91,7 +85,7 @@ async def keep_house(service: Service) -> NoReturn:
         await asyncio.sleep(service.settings.recheck_seconds)
         try:
             await recheck(service)
-            if cleaned_at is None or service.clock() - cleaned_at >= rooms.HOUR_MS:
+            if cleaned_at is None or service.clock() - cleaned_at >= HOUR_MS:
                 await clean_up(service)
                 cleaned_at = service.clock()
         except (SQLAlchemyError, StorageError, ConflictError):

@@ -1,4 +1,4 @@
-"""How long rooms and tokens are made for."""
+"""How long rooms and tokens are made for, and the units of time."""
 
 from typing import Annotated, Protocol
 
@@ -7,7 +7,11 @@ from pydantic import Field
 from signaling_server.settings import MAX_DAYS
 from sleap_rtc.errors import UsageError
 
-DAY_MS = 86_400_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+GRACE_MS = 7 * DAY_MS
+"""How long after its end a room can be brought back, and who belongs to it is told "expired" and not "unknown"."""
 Days = Annotated[int, Field(strict=True, ge=1, le=MAX_DAYS)]
 
 

@@ -3,9 +3,13 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Self
 
-from sleap_rtc.errors import BusyError, NotFoundError, SleapRTCError
+from signaling_server.lifetimes import HOUR_MS, MINUTE_MS
+from signaling_server.settings import Settings
+from sleap_rtc.errors import AuthenticationError, BusyError, NotFoundError, SleapRTCError
 
 # what one customer has to choose from: single addresses would be no limit
 _IPV6_LOW_BITS = 64
@@ -134,3 +138,45 @@ class GuessLimiter:
             if not wrong:
                 self._by_user.give_back(user_id)
                 self._by_address.give_back(place)
+
+
+@dataclass(frozen=True)
+class Limiters:
+    """What a service counts within a time.
+
+    Attributes:
+        rooms: anonymous rooms by address.
+        devices: device logins begun by address.
+        visits: logins begun with a provider by address.
+        codes: wrong codes, of devices and of invites, by user and address.
+        passwords: wrong passwords by account and address.
+    """
+
+    rooms: WindowLimiter
+    devices: WindowLimiter
+    visits: WindowLimiter
+    codes: GuessLimiter
+    passwords: GuessLimiter
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of a service with these settings."""
+        limits = settings.limits
+
+        def counted(number: int, within_ms: int = HOUR_MS) -> WindowLimiter:
+            return WindowLimiter(number, within_ms, limits.addresses)
+
+        return cls(
+            rooms=counted(settings.anonymous_rooms_per_hour),
+            devices=counted(settings.device_codes_per_hour),
+            visits=counted(limits.provider_visits_per_address),
+            codes=GuessLimiter(
+                counted(limits.wrong_codes_per_user, 10 * MINUTE_MS), counted(limits.wrong_codes_per_address)
+            ),
+            passwords=GuessLimiter(
+                counted(limits.wrong_passwords_per_account, 10 * MINUTE_MS),
+                counted(limits.wrong_passwords_per_address),
+                what="passwords",
+                wrong=AuthenticationError,
+            ),
+        )

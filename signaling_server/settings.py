@@ -42,7 +42,7 @@ class Settings(BaseModel):
     Attributes:
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
-        database_url: SQLAlchemy's URL; SQLite files by ``sqlite+aiosqlite:///path``.
+        database_url: SQLAlchemy's URL: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://user:password@host/name``.
         pepper: the key tokens are hashed under; without it a file beside the SQLite database is made.
         anonymous_rooms: whether ``sleap-rtc worker`` without an account may open a room.
         anonymous_rooms_per_hour: such rooms one address may open within an hour.

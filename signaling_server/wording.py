@@ -1,7 +1,9 @@
 """How times are said in sentences. Pure."""
 
+from signaling_server.lifetimes import DAY_MS, HOUR_MS, MINUTE_MS
+
 LONGEST_NAME = 40
-_UNITS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000))
+_UNITS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS))
 
 
 def ago(then: int, now: int) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from signaling_server.auth import logins, users
-from signaling_server.auth.logins import DAY_MS
+from signaling_server.lifetimes import DAY_MS
 from signaling_server.models import Enrolment, LocalAccount, Login, User
 from signaling_server.security import hash_token
 from sleap_rtc.errors import AuthenticationError, ConflictError, NotFoundError, UsageError
@@ -235,11 +235,6 @@ async def listed(session: AsyncSession, *, now: int) -> list[Listed]:
         )
         for user, account, count in await session.execute(query)
     ]
-
-
-async def forget_ended(session: AsyncSession, *, now: int) -> None:
-    """Delete links that can be used no more."""
-    await session.execute(delete(Enrolment).where(Enrolment.expires_at <= now))
 
 
 def _hash(pepper: bytes, text: str) -> bytes:

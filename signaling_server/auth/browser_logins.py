@@ -3,8 +3,9 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from signaling_server.auth import logins, users
-from signaling_server.auth.logins import DAY_MS, DISABLED, Terms
+from signaling_server.auth.logins import DISABLED, Terms
 from signaling_server.auth.providers import Identity
+from signaling_server.lifetimes import DAY_MS
 from signaling_server.models import Login, User
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ForbiddenError

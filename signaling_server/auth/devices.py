@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,7 +25,6 @@ CODE_LENGTH = 8
 SLOWER = 5
 """Seconds that are added to the interval of who polls too fast (RFC 8628 §3.5)."""
 # a code that has ended is remembered for a while, so that its command line is told so
-KEPT_MS = 3_600_000
 WRONG_CODE = "This code is wrong, has expired or was used already. Type it as your terminal shows it."
 """Said alike for every code that lets nobody in."""
 
@@ -158,11 +157,6 @@ async def poll(session: AsyncSession, pepper: bytes, device_code: str, *, now: i
     return await logins.log_in(
         session, pepper, user=user, kind="device", device=code.device, address=code.address, now=now, terms=terms
     )
-
-
-async def forget_ended(session: AsyncSession, *, now: int) -> None:
-    """Delete codes that ended more than an hour ago."""
-    await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < now - KEPT_MS))
 
 
 def _still_waiting(code: DeviceCode, now: int) -> Refusal:

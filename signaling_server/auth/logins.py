@@ -5,10 +5,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, Self
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
+from signaling_server.lifetimes import DAY_MS, HOUR_MS
 from signaling_server.models import AccessToken, DeviceCode, Login, RefreshToken, User
 from signaling_server.security import UNKNOWN_CREDENTIAL, hash_token, token_kind
 from signaling_server.settings import Settings
@@ -18,11 +19,7 @@ from sleap_rtc.errors import AuthenticationError, ForbiddenError, NotFoundError
 from sleap_rtc.protocol.ids import is_login_id
 from sleap_rtc.protocol.tokens import RANDOM_BYTES, TokenKind, make_token
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 # an ended login stays a week and a dead access token a day, so that its holder is told what ended it
-KEPT_MS = 7 * DAY_MS
-TOKEN_KEPT_MS = DAY_MS
 LOGIN_PREFIX = "a_"
 """What the id of a login begins with."""
 LoginKind = Literal["device", "browser", "dev"]
@@ -278,12 +275,8 @@ async def dead(session: AsyncSession, login_ids: Collection[str], *, now: int) -
     return {login_id: reason for login_id, reason in reasons.items() if reason is not None}
 
 
-async def forget_ended(session: AsyncSession, *, now: int) -> None:
-    """Delete logins that ended more than a week ago, and tokens of living ones that are of no more use."""
-    before = now - KEPT_MS
-    await session.execute(delete(Login).where(or_(Login.expires_at < before, Login.revoked_at < before)))
-    await session.execute(delete(AccessToken).where(AccessToken.expires_at < now - TOKEN_KEPT_MS))
-    # an exchanged one is remembered for as long as a thief could come with it
+async def forget_used(session: AsyncSession, *, now: int) -> None:
+    """Delete exchanged refresh tokens with which a thief could come no more."""
     await session.execute(delete(RefreshToken).where(RefreshToken.used_at.is_not(None), RefreshToken.expires_at < now))
 
 

@@ -134,7 +134,7 @@ async def list_methods(service: ServiceDep) -> MethodsOut:
 
 
 def _may_begin(service: ServiceDep, address: ClientAddress) -> None:
-    if not service.device_limiter.allow(limit_key(address), service.clock()):
+    if not service.limiters.devices.allow(limit_key(address), service.clock()):
         raise BusyError("Too many logins were begun from this address within an hour. Try again later.")
 
 

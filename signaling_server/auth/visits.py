@@ -94,11 +94,6 @@ async def end(
     return visit
 
 
-async def forget_ended(session: AsyncSession, *, now: int) -> None:
-    """Delete visits from which nobody came back."""
-    await session.execute(delete(ProviderVisit).where(ProviderVisit.expires_at <= now))
-
-
 def stray() -> AuthenticationError:
     """What a browser is told that comes back with no visit of its own."""
     return AuthenticationError(STRAY)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from signaling_server.deps import ClientAddress, CurrentUser, DBSession, ServiceDep
 from signaling_server.http import StrictRoute
 from signaling_server.invites import service as invites
+from signaling_server.lifetimes import HOUR_MS
 from signaling_server.rooms import members
 from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom, OwnerSeat
 from sleap_rtc.protocol.invites import MAX_HOURS, MAX_USES, format_code
@@ -75,7 +76,7 @@ async def create_invite(
 ) -> NewInviteOut:
     """Make an invite with which people can become members."""
     body, now = body or InviteCreate(), service.clock()
-    expires_at = now + body.expires_hours * invites.HOUR_MS
+    expires_at = now + body.expires_hours * HOUR_MS
     issued = await invites.create(
         session,
         service.pepper,
@@ -117,7 +118,7 @@ async def redeem_invite(
 ) -> JoinedOut:
     """Become a member of the room that an invite leads to."""
     now, user = service.clock(), login.user
-    with service.code_limiter.guess(user.id, address, now):
+    with service.limiters.codes.guess(user.id, address, now):
         found = await invites.redeem(session, service.pepper, body.code, user=user, now=now)
     if found.role is None:
         limit = service.settings.limits.members_per_room

@@ -18,9 +18,7 @@ from sleap_rtc.protocol.invites import RANDOM_BYTES as CODE_BYTES
 from sleap_rtc.protocol.invites import make_code, read_code
 from sleap_rtc.protocol.tokens import RANDOM_BYTES, make_token
 
-HOUR_MS = 3_600_000
 # an ended invite stays a month in its room's list
-KEPT_MS = 30 * 24 * HOUR_MS
 DISPLAYED = 3
 UNKNOWN_INVITE = (
     "This invite is not good: mistyped, unknown, expired, revoked, or used by others already. Check it, or ask who "
@@ -163,12 +161,6 @@ async def revoke_open(session: AsyncSession, room: Room, *, by: User, now: int) 
     for invite in found:
         _end(session, room, invite, by=by, now=now)
     return len(found)
-
-
-async def forget_ended(session: AsyncSession, *, now: int) -> None:
-    """Delete invites that ended more than a month ago."""
-    before = now - KEPT_MS
-    await session.execute(delete(Invite).where(or_(Invite.expires_at < before, Invite.revoked_at < before)))
 
 
 async def _make_space(session: AsyncSession, room: Room, *, limit: int, now: int) -> None:

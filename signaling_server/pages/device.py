@@ -31,7 +31,7 @@ async def look_up(service: ServiceDep, login: PageUser, address: ClientAddress, 
     """Show which device a code belongs to."""
     now = service.clock()
     try:
-        with service.code_limiter.guess(login.user.id, address, now):
+        with service.limiters.codes.guess(login.user.id, address, now):
             async with service.database.reading() as session:
                 found = await devices.find_pending(session, service.pepper, code, now=now)
     except (NotFoundError, BusyError) as error:
@@ -59,7 +59,7 @@ async def decide(
     now = service.clock()
     approved = decision == "approve"
     try:
-        with service.code_limiter.guess(login.user.id, address, now):
+        with service.limiters.codes.guess(login.user.id, address, now):
             async with service.database.transaction() as session:
                 found = await devices.find_pending(session, service.pepper, code, now=now)
                 await devices.decide(session, found, user=login.user, approve=approved, now=now)

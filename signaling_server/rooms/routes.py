@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from signaling_server.deps import Afterwards, ClientAddress, CurrentUser, DBSession, Service, ServiceDep
 from signaling_server.http import StrictRoute
-from signaling_server.lifetimes import Days, ends_at, ends_soon
+from signaling_server.lifetimes import HOUR_MS, Days, ends_at, ends_soon
 from signaling_server.limits import limit_key
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
@@ -95,7 +95,7 @@ def _may_open(service: ServiceDep, address: ClientAddress) -> None:
         raise AuthenticationError(
             "This service opens no rooms for strangers. Ask its operator to allow them, or use another service."
         )
-    if not service.room_limiter.allow(limit_key(address), service.clock()):
+    if not service.limiters.rooms.allow(limit_key(address), service.clock()):
         raise BusyError("Too many rooms were opened from this address within an hour. Try again later.")
 
 
@@ -112,7 +112,7 @@ async def create_anonymous_room(
         service.pepper,
         name=body.name if body else "",
         now=service.clock(),
-        lifetime_ms=int(service.settings.session_string_hours * rooms.HOUR_MS),
+        lifetime_ms=int(service.settings.session_string_hours * HOUR_MS),
     )
     response.headers["Cache-Control"] = "no-store"
     return AnonymousRoomOut(**vars(room))

@@ -10,16 +10,13 @@ from sqlalchemy.orm import aliased, joinedload
 
 from signaling_server.audit import service as audit
 from signaling_server.audit.service import Action
+from signaling_server.lifetimes import GRACE_MS
 from signaling_server.models import Membership, Room, User
 from signaling_server.tokens import service as tokens
 from signaling_server.wording import ago, lasting, shown, within
 from sleap_rtc.errors import ConflictError, ForbiddenError, NotFoundError
 from sleap_rtc.protocol.ids import is_id, new_id
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-# an expired room stays a week, so that who belongs to it is told "expired", not "unknown"
-GRACE_MS = 7 * DAY_MS
 NO_SUCH_ROOM = "There is no such room, or you do not belong to it. Your rooms: sleap-rtc room list"
 """Said alike for a room that is not there and for one of other people."""
 
@@ -209,11 +206,6 @@ async def people(session: AsyncSession, room: Room) -> list[Membership]:
 async def remove(session: AsyncSession, room: Room) -> None:
     """Delete `room` with its memberships and tokens."""
     await session.execute(delete(Room).where(Room.id == room.id))
-
-
-async def forget_expired(session: AsyncSession, *, now: int) -> None:
-    """Delete rooms that ended more than a week ago, with their memberships and tokens."""
-    await session.execute(delete(Room).where(Room.expires_at < now - GRACE_MS))
 
 
 def _members() -> ScalarSelect[int]:

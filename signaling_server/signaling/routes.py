@@ -8,6 +8,7 @@ from fastapi import APIRouter, WebSocket
 
 from signaling_server.deps import RESTARTING, Service, client_address
 from signaling_server.errors import error_response
+from signaling_server.lifetimes import DAY_MS
 from signaling_server.rooms import service as rooms
 from signaling_server.security import hash_token, token_kind
 from signaling_server.signaling.admission import Admission, admit, admit_browser, admit_ticket, ended
@@ -109,7 +110,7 @@ async def _admission(service: Service, text: str, room_id: str | None) -> Admiss
         return await service.database.read_first(
             lambda session: admit_browser(session, service.pepper, text, room_id=room_id, now=now, terms=terms)
         )
-    idle_ms = int(service.settings.idle_room_days * rooms.DAY_MS)
+    idle_ms = int(service.settings.idle_room_days * DAY_MS)
     return await service.database.read_first(
         lambda session: admit(
             session, service.pepper, text, room_id=room_id, now=now, idle_ms=idle_ms, terms=service.terms

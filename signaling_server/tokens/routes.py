@@ -9,14 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from signaling_server.deps import Afterwards, CurrentUser, DBSession, ServiceDep
 from signaling_server.http import StrictRoute
-from signaling_server.lifetimes import DAY_MS, Days, ends_at
+from signaling_server.lifetimes import DAY_MS, HOUR_MS, Days, ends_at
 from signaling_server.rooms.permits import OwnedOpenRoom, OwnedRoom, OwnerSeat
 from signaling_server.tokens import owners as tokens
 from sleap_rtc.protocol.labels import Name
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 from sleap_rtc.protocol.tokens import MAX_GRACE_HOURS
 
-HOUR_MS = DAY_MS // 24
 router = APIRouter(prefix="/rooms/{room_id}/tokens", tags=["tokens"], route_class=StrictRoute)
 
 

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -16,7 +16,6 @@ from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.tokens import RANDOM_BYTES, TokenKind, make_token
 
 # an ended token stays a month, so that its holder is told what ended it and the list tells what was
-KEPT_MS = 30 * 86_400_000
 _NEW_ONE = "Ask the room's owner for a new one: sleap-rtc token create"
 
 
@@ -182,11 +181,3 @@ async def dead(session: AsyncSession, token_ids: Collection[str], *, now: int) -
     found = {token.id: why_dead(token, now) for token in await session.scalars(query)}
     reasons = {token_id: found.get(token_id, UNKNOWN_CREDENTIAL) for token_id in token_ids}
     return {token_id: reason for token_id, reason in reasons.items() if reason is not None}
-
-
-async def forget_ended(session: AsyncSession, *, now: int) -> None:
-    """Delete worker tokens that ended more than a month ago."""
-    before = now - KEPT_MS
-    await session.execute(
-        delete(Token).where(Token.kind == "worker", or_(Token.expires_at < before, Token.revoked_at < before))
-    )

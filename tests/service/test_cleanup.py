@@ -9,10 +9,11 @@ from sqlalchemy import Table, event, func, insert, select
 from signaling_server import expiry
 from signaling_server.housekeeping import clean_up
 from signaling_server.models import Base
+from tests.service.people import DAY
 from tests.service.running import RunningService, running_service
 
 NOW = 1_800_000_000_000
-LONG = 400 * expiry.DAY_MS
+LONG = 400 * DAY
 ENDING = [table for table in Base.metadata.sorted_tables if "expires_at" in table.columns]
 
 
@@ -63,7 +64,7 @@ async def test_what_expired_long_ago_is_gone_from_every_table_and_the_rest_stays
 async def test_what_just_expired_is_still_there_to_be_told_of(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         service.service.clock = lambda: NOW
-        await fill(service, range(1), NOW - expiry.DAY_MS)
+        await fill(service, range(1), NOW - DAY)
         await clean_up(service.service)
         assert {name: number for name, number in (await counted(service)).items() if name in KEPT} == KEPT
 

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from signaling_server.server import RunningServer
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  sleap-rtc server run --dev
+  sleap-rtc server run --settings /etc/sleap-rtc-server.toml
+  sleap-rtc server run --database /srv/sleap-rtc/service.db
+"""
+)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [default: 8000]")
 @place_options

@@ -30,4 +30,4 @@ def add(name: str, database: str | None, settings_file: Path | None, as_json: bo
     from sleap_rtc.cli.running import run_async
 
     invited = run_async(add_user(settings, name))
-    show_link(invited, f"The account '{invited.name}' is made.", as_json=as_json)
+    show_link(invited, f"The account '{invited.name}' is made.", public_url=settings.public_url, as_json=as_json)

@@ -30,4 +30,9 @@ def reset(name: str, database: str | None, settings_file: Path | None, as_json: 
     from sleap_rtc.cli.running import run_async
 
     invited = run_async(reset_user(settings, name))
-    show_link(invited, f"The password and the logins of '{invited.name}' are ended.", as_json=as_json)
+    show_link(
+        invited,
+        f"The password and the logins of '{invited.name}' are ended.",
+        public_url=settings.public_url,
+        as_json=as_json,
+    )
