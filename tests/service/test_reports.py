@@ -37,7 +37,7 @@ class Lab:
             yield gpu, other
 
     async def ask(self, what: str, somebody: Person | None = None, **query: Any) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {(somebody or self.owner).token}"}
+        headers = {"Authorization": f"Bearer {await (somebody or self.owner).fresh_token()}"}
         async with browser(self.service) as client:
             return await client.get(f"/api/v1/rooms/{self.room.room_id}/{what}", headers=headers, params=query)
 
