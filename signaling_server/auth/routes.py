@@ -1,10 +1,12 @@
 """``/api/v1/auth``: how a command line logs in, renews its tokens and logs out."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from signaling_server.auth import devices, logins, oauth, users
 from signaling_server.auth.logins import Grant
@@ -48,7 +50,19 @@ _FORM: dict[str, Any] = {
     }
 }
 
-DevName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+_DEV_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+
+
+def _dev_name(text: str) -> str:
+    if re.fullmatch(_DEV_NAME, text) is None:
+        raise PydanticCustomError(
+            "string_name",
+            "a name has 1 to 64 letters, digits, '.', '_', '@' and '-', and begins with a letter or a digit",
+        )
+    return text
+
+
+DevName = Annotated[str, AfterValidator(_dev_name), Field(json_schema_extra={"pattern": _DEV_NAME})]
 
 
 class DevLogin(BaseModel):

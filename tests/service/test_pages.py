@@ -1,6 +1,5 @@
 """The pages and the cookie: who is logged in in a browser, and which command line they let in."""
 
-import contextlib
 import re
 from pathlib import Path
 
@@ -282,9 +281,9 @@ async def test_pages_load_nothing_from_elsewhere_and_run_nothing_of_others(tmp_p
 async def test_a_large_or_odd_form_is_refused(tmp_path: Path) -> None:
     async with dev_service(tmp_path, local_accounts=True) as service, Browser(service) as browser:
         await browser.log_in_dev()
-        # hanging up before the browser is done is as good
-        with contextlib.suppress(httpx2.TransportError):
-            assert (await browser.send("/device", code="x" * 1_000_000)).status_code == 413
+        # one byte too many: of a longer body the rest is not read, and whoever sends it may be hung up on first
+        too_long = service.settings.limits.body + 1 - len("code=")
+        assert (await browser.send("/device", code="x" * too_long)).status_code == 413
         assert (await browser.send("/device", code="x" * 60_000)).status_code == 422
         assert (await browser.send("/login/local", username="n" * 60_000, password="p")).status_code == 422
         own = {"Origin": service.url, "Sec-Fetch-Site": "same-origin"}
