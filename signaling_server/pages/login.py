@@ -22,6 +22,12 @@ ReturnTo = Annotated[str, Form(max_length=512)]
 Typed = Annotated[str, Form(max_length=1024)]
 
 
+@router.get("/")
+async def show_home() -> Response:
+    """Lead on who typed the service's address alone."""
+    return go_to(HOME)
+
+
 @router.get("/login")
 async def show_login(service: ServiceDep, _site: SiteDep, login: BrowserLogin, return_to: str = HOME) -> Response:
     """The ways to log in; for who is logged in, who they are."""

@@ -338,3 +338,9 @@ async def test_a_forwarded_address_is_believed_from_a_named_proxy_alone(tmp_path
             async with service.service.database.transaction() as session:
                 address = (await session.scalars(select(DeviceCode.address))).one()
         assert address == ("203.0.113.9" if proxies == ["127.0.0.1"] else "127.0.0.1")
+
+
+async def test_the_address_alone_leads_to_the_login(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service, Browser(service) as browser:
+        sent = await browser.open("/")
+        assert (sent.status_code, sent.headers["location"]) == (303, "/login")
