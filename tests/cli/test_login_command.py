@@ -21,7 +21,7 @@ from tests.service.oauth import let_in, somebody
 from tests.service.people import Clock
 from tests.service.running import RunningService, running_service
 
-WAIT = 30
+WAIT = 60
 CODE = re.compile(r"^  ([B-Z]{4}-[B-Z]{4})$", re.MULTILINE)
 
 

@@ -18,7 +18,8 @@ from sleap_rtc.protocol.signaling import SUBPROTOCOL, WorkerInfo, registration_t
 from sleap_rtc.signaling.api import AnonymousRoom, ServiceAPI
 from tests.service.running import RunningService
 
-WAIT = 10
+WAIT = 30
+"""Seconds after which something has not happened."""
 INFO = WorkerInfo(name="lab-gpu-1", version="0.1.0")
 
 
@@ -117,5 +118,5 @@ def link(number: int = 0) -> str:
 
 @asynccontextmanager
 async def browser(service: RunningService) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=service.url, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=service.url, trust_env=False, timeout=WAIT) as client:
         yield client

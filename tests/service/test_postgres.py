@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 from sqlalchemy.engine import URL, make_url
 
 from signaling_server import db
 from signaling_server.db_errors import NO_TEXT, UNUSABLE
-from sleap_rtc.errors import StorageError
+from signaling_server.models import User
+from sleap_rtc.errors import StorageError, UsageError
 from tests.service.databases import PEPPER, Postgres, connected, settings_for
 from tests.service.peers import browser
 from tests.service.people import dev_service, person
@@ -66,10 +68,11 @@ async def test_a_server_that_is_away_is_a_sentence_until_it_is_back(
 
 
 async def test_a_zero_character_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    async with dev_service(tmp_path) as service, browser(service) as client:
-        headers = {"Authorization": f"Bearer {(await person(service, 'ada')).token}"}
-        answer = await client.delete("/api/v1/me/logins/a_%00", headers=headers)
-        assert (answer.status_code, answer.json()["error"]["sentence"]) == (422, NO_TEXT)
+    async with dev_service(tmp_path) as service:
+        with pytest.raises(UsageError) as refused:
+            async with service.service.database.reading() as session:
+                await session.execute(select(User.id).where(User.name == "a\0"))
+    assert refused.value.sentence == NO_TEXT
 
 
 async def test_somebody_who_keeps_a_lock_is_a_sentence_for_those_who_need_it(
