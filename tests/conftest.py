@@ -1,6 +1,12 @@
 """Settings all tests share."""
 
 import os
+import signal
+import threading
+
+# what a shell starts in the background ignores Ctrl-C, and hands that on to all that tests start and interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # hundreds of programs are started: none shall compile again what another one has compiled
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -1,6 +1,7 @@
 """Requests nobody of ours would make: fuzzed by the API's own description, with odd ids, without a credential."""
 
 import asyncio
+import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,26 +21,12 @@ from tests.service.test_permissions import REST, TABLE
 EXAMPLES = 5
 OPEN = [row for row in REST if TABLE[row]["anonymous"] != "401"]
 """What asks for no credential."""
-IDS = [
-    "../x",
-    "%2e%2e",
-    "%2e%2e%2fx",
-    "r_" + "a" * 10_000,
-    "r_aaaaaaa\u0430",
-    "R_AAAAAAAA",
-    "r_aaaaaaaa%00",
-    "r_aaaaaaaa' OR '1'='1",
-    "r_aaaaaaaa%0d%0aX-Evil:%201",
-    "';DROP TABLE rooms;--",
-    "%F0%9F%90%AD",
-    "%ff",
-    "-1",
-]
 
 
 def tried(schema: dict[str, Any], url: str, token: str | None, room_id: str) -> list[str]:
     """Ask for everything the schema describes; the answers that no request may get."""
     found: list[str] = []
+    turns = itertools.count()
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     bounded = settings(
         max_examples=EXAMPLES,
@@ -55,7 +42,7 @@ def tried(schema: dict[str, Any], url: str, token: str | None, room_id: str) -> 
 
             def ask(case: Any) -> None:
                 # half of them about a room that is there, which the schema alone cannot know
-                if case.path_parameters and "room_id" in case.path_parameters and len(found) % 2 == 0:
+                if case.path_parameters and "room_id" in case.path_parameters and next(turns) % 2:
                     case.path_parameters["room_id"] = room_id
                 answer = case.call(base_url=url, session=session, headers=headers, timeout=30)
                 if answer.status_code >= 500:
@@ -96,24 +83,6 @@ async def answer_to(client: httpx2.AsyncClient, row: str, ids: dict[str, str], t
 
 def parameters(row: str) -> list[str]:
     return [part[1:-1] for part in row.split("/") if part.startswith("{")]
-
-
-async def test_what_is_no_id_is_not_found(tmp_path: Path) -> None:
-    async with dev_service(tmp_path) as service, browser(service) as client:
-        ada = await person(service, "ada")
-        room = await ada.room()
-        wrong = []
-        for row in REST:
-            names = parameters(row)
-            for at, name in enumerate(names):
-                given_ids = {"room_id": room.room_id} if at else {}
-                for odd in IDS:
-                    others = {each: "x" for each in names if each not in given_ids}
-                    answer = await answer_to(client, row, others | given_ids | {name: odd}, ada.token)
-                    if answer.status_code not in (404, 405, 422) or "x-evil" in answer.headers:
-                        wrong.append((row, odd[:40], answer.status_code))
-        assert wrong == []
-        assert [each.room_id for each in await ada.api.rooms()] == [room.room_id]
 
 
 async def test_without_a_credential_everything_looks_alike(tmp_path: Path) -> None:

@@ -15,6 +15,10 @@ HOSTILE = [
     "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
     "%00",
     "t_%00",
+    "r_aaaaaaaa%00",
+    "r_aaaaaaaa%0d%0aX-Evil:%201",
+    "';DROP TABLE rooms;--",
+    "-1",
     "%ff%fe",
     "r_%D0%B0%D0%B0%D0%B0%D0%B0%D0%B0%D0%B0%D0%B0%D0%B0",
     "%E2%80%AE",
@@ -37,7 +41,7 @@ async def test_what_is_no_id_is_not_there(tmp_path: Path, hostile: str) -> None:
                 filled = re.sub(r"{\w+}", "t_" + "0" * 32, others)
                 answer = await client.request(method, filled, headers=headers, json=body or None)
                 assert answer.status_code in (404, 422), (route, name, answer.status_code)
-                assert not answer.is_success
+                assert "x-evil" not in answer.headers
         assert [each.room_id for each in await ada.api.rooms()] == [room.room_id]
 
 
