@@ -101,17 +101,8 @@ async def _db_session(service: ServiceDep, _afterwards: Afterwards) -> AsyncIter
         yield session
 
 
-async def _read_session(service: ServiceDep) -> AsyncIterator[AsyncSession]:
-    async with service.database.reading() as session:
-        yield session
-
-
 # scope="function": what follows the yield runs before the answer, so a failed commit is never a 200
 DBSession = Annotated[AsyncSession, Depends(_db_session, scope="function")]
-
-ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
-"""For a route that changes nothing: it waits for nobody who writes."""
-
 
 _HTTP = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 # what proxies and browsers say of themselves

@@ -1,7 +1,6 @@
 """``/api/v1/rooms/{room_id}/invites`` for a room's owner, and ``/api/v1/invites/redeem`` for who was invited."""
 
-from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,19 +32,6 @@ class NewInviteOut(BaseModel):
     link_token: str
     expires_at: int
     uses: int
-
-
-class InviteOut(BaseModel):
-    """An invite in a list."""
-
-    invite_id: str
-    display: str
-    created_by: str
-    created_at: int
-    expires_at: int
-    uses: int
-    used: int
-    state: Literal["open", "used", "expired", "revoked"]
 
 
 class InviteRedeem(BaseModel):
@@ -98,10 +84,10 @@ async def create_invite(
 
 
 @router.get("/rooms/{room_id}/invites")
-async def list_invites(seat: OwnerSeat, service: ServiceDep) -> list[InviteOut]:
+async def list_invites(seat: OwnerSeat, service: ServiceDep) -> list[invites.ListedInvite]:
     """List the room's invites, ended ones included for a while."""
     async with service.database.reading() as session:
-        return [InviteOut(**asdict(each)) for each in await invites.listed(session, seat.room, now=service.clock())]
+        return await invites.listed(session, seat.room, now=service.clock())
 
 
 @router.delete("/rooms/{room_id}/invites/{invite_id}", status_code=204)

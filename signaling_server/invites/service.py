@@ -51,7 +51,7 @@ class Redeemed:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedInvite:
     """An invite as its room's owner sees it."""
 
     invite_id: str
@@ -123,11 +123,11 @@ async def redeem(session: AsyncSession, pepper: bytes, text: str, *, user: User,
     return Redeemed(row.Room, _shown(row.Invite.display), None)
 
 
-async def listed(session: AsyncSession, room: Room, *, now: int) -> list[Listed]:
+async def listed(session: AsyncSession, room: Room, *, now: int) -> list[ListedInvite]:
     """The invites of `room`, the oldest first."""
     query = select(Invite, User.name).outerjoin(User, User.id == Invite.created_by).where(Invite.room_id == room.id)
     return [
-        Listed(
+        ListedInvite(
             invite_id=invite.id,
             display=invite.display,
             created_by=creator or "",

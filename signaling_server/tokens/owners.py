@@ -20,8 +20,8 @@ from sleap_rtc.protocol.ids import is_token_id
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A worker token as its room's owner sees it."""
+class ListedToken:
+    """A worker token as its room's owner sees it; `expires_soon` says that it ends within a day."""
 
     token_id: str
     name: str
@@ -77,7 +77,7 @@ async def create(
     )
 
 
-async def listed(session: AsyncSession, room: Room, *, now: int) -> list[Listed]:
+async def listed(session: AsyncSession, room: Room, *, now: int) -> list[ListedToken]:
     """The worker tokens of `room`, the oldest first."""
     query = (
         select(Token, User.name)
@@ -86,7 +86,7 @@ async def listed(session: AsyncSession, room: Room, *, now: int) -> list[Listed]
         .order_by(Token.created_at, Token.id)
     )
     return [
-        Listed(
+        ListedToken(
             token_id=token.id,
             name=token.name,
             display=token.display,

@@ -1,8 +1,7 @@
 """``/api/v1/rooms/{room_id}/tokens``: a room's worker tokens, for its owner."""
 
-from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,22 +48,6 @@ class RotatedOut(NewTokenOut):
     old_ends_at: int
 
 
-class TokenOut(BaseModel):
-    """A worker token in a list; `expires_soon` says that it ends within a day."""
-
-    token_id: str
-    name: str
-    display: str
-    created_at: int
-    created_by: str
-    expires_at: int | None
-    expires_soon: bool
-    last_used_at: int | None
-    replaced_at: int | None
-    revoked_at: int | None
-    state: Literal["active", "expired", "revoked"]
-
-
 @router.post("", status_code=201)
 async def create_token(
     body: TokenCreate,
@@ -92,10 +75,10 @@ async def create_token(
 
 
 @router.get("")
-async def list_tokens(seat: OwnerSeat, service: ServiceDep) -> list[TokenOut]:
+async def list_tokens(seat: OwnerSeat, service: ServiceDep) -> list[tokens.ListedToken]:
     """List the room's tokens, ended ones included for a while."""
     async with service.database.reading() as session:
-        return [TokenOut(**asdict(each)) for each in await tokens.listed(session, seat.room, now=service.clock())]
+        return await tokens.listed(session, seat.room, now=service.clock())
 
 
 @router.post("/{token_id}/rotate", status_code=201)

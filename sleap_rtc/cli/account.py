@@ -3,7 +3,7 @@
 from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import UsageError
 from sleap_rtc.signaling.account import Account
-from sleap_rtc.signaling.api import Room, ServiceAPI, find_room
+from sleap_rtc.signaling.api import Member, Room, ServiceAPI, find_member, find_room
 
 
 def logged_in_api(settings: Settings) -> ServiceAPI:
@@ -34,6 +34,17 @@ async def meant_room(api: ServiceAPI, settings: Settings, typed: str | None) -> 
             "Your rooms: sleap-rtc room list"
         )
     return find_room(await api.rooms(), text)
+
+
+async def meant_member(api: ServiceAPI, settings: Settings, room: str, member: str) -> tuple[Room, Member]:
+    """The room and the member of it that a user means, each by an id or a name.
+
+    Raises:
+        UsageError: if a name belongs to several.
+        NotFoundError: if there is no such room of the user's, or no such member.
+    """
+    found = await meant_room(api, settings, room)
+    return found, find_member(await api.members(found.room_id), member, found.name)
 
 
 def forget_default_room(settings: Settings, room: Room) -> None:

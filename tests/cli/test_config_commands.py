@@ -3,19 +3,12 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.settings import load_settings
 from sleap_rtc.protocol.tokens import make_token
-from tests.cli.shell import Shell, make_shell
+from tests.cli.shell import Shell
 
 KEY = make_token("worker", bytes(range(32)))
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return make_shell(tmp_path, monkeypatch, capsys)
 
 
 def test_show_names_every_key_and_its_origin(shell: Shell) -> None:

@@ -16,18 +16,13 @@ import pytest_asyncio
 from sleap_rtc.cli.logging_in import browser_is_seen
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.signaling import grants
-from tests.cli.shell import Shell, make_shell
+from tests.cli.shell import Shell
 from tests.service.oauth import let_in, somebody
 from tests.service.people import Clock
 from tests.service.running import RunningService, running_service
 
 WAIT = 60
 CODE = re.compile(r"^  ([B-Z]{4}-[B-Z]{4})$", re.MULTILINE)
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return make_shell(tmp_path, monkeypatch, capsys)
 
 
 @pytest_asyncio.fixture

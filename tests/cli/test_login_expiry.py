@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,27 +19,20 @@ from sleap_rtc.errors import AuthenticationError, StorageError
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI
 from sleap_rtc.signaling.client import SignalingClient
-from tests.cli.shell import Shell, make_shell
+from tests.cli.shell import Shell
 from tests.service.oauth import refresh
 from tests.service.people import HOUR, Clock
-from tests.service.running import RunningService, running_service
+from tests.service.running import RunningService
 
 QUICK = Timeouts(reconnect_first=0.05, reconnect_most=0.5)
 AT_ONCE = 10
 
 
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return make_shell(tmp_path, monkeypatch, capsys)
-
-
 @pytest_asyncio.fixture
-async def service(tmp_path: Path, shell: Shell) -> AsyncIterator[RunningService]:
+async def service(service: RunningService, shell: Shell) -> RunningService:
     """A service at which ada is logged in."""
-    async with running_service(tmp_path, dev=True) as service:
-        shell.export("SLEAP_RTC_SERVER", service.url)
-        await shell.ok("login", "--name", "ada")
-        yield service
+    await shell.ok("login", "--name", "ada")
+    return service
 
 
 def kept(service: RunningService) -> Login:

@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,23 +10,9 @@ from sleap_rtc.cli.choosing import RoomChoice
 from sleap_rtc.cli.where import WhereTyped, find_where
 from sleap_rtc.config.settings import load_settings
 from sleap_rtc.protocol.invites import read_code
-from tests.cli.shell import Shell, make_shell
-from tests.service.people import Clock
-from tests.service.running import RunningService, running_service
-
-DAY = 86_400_000
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return make_shell(tmp_path, monkeypatch, capsys)
-
-
-@pytest_asyncio.fixture
-async def service(tmp_path: Path, shell: Shell) -> AsyncIterator[RunningService]:
-    async with running_service(tmp_path, dev=True) as service:
-        shell.export("SLEAP_RTC_SERVER", service.url)
-        yield service
+from tests.cli.shell import Shell
+from tests.service.people import DAY, Clock
+from tests.service.running import RunningService
 
 
 @pytest_asyncio.fixture

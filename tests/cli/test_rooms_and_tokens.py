@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,10 @@ from sleap_rtc.cli.options import DEFAULT_SERVER
 from sleap_rtc.cli.times import DAY_MS, HOUR_MS, format_date, format_expiry, format_time
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.protocol.tokens import check_token
-from tests.cli.shell import Shell, make_shell
+from tests.cli.shell import Shell
 from tests.protocol.test_reports import job, model
 from tests.service.peers import Key, worker
 from tests.service.running import RunningService, running_service
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return make_shell(tmp_path, monkeypatch, capsys)
-
-
-@pytest_asyncio.fixture
-async def service(tmp_path: Path, shell: Shell) -> AsyncIterator[RunningService]:
-    async with running_service(tmp_path, dev=True) as service:
-        shell.export("SLEAP_RTC_SERVER", service.url)
-        yield service
 
 
 @pytest_asyncio.fixture

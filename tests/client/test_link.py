@@ -39,6 +39,18 @@ def cut(found: Meeting) -> None:
             peer.channel.link.cut()
 
 
+def worker_link(found: Meeting, states: list[LinkState]) -> WorkerLink:
+    """A client's link to the worker of this meeting, which notes its states."""
+    return WorkerLink(
+        found.client,
+        lambda: CLIENT,
+        found.identity.worker_id,
+        found.client_settings,
+        known=KnownWorkers(),
+        on_state=lambda state, reason: states.append(state),
+    )
+
+
 async def test_a_call_on_a_link_that_drops_is_made_again_on_the_next() -> None:
     states: list[LinkState] = []
     calls = 0
@@ -52,14 +64,7 @@ async def test_a_call_on_a_link_that_drops_is_made_again_on_the_next() -> None:
         return Done()
 
     async with meeting(worker_handlers={JobCommand: drop_once}) as found, accepting(found):
-        link = WorkerLink(
-            found.client,
-            lambda: CLIENT,
-            found.identity.worker_id,
-            found.client_settings,
-            known=KnownWorkers(),
-            on_state=lambda state, reason: states.append(state),
-        )
+        link = worker_link(found, states)
         running = asyncio.ensure_future(link.run())
         assert await link.call(lambda session: session.request(STOP, Done))
         running.cancel()
@@ -72,14 +77,7 @@ async def test_a_link_that_comes_and_goes_is_given_up_and_is_no_storm() -> None:
     states: list[LinkState] = []
     timeouts = replace(SHORT, give_up=0.5, reconnect_first=0.05)
     async with meeting(timeouts=timeouts) as found, accepting(found, hang_up=True):
-        link = WorkerLink(
-            found.client,
-            lambda: CLIENT,
-            found.identity.worker_id,
-            found.client_settings,
-            known=KnownWorkers(),
-            on_state=lambda state, reason: states.append(state),
-        )
+        link = worker_link(found, states)
         await link.run()
         with pytest.raises(UnreachableError, match="could not be reached again"):
             await link.session()
@@ -95,14 +93,7 @@ async def test_a_link_from_which_we_were_sent_away_is_not_dialled_again() -> Non
         return Done()
 
     async with meeting(worker_handlers={JobCommand: send_away}) as found, accepting(found):
-        link = WorkerLink(
-            found.client,
-            lambda: CLIENT,
-            found.identity.worker_id,
-            found.client_settings,
-            known=KnownWorkers(),
-            on_state=lambda state, reason: states.append(state),
-        )
+        link = worker_link(found, states)
         running = asyncio.ensure_future(link.run())
         with pytest.raises(AuthenticationError, match="were removed"):
             await link.call(lambda session: session.request(STOP, Done))

@@ -20,8 +20,7 @@ from sleap_rtc.protocol.jobs import EpochEnded
 from tests.e2e.conftest import Terminals, environment
 from tests.jobs.aftermath import assert_whole, processes_of
 from tests.jobs.conftest import training_config, write_package
-
-SECRET = re.compile(r"sl(?:p[a-z]?|r[is])_[0-9A-Za-z]{6,}|sleap-session:[0-9A-Za-z+/=_-]{8,}|[Bb]earer\s+\S{8,}")
+from tests.secret_forms import SECRET
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 

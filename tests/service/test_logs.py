@@ -18,6 +18,7 @@ from signaling_server.logs import REQUEST_ID, set_up
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ForbiddenError
 from sleap_rtc.signaling.api import ServiceAPI
+from tests.secret_forms import SECRET
 from tests.service.peers import Key, browser, worker
 from tests.service.people import dev_service, person
 
@@ -93,9 +94,6 @@ def test_words_for_people_bear_the_same(log: Log) -> None:
     first, second = stream.getvalue().splitlines()
     assert first.endswith("WARNING signaling_server: it is late")
     assert second.endswith("INFO signaling_server: request status=401")
-
-
-SECRET = re.compile(r"sl(?:p[urces]?|r[is])_[0-9A-Za-z]{6,}|sleap-session:[0-9A-Za-z+/=_-]{8,}|[Bb]earer\s+\S{8,}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to stop it gracefully")

@@ -23,21 +23,15 @@ def remove(room: str, member: str, yes: bool, server: str | None, as_json: bool)
     ROOM and MEMBER are ids or names. Invites that are open end with it, so
     that nobody comes back with an old code.
     """
-    from sleap_rtc.cli.account import logged_in_api, meant_room
+    from sleap_rtc.cli.account import logged_in_api, meant_member
     from sleap_rtc.cli.asking import confirm
     from sleap_rtc.cli.formats import count
     from sleap_rtc.cli.output import emit_json, note, say, warn
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.signaling.api import Member, Room, find_member
 
     settings = settings_for(server=server)
     api = logged_in_api(settings)
-
-    async def find() -> tuple[Room, Member]:
-        found = await meant_room(api, settings, room)
-        return found, find_member(await api.members(found.room_id), member, found.name)
-
-    found, person = run_async(find())
+    found, person = run_async(meant_member(api, settings, room, member))
     if not yes:
         confirm(f"Remove {person.name} ({person.user_id}) from the room '{found.name}'?")
     removal = run_async(api.remove_member(found.room_id, person.user_id))

@@ -22,20 +22,14 @@ def transfer(room: str, member: str, yes: bool, server: str | None) -> None:
     ROOM and MEMBER are ids or names. You are a member from then on; commands
     of yours that are connected to the room end, and their jobs go on.
     """
-    from sleap_rtc.cli.account import logged_in_api, meant_room
+    from sleap_rtc.cli.account import logged_in_api, meant_member
     from sleap_rtc.cli.asking import confirm
     from sleap_rtc.cli.output import say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.signaling.api import Member, Room, find_member
 
     settings = settings_for(server=server)
     api = logged_in_api(settings)
-
-    async def find() -> tuple[Room, Member]:
-        found = await meant_room(api, settings, room)
-        return found, find_member(await api.members(found.room_id), member, found.name)
-
-    found, person = run_async(find())
+    found, person = run_async(meant_member(api, settings, room, member))
     if not yes:
         confirm(f"Hand the room '{found.name}' over to {person.name} ({person.user_id})? Only they can give it back.")
     run_async(api.transfer_room(found.room_id, person.user_id))
