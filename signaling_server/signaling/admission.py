@@ -7,8 +7,8 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from signaling_server.auth import browser_logins, logins
-from signaling_server.auth.logins import Terms
+from signaling_server.auth import logins
+from signaling_server.auth.logins import AccessKind, Terms
 from signaling_server.models import Login, Membership, Token
 from signaling_server.rooms import service as rooms
 from signaling_server.security import UNKNOWN_CREDENTIAL, token_kind
@@ -53,14 +53,17 @@ async def admit(
         room_id: the room the peer names: a user's login needs one, a room's token is only checked against it.
         now: the time.
         idle_ms: how long an anonymous room outlives its worker's last visit.
-        terms: how long a login lives.
+        terms: how long a login of this kind lives.
 
     Raises:
         AuthenticationError: if the credential is unknown, or ended.
         SleapRTCError: if it is good, but not for that room.
     """
-    if token_kind(text) == "access":
-        return await _admit_user(session, pepper, text, room_id=room_id, now=now, terms=terms)
+    kind = token_kind(text)
+    if kind in ("access", "cookie"):
+        shown: AccessKind = "cookie" if kind == "cookie" else "bearer"
+        login = await logins.authenticate(session, pepper, text, now=now, terms=terms, kind=shown)
+        return await _admit_login(session, login, room_id=room_id, now=now)
     credential = await tokens.authenticate(session, pepper, text, now=now)
     if room_id is not None and room_id != credential.room_id:
         named = " ".join(printable(room_id, limit=40).split())
@@ -93,35 +96,10 @@ async def admit_ticket(session: AsyncSession, ticket: Ticket | None, *, room_id:
     for reason in (await logins.dead(session, {ticket.login_id}, now=now)).values():
         raise AuthenticationError(reason)
     login = await session.get_one(Login, ticket.login_id, options=[joinedload(Login.user)])
-    return await admit_login(session, login, room_id=ticket.room_id, now=now)
+    return await _admit_login(session, login, room_id=ticket.room_id, now=now)
 
 
-async def admit_browser(
-    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, terms: Terms
-) -> Admission:
-    """Tell what a browser's cookie allows.
-
-    Raises:
-        AuthenticationError: if it is nobody's, or its login has ended.
-        SleapRTCError: if it names no room, or one that its user may not enter.
-    """
-    login = await browser_logins.authenticate(session, pepper, text, now=now, terms=terms)
-    return await admit_login(session, login, room_id=room_id, now=now)
-
-
-async def _admit_user(
-    session: AsyncSession, pepper: bytes, text: str, *, room_id: str | None, now: int, terms: Terms
-) -> Admission:
-    login = await logins.authenticate(session, pepper, text, now=now, terms=terms)
-    return await admit_login(session, login, room_id=room_id, now=now)
-
-
-async def admit_login(session: AsyncSession, login: Login, *, room_id: str | None, now: int) -> Admission:
-    """Tell what a login allows, its user loaded, however it was shown.
-
-    Raises:
-        SleapRTCError: if it names no room, or one that its user may not enter.
-    """
+async def _admit_login(session: AsyncSession, login: Login, *, room_id: str | None, now: int) -> Admission:
     if room_id is None:
         raise UsageError("A login can enter many rooms: name the one to enter, as ?room= and its id.")
     seat = await rooms.open_seat(session, login.user, room_id, now=now)

@@ -11,7 +11,7 @@ from signaling_server.errors import error_response
 from signaling_server.lifetimes import DAY_MS
 from signaling_server.rooms import service as rooms
 from signaling_server.security import hash_token, token_kind
-from signaling_server.signaling.admission import Admission, admit, admit_browser, admit_ticket, ended
+from signaling_server.signaling.admission import Admission, admit, admit_ticket, ended
 from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.handshake import check_handshake, shown_credential
 from signaling_server.signaling.hub import Member
@@ -105,16 +105,10 @@ async def _admission(service: Service, text: str, room_id: str | None) -> Admiss
         return await service.database.read_first(
             lambda session: admit_ticket(session, ticket, room_id=room_id, now=now)
         )
-    if kind == "cookie":
-        terms = service.browser_terms
-        return await service.database.read_first(
-            lambda session: admit_browser(session, service.pepper, text, room_id=room_id, now=now, terms=terms)
-        )
+    terms = service.browser_terms if kind == "cookie" else service.terms
     idle_ms = int(service.settings.idle_room_days * DAY_MS)
     return await service.database.read_first(
-        lambda session: admit(
-            session, service.pepper, text, room_id=room_id, now=now, idle_ms=idle_ms, terms=service.terms
-        )
+        lambda session: admit(session, service.pepper, text, room_id=room_id, now=now, idle_ms=idle_ms, terms=terms)
     )
 
 

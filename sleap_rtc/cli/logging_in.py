@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from sleap_rtc.cli.asking import can_ask, read_line
 from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note, waiting
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.errors import ForbiddenError, ProtocolError, SleapRTCError, UsageError
-from sleap_rtc.signaling.account import Account, login_of, utc_ms
+from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.address import service_address
 from sleap_rtc.signaling.api import AccessGrant, DeviceLogin, ServiceAPI
 

@@ -27,7 +27,8 @@ def login(server: str | None, name: str | None, no_browser: bool, as_json: bool)
     from sleap_rtc.cli.logging_in import LoginRequest, log_in
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.times import format_expiry
+    from sleap_rtc.config.clock import utc_ms
 
     settings = settings_for(server=server)
     grant = run_async(log_in(LoginRequest(settings.server, name, open_browser=not no_browser)))
@@ -42,4 +43,4 @@ def login(server: str | None, name: str | None, no_browser: bool, as_json: bool)
             }
         )
         return
-    say(f"Logged in to {settings.server} as {grant.name}; {format_expiry(grant.login_expires_at, now_ms())}.")
+    say(f"Logged in to {settings.server} as {grant.name}; {format_expiry(grant.login_expires_at, utc_ms())}.")

@@ -36,8 +36,3 @@ def format_expiry(milliseconds: int | None, now: int) -> str:
     else:
         span = "less than an hour"
     return f"it expires {format_time(milliseconds)}, in {span}"
-
-
-def now_ms() -> int:
-    """This machine's clock, for texts alone: what has expired is the service's to say."""
-    return int(datetime.now(UTC).timestamp() * 1000)

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
 from sleap_rtc.client.results import fetch_results
 from sleap_rtc.client.upload import Upload
 from sleap_rtc.client.watch import Watch, WatchMessage
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.paths import home
 from sleap_rtc.errors import ConfigError, NotFoundError, PackageError
 from sleap_rtc.protocol.codec import Message
@@ -222,7 +222,7 @@ class RemoteWorker:
                 worker_id=self.link.worker_id,
                 worker_name=self._place.worker_name,
                 session=self._place.session,
-                since=time.time_ns() // 1_000_000,
+                since=utc_ms(),
             )
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError
 from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
@@ -128,9 +129,7 @@ class JobBoard:
             StorageError: if its disk is nearly full.
         """
         check_id("job", job)
-        spec = JobSpec(
-            job=job, owner=owner, name=name, manifest=manifest_digest, options=options, submitted=intake.now_ms()
-        )
+        spec = JobSpec(job=job, owner=owner, name=name, manifest=manifest_digest, options=options, submitted=utc_ms())
         return await self._to_the_end(self._receive(spec))
 
     async def _receive(self, spec: JobSpec) -> JobFolder:
@@ -291,9 +290,9 @@ class JobBoard:
     async def remove_old(self, keep: float, in_use: Callable[[str], bool] = lambda job: False) -> list[str]:
         """Remove the jobs that ended more than `keep` seconds ago, but for those in use; return which."""
         removed = []
-        for folder in await asyncio.to_thread(retention.expired, self._root, keep, intake.now_ms()):
+        for folder in await asyncio.to_thread(retention.expired, self._root, keep, utc_ms()):
             async with self._schedule.lock(folder.job):
-                if not in_use(folder.job) and await asyncio.to_thread(retention.remove, folder, keep, intake.now_ms()):
+                if not in_use(folder.job) and await asyncio.to_thread(retention.remove, folder, keep, utc_ms()):
                     removed.append(folder.job)
         return removed
 

@@ -7,13 +7,13 @@ there when its newline is; what a crash left behind the last newline was never s
 import codecs
 import os
 import threading
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.jobs import Event, EventBody
 from sleap_rtc.protocol.text import printable
@@ -25,10 +25,6 @@ MAX_TEXT = 16 * 1024
 """Bytes of log in one piece: it fits into a message whatever its characters."""
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Journal:
     """Writes events, from any thread. One process at a time may hold a job's journal.
 
@@ -37,7 +33,7 @@ class Journal:
         clock: UTC milliseconds.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], int] = _now) -> None:
+    def __init__(self, path: Path, clock: Callable[[], int] = utc_ms) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._path = path

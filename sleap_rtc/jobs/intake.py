@@ -35,11 +35,6 @@ ABANDONED_AFTER = 7 * 24 * 3600.0
 """Seconds after which an upload that nobody went on with is removed."""
 
 
-def now_ms() -> int:
-    """UTC milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
 def folders(root: Path) -> Iterator[JobFolder]:
     """The jobs of a root, in any order."""
     if root.is_dir():

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Queued
@@ -275,7 +276,7 @@ class Schedule:
         except intake.ODD:
             return {}  # said when its turn comes
         folders = [JobFolder(self._root / job) for job in running]
-        return dict(zip(waiting, self._outlook.look(slots, specs, folders, intake.now_ms()), strict=True))
+        return dict(zip(waiting, self._outlook.look(slots, specs, folders, utc_ms()), strict=True))
 
     def _spec(self, folder: JobFolder) -> JobSpec:
         if folder.job not in self._specs:

@@ -1,8 +1,8 @@
 """The user's login at one service: access tokens that renew themselves, for one process or ten at once."""
 
-import time
 from collections.abc import Callable
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.servers import server_words
 from sleap_rtc.config.timeouts import Timeouts
@@ -15,11 +15,6 @@ MARGIN_MS = 60_000
 """An access token that ends within so many milliseconds is renewed before it is used."""
 PATIENCE = 3.0
 """For how many unanswered requests of another process, which renews the login just now, this one waits."""
-
-
-def utc_ms() -> int:
-    """This machine's clock, in UTC milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def login_of(grant: AccessGrant, asked_at: int) -> Login:

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials, WorkerToken
 from sleap_rtc.errors import AuthenticationError, NotFoundError, SleapRTCError
-from sleap_rtc.signaling.account import utc_ms
 from sleap_rtc.signaling.api import Room, ServiceAPI
 
 logger = logging.getLogger(__name__)

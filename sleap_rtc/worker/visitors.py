@@ -13,6 +13,9 @@ from sleap_rtc.signaling.client import SignalingClient
 
 logger = logging.getLogger(__name__)
 
+JOBS_GO_ON = "(A job that the worker has accepted goes on.)"
+"""Said to who is sent away; in brackets, because the reason before it may end with a command to type."""
+
 
 class Visit:
     """One link, from its offer to its end.
@@ -101,7 +104,7 @@ class Visitors:
 
     async def close(self, reason: SleapRTCError) -> None:
         """Send everybody away, because the worker has to leave; returns when their links have ended."""
-        sentence = f"The worker had to leave the room. {reason.sentence} A job that it has accepted goes on."
+        sentence = f"The worker had to leave the room. {reason.sentence} {JOBS_GO_ON}"
         for visit in self._visits:
             visit.end(AuthenticationError(sentence))
         sessions = [visit.session for visit in self._visits if visit.session is not None]
@@ -136,7 +139,7 @@ class Visitors:
             self._send_away(each)
 
     def _send_away(self, departed: Departed) -> None:
-        reason = AuthenticationError(f"{departed.reason} A job that the worker has accepted goes on.")
+        reason = AuthenticationError(f"{departed.reason} {JOBS_GO_ON}")
         for visit in self._visits:
             if departed.stands_for(visit.principal):
                 logger.info("%s was sent away: %s", visit.principal.name, departed.reason)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.identity import load_identity
 from sleap_rtc.config.timeouts import Timeouts
@@ -15,7 +16,7 @@ from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
 from sleap_rtc.jobs.yaml_data import write_yaml
-from sleap_rtc.signaling.account import Account, login_of, utc_ms
+from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource

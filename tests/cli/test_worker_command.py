@@ -18,10 +18,11 @@ from sleap_rtc.cli import serving
 from sleap_rtc.cli.options import settings_for
 from sleap_rtc.cli.serving import WorkerRequest, serve
 from sleap_rtc.cli.times import DAY_MS
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.errors import AuthenticationError, ConfigError, ConflictError, NotFoundError, SleapRTCError, UsageError
 from sleap_rtc.protocol.tokens import make_token
-from sleap_rtc.signaling.account import Account, login_of, utc_ms
+from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import NewToken, Room, ServiceAPI
 from tests.cli.shell import Shell, make_shell
 from tests.service.people import Clock

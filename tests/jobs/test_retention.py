@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.jobs import attempts
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
-from sleap_rtc.jobs.intake import now_ms
 from sleap_rtc.protocol.jobs import JobSpec, JobState
 
 from .conftest import OWNER, FakeRunner, names_in, new_board
@@ -20,7 +20,7 @@ def job(root: Path, number: int, state: JobState, days_ago: float) -> JobFolder:
     name = f"j_1234567{number}"
     spec = JobSpec(job=name, owner=OWNER, name="test", manifest="0" * 64, submitted=0)
     folder = JobFolder.create(root / name, spec)
-    folder.write_state(StateRecord(state=state, t=now_ms() - int(days_ago * DAY * 1000)))
+    folder.write_state(StateRecord(state=state, t=utc_ms() - int(days_ago * DAY * 1000)))
     return folder
 
 

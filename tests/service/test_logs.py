@@ -18,6 +18,7 @@ from signaling_server.logs import REQUEST_ID, set_up
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ForbiddenError
 from sleap_rtc.signaling.api import ServiceAPI
+from tests.e2e.conftest import word_with
 from tests.secret_forms import SECRET
 from tests.service.peers import Key, browser, worker
 from tests.service.people import dev_service, person
@@ -155,11 +156,3 @@ async def test_the_logs_of_a_whole_run_hold_no_secret(tmp_path: Path) -> None:
     for name, text in logs.items():
         assert not SECRET.search(text), (name, SECRET.search(text))
         assert not [each for each in secrets if each in text], name
-
-
-def word_with(process: "subprocess.Popen[str]", mark: str) -> str:
-    assert process.stdout
-    for line in process.stdout:
-        if mark in line:
-            return next(word for word in line.split() if mark in word)
-    raise AssertionError(f"the program ended without printing '{mark}'")

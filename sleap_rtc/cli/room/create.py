@@ -21,7 +21,8 @@ def create(name: str, expires: int | None, server: str | None, as_json: bool) ->
     from sleap_rtc.cli.account import logged_in_api
     from sleap_rtc.cli.output import emit_json, note, say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.times import format_expiry
+    from sleap_rtc.config.clock import utc_ms
     from sleap_rtc.config.servers import server_words
 
     settings = settings_for(server=server)
@@ -29,7 +30,7 @@ def create(name: str, expires: int | None, server: str | None, as_json: bool) ->
     if as_json:
         emit_json(room.model_dump())
         return
-    say(f"The room '{room.name}' is made: {room.room_id}; {format_expiry(room.expires_at, now_ms())}.")
+    say(f"The room '{room.name}' is made: {room.room_id}; {format_expiry(room.expires_at, utc_ms())}.")
     words = server_words(settings.server)
     note("Next, a token for its first worker, an invite for its first member, and the room as your default:")
     note(f"  sleap-rtc token create{words} --room {room.room_id} --name gpu-1")

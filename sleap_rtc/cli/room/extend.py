@@ -26,7 +26,8 @@ def extend(room: str, expires: int | None, server: str | None, as_json: bool) ->
     from sleap_rtc.cli.account import logged_in_api, meant_room
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.times import format_expiry
+    from sleap_rtc.config.clock import utc_ms
     from sleap_rtc.signaling.api import ChangedRoom
 
     settings = settings_for(server=server)
@@ -40,4 +41,4 @@ def extend(room: str, expires: int | None, server: str | None, as_json: bool) ->
     if as_json:
         emit_json(changed.model_dump())
         return
-    say(f"The room '{changed.name}' ({changed.room_id}) lives on; {format_expiry(changed.expires_at, now_ms())}.")
+    say(f"The room '{changed.name}' ({changed.room_id}) lives on; {format_expiry(changed.expires_at, utc_ms())}.")

@@ -24,8 +24,9 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
     from sleap_rtc.cli.formats import count
     from sleap_rtc.cli.output import emit_json, say, table
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_expiry, format_time, now_ms
+    from sleap_rtc.cli.times import format_expiry, format_time
     from sleap_rtc.client.choice import COLUMNS, rows
+    from sleap_rtc.config.clock import utc_ms
     from sleap_rtc.protocol.signaling import WorkerPresence
     from sleap_rtc.signaling.api import RoomDetail
 
@@ -41,7 +42,7 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
         emit_json(detail.model_dump() | {"workers": [worker.model_dump() for worker in workers]})
         return
     say(f"{detail.name} ({detail.room_id}), made {format_time(detail.created_at)}")
-    say(f"You are its {detail.role}; {format_expiry(detail.expires_at, now_ms())}.")
+    say(f"You are its {detail.role}; {format_expiry(detail.expires_at, utc_ms())}.")
     say()
     table(("person", "role", "id"), [(person.name, person.role, person.user_id) for person in detail.people])
     say()
@@ -52,4 +53,4 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
     if detail.jobs or detail.models:
         say()
         say(f"Its workers have told of {count(detail.jobs, 'job')} and {count(detail.models, 'model')}.")
-    warn_of_room(detail, now_ms())
+    warn_of_room(detail, utc_ms())

@@ -92,7 +92,8 @@ def find_invite(invites: "list[InviteInfo]", text: str, room: str) -> "InviteInf
 
 def _show_new(settings: "Settings", room: "Room", made: "NewInvite", *, as_json: bool) -> None:
     from sleap_rtc.cli.output import emit_json, say
-    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.times import format_expiry
+    from sleap_rtc.config.clock import utc_ms
     from sleap_rtc.config.servers import server_words
 
     if as_json:
@@ -100,7 +101,7 @@ def _show_new(settings: "Settings", room: "Room", made: "NewInvite", *, as_json:
         return
     people = "1 person" if made.uses == 1 else f"{made.uses} people"
     words = server_words(settings.server)
-    say(f"The invite to the room '{room.name}' is made, for {people}; {format_expiry(made.expires_at, now_ms())}.")
+    say(f"The invite to the room '{room.name}' is made, for {people}; {format_expiry(made.expires_at, utc_ms())}.")
     say("Its code is shown this once:")
     say()
     say(f"  {made.code}")

@@ -46,12 +46,13 @@ def join(code: str | None, server: str | None, as_json: bool) -> None:
 
 def _show(settings: "Settings", joined: "JoinedRoom") -> None:
     from sleap_rtc.cli.output import note, say
-    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.times import format_expiry
+    from sleap_rtc.config.clock import utc_ms
     from sleap_rtc.config.servers import server_words
 
     room = f"the room '{joined.name}' ({joined.room_id})"
     if joined.joined:
-        say(f"You are a member of {room} now; {format_expiry(joined.expires_at, now_ms())}.")
+        say(f"You are a member of {room} now; {format_expiry(joined.expires_at, utc_ms())}.")
     else:
         say(f"You belong to {room} already, as its {joined.role}; the code was not used up.")
     words = server_words(settings.server)

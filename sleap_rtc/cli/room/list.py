@@ -20,7 +20,8 @@ def list_rooms(server: str | None, as_json: bool) -> None:
     from sleap_rtc.cli.account import logged_in_api, warn_of_room
     from sleap_rtc.cli.output import emit_json, note, table
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_date, now_ms
+    from sleap_rtc.cli.times import format_date
+    from sleap_rtc.config.clock import utc_ms
 
     settings = settings_for(server=server)
     rooms = run_async(logged_in_api(settings).rooms())
@@ -44,4 +45,4 @@ def list_rooms(server: str | None, as_json: bool) -> None:
     ]
     table(("", "room", "you are", "workers", "expires", "id"), rows)
     for room in rooms:
-        warn_of_room(room, now_ms())
+        warn_of_room(room, utc_ms())

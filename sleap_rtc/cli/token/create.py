@@ -30,8 +30,9 @@ def create(room: str | None, name: str, expires: int | None, server: str | None,
     from sleap_rtc.cli.account import logged_in_api, meant_room
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.times import format_expiry
     from sleap_rtc.cli.token.showing import show_token
+    from sleap_rtc.config.clock import utc_ms
 
     settings = settings_for(server=server)
     api = logged_in_api(settings)
@@ -44,5 +45,5 @@ def create(room: str | None, name: str, expires: int | None, server: str | None,
     if as_json:
         emit_json(made.model_dump() | {"room_id": found.room_id, "server": settings.server})
         return
-    say(f"The token '{made.name}' of the room '{found.name}' is made; {format_expiry(made.expires_at, now_ms())}.")
+    say(f"The token '{made.name}' of the room '{found.name}' is made; {format_expiry(made.expires_at, utc_ms())}.")
     show_token(settings.server, made.token)

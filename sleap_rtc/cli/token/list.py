@@ -21,7 +21,8 @@ def list_tokens(room: str | None, server: str | None, as_json: bool) -> None:
     from sleap_rtc.cli.account import logged_in_api, meant_room
     from sleap_rtc.cli.output import emit_json, note, table, warn
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_expiry, format_time, now_ms
+    from sleap_rtc.cli.times import format_expiry, format_time
+    from sleap_rtc.config.clock import utc_ms
     from sleap_rtc.signaling.api import Room, TokenInfo
 
     settings = settings_for(server=server)
@@ -52,5 +53,5 @@ def list_tokens(room: str | None, server: str | None, as_json: bool) -> None:
     table(("name", "token", "state", "expires", "last used", "made by"), rows)
     for token in tokens:
         if token.expires_soon and token.state == "active" and not token.replaced_at:
-            until = format_expiry(token.expires_at, now_ms())
+            until = format_expiry(token.expires_at, utc_ms())
             warn(f"Of the token '{token.name}': {until}. Make its successor: sleap-rtc token rotate {token.token_id}")

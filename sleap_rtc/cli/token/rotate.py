@@ -35,9 +35,10 @@ def rotate(token: str, room: str | None, grace: int, server: str | None, as_json
     from sleap_rtc.cli.account import logged_in_api, meant_room
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.cli.times import format_expiry, format_time, now_ms
+    from sleap_rtc.cli.times import format_expiry, format_time
     from sleap_rtc.cli.token.finding import find_token
     from sleap_rtc.cli.token.showing import show_token
+    from sleap_rtc.config.clock import utc_ms
 
     settings = settings_for(server=server)
     api = logged_in_api(settings)
@@ -55,5 +56,5 @@ def rotate(token: str, room: str | None, grace: int, server: str | None, as_json
         return
     until = "has ended" if grace == 0 else f"works until {format_time(made.old_ends_at)}"
     say(f"The token '{made.name}' of the room '{found.name}' has a successor; the old one {until}.")
-    say(f"Of the new one: {format_expiry(made.expires_at, now_ms())}.")
+    say(f"Of the new one: {format_expiry(made.expires_at, utc_ms())}.")
     show_token(settings.server, made.token)

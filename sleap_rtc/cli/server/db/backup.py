@@ -29,9 +29,9 @@ def backup(file: Path, database: str | None, settings_file: Path | None, as_json
     from signaling_server.backups.saving import back_up
     from sleap_rtc.cli.formats import count, format_size
     from sleap_rtc.cli.output import emit_json, say
-    from sleap_rtc.cli.times import now_ms
+    from sleap_rtc.config.clock import utc_ms
 
-    manifest = asyncio.run(back_up(settings, file, now=now_ms()))
+    manifest = asyncio.run(back_up(settings, file, now=utc_ms()))
     size = file.stat().st_size
     if as_json:
         facts = {"rows": manifest.rows, "revision": manifest.revision, "made_at": manifest.made_at}

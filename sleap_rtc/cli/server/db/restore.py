@@ -31,9 +31,10 @@ def restore(file: Path, replace: bool, database: str | None, settings_file: Path
     from signaling_server.backups.restoring import restore as bring_back
     from sleap_rtc.cli.formats import count
     from sleap_rtc.cli.output import emit_json, say
-    from sleap_rtc.cli.times import format_time, now_ms
+    from sleap_rtc.cli.times import format_time
+    from sleap_rtc.config.clock import utc_ms
 
-    restored = asyncio.run(bring_back(settings, file, replace=replace, now=now_ms()))
+    restored = asyncio.run(bring_back(settings, file, replace=replace, now=utc_ms()))
     manifest, before = restored.manifest, restored.before
     if as_json:
         facts = {"rows": manifest.rows, "made_at": manifest.made_at}

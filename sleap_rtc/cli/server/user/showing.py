@@ -16,7 +16,8 @@ def show_link(invited: "Invited", done: str, *, public_url: str | None, as_json:
         as_json: for a script.
     """
     from sleap_rtc.cli.output import emit_json, note, say
-    from sleap_rtc.cli.times import format_expiry, now_ms
+    from sleap_rtc.cli.times import format_expiry
+    from sleap_rtc.config.clock import utc_ms
 
     if as_json:
         emit_json(
@@ -24,7 +25,7 @@ def show_link(invited: "Invited", done: str, *, public_url: str | None, as_json:
         )
         return
     say(done)
-    say(f"Give them this link to choose a password. It works once; {format_expiry(invited.expires_at, now_ms())}.")
+    say(f"Give them this link to choose a password. It works once; {format_expiry(invited.expires_at, utc_ms())}.")
     say()
     say(f"  {invited.link}")
     if public_url is None:
