@@ -24,6 +24,8 @@ from .files import storage_error
 
 MAX_RATIO = 200
 """How many times larger a member may be than its compressed bytes."""
+RESERVED_SHARE = 30
+"""The share of the disk, one part in so many, that no archive may fill."""
 MAX_DIRECTORY = 32 * 1024 * 1024
 """Largest central directory read, in bytes."""
 
@@ -155,7 +157,9 @@ def _refused(info: zipfile.ZipInfo, why: str) -> PackageError:
 
 def _check_space(members: list[tuple[zipfile.ZipInfo, int]], folder: Path) -> None:
     needed = sum(info.file_size for info, _ in members)
-    if needed > shutil.disk_usage(folder).free:
+    disk = shutil.disk_usage(folder)
+    # a small file may unpack to all that the disk has left, and a full disk would end the jobs of others
+    if needed > disk.free - disk.total // RESERVED_SHARE:
         raise StorageError(f"The package needs {needed} bytes, more than this disk has left: free some space first.")
 
 
