@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -27,7 +27,7 @@ from .quota import QuotaWatch, free_up
 from .runners import Runners
 from .settings import SupervisorSettings
 
-_MAX_LINE = 256 * 1024
+_MAX_LINE = 64 * 1024
 _BLOCK = 64 * 1024
 _PIPES_CLOSE = 5.0
 _CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -245,7 +245,7 @@ class RunSupervision:
             self._log.write(data)
 
     def _read_messages(self, pipe: BinaryIO) -> None:
-        while line := pipe.readline(_MAX_LINE):
+        for line in _lines(pipe):
             message = _parse(line)
             if message is None:
                 continue
@@ -279,6 +279,16 @@ def _tell(process: subprocess.Popen[bytes], **message: Any) -> None:
             left = left[os.write(process.stdin.fileno(), left) :]
     except BrokenPipeError:
         return  # the runner has ended; its exit code tells more
+
+
+def _lines(pipe: BinaryIO) -> Iterator[bytes]:
+    """The lines of at most `_MAX_LINE` bytes; a longer one is passed over, and its end is no line."""
+    whole = True
+    while line := pipe.readline(_MAX_LINE):
+        ends = line.endswith(b"\n")
+        if whole and ends:
+            yield line
+        whole = ends
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
