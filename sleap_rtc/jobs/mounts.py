@@ -16,6 +16,8 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 _NAMED = re.compile(rf"({LABEL.pattern}):(/.*)", re.DOTALL)
 _MOST_PARTS = 64
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# enough to go through a folder, also one that may not be listed
+_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _OTHERWISE = "send the videos (--send-videos) or their labelled frames (--embed-frames)"
 
 
@@ -117,7 +119,16 @@ def _check_root(mount: Mount, ours: Sequence[Path]) -> None:
 
 def is_file_below(root: Path, path: Path) -> bool:
     """Whether `path`, an absolute one below `root`, is a regular file with no link on the way. Blocks."""
-    return not _walk(root, path.relative_to(root).parts, folder=False)
+    return not why_not(root, path)
+
+
+def why_not(root: Path, path: Path, *, folder: bool = False) -> str | None:
+    """Why `path`, an absolute one below `root`, is no file, or folder, that is reached without a link. Blocks.
+
+    Returns:
+        The end of a sentence; None if it is one.
+    """
+    return _walk(root, path.relative_to(root).parts, folder=folder)
 
 
 def _parts(path: str, shown: str) -> tuple[str, ...]:
@@ -143,7 +154,7 @@ def _walk(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
 
 def _walk_by_descriptor(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
     """Go down step by step, each from the folder that was opened before: a link that is swapped in is not followed."""
-    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    at = os.open(root, _THROUGH)
     try:
         for index, part in enumerate(parts):
             mode = os.stat(part, dir_fd=at, follow_symlinks=False).st_mode
@@ -152,7 +163,7 @@ def _walk_by_descriptor(root: Path, parts: Sequence[str], *, folder: bool) -> st
             last = index == len(parts) - 1
             if last and not folder:
                 return _open_file(part, at) if stat.S_ISREG(mode) else "is no regular file"
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            below = os.open(part, _THROUGH, dir_fd=at)
             os.close(at)
             at = below
         return None if folder else "is a folder"

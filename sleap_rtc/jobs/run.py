@@ -26,6 +26,7 @@ from .progress import Progress
 from .quota import QuotaWatch, free_up
 from .runners import Runners
 from .settings import SupervisorSettings
+from .video_places import check_places
 
 _MAX_LINE = 64 * 1024
 _BLOCK = 64 * 1024
@@ -173,10 +174,12 @@ class RunSupervision:
                 continue
 
     def _hand_over(self, process: subprocess.Popen[bytes]) -> None:
+        arguments = self._folder.video_arguments()
+        check_places(arguments, self._folder.inputs.resolve())
         _tell(
             process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
             folder=str(self._folder.work), environment=dict(self._environment),
-            arguments=self._folder.video_arguments(),
+            arguments=arguments,
         )  # fmt: skip
 
     def _climb(self, process: subprocess.Popen[bytes], command: str | None) -> None:
