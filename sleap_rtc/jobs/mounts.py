@@ -16,8 +16,6 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 _NAMED = re.compile(rf"({LABEL.pattern}):(/.*)", re.DOTALL)
 _MOST_PARTS = 64
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# enough to go through a folder, also one that may not be listed
-_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _OTHERWISE = "send the videos (--send-videos) or their labelled frames (--embed-frames)"
 
 
@@ -154,7 +152,7 @@ def _walk(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
 
 def _walk_by_descriptor(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
     """Go down step by step, each from the folder that was opened before: a link that is swapped in is not followed."""
-    at = os.open(root, _THROUGH)
+    at = _enter(root)
     try:
         for index, part in enumerate(parts):
             mode = os.stat(part, dir_fd=at, follow_symlinks=False).st_mode
@@ -163,12 +161,21 @@ def _walk_by_descriptor(root: Path, parts: Sequence[str], *, folder: bool) -> st
             last = index == len(parts) - 1
             if last and not folder:
                 return _open_file(part, at) if stat.S_ISREG(mode) else "is no regular file"
-            below = os.open(part, _THROUGH, dir_fd=at)
+            below = _enter(part, at)
             os.close(at)
             at = below
         return None if folder else "is a folder"
     finally:
         os.close(at)
+
+
+def _enter(name: Path | str, folder: int | None = None) -> int:
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        return os.open(name, os.O_RDONLY | flags, dir_fd=folder)
+    except PermissionError:
+        # it may be gone through and not listed; not at first, for this wakes no network disk that is mounted when used
+        return os.open(name, getattr(os, "O_PATH", os.O_RDONLY) | flags, dir_fd=folder)
 
 
 def _open_file(name: str, folder: int) -> str | None:
