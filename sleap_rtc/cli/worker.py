@@ -86,6 +86,13 @@ what is typed can be read in the list of processes.
     multiple=True,
     help="A folder that jobs may read, such as the lab's videos: clients name a file in it as LABEL:/path. Repeatable.",
 )
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "bwrap", "none"]),
+    envvar="SLEAP_RTC_WORKER_SANDBOX",
+    show_envvar=True,
+    help="What keeps jobs apart: bubblewrap where it works, bubblewrap or no start, nothing.  [default: auto]",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
 @click.pass_context
@@ -104,6 +111,7 @@ def worker(
     allow_wandb: bool | None,
     keep_jobs: int,
     mounts: tuple[str, ...],
+    sandbox: str | None,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -123,7 +131,7 @@ def worker(
     at_once = None if slots is None else str(slots)
     settings = settings_for(
         server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm,
-        allow_wandb=allow_wandb,
+        allow_wandb=allow_wandb, sandbox=sandbox,
     )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(

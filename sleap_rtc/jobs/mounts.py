@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from sleap_rtc.config.paths import home
@@ -24,10 +24,12 @@ class Mounts:
 
     Args:
         roots: where each label's folder is; a link of the operator's own is followed, here and nowhere else.
+        writable: the labels of those that jobs may write to.
     """
 
-    def __init__(self, roots: Mapping[str, Path] | None = None) -> None:
+    def __init__(self, roots: Mapping[str, Path] | None = None, writable: Collection[str] = ()) -> None:
         self._written = dict(roots or {})
+        self.writable = frozenset(writable)
         self._real = {label: path.resolve() for label, path in self._written.items()}
 
     @property
@@ -99,7 +101,7 @@ def check_mounts(mounts: Sequence[Mount], private: Sequence[Path] = ()) -> Mount
                 "dots, dashes and underscores, each label once."
             )
         _check_root(mount, [home().resolve(), *(path.resolve() for path in private)])
-    return Mounts({mount.label: mount.path for mount in mounts})
+    return Mounts({mount.label: mount.path for mount in mounts}, [mount.label for mount in mounts if mount.rw])
 
 
 def _check_root(mount: Mount, ours: Sequence[Path]) -> None:
