@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .conftest import names_in
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="checks have processes of their own on Linux"),
-    pytest.mark.xdist_group("preflight"),
+    pytest.mark.xdist_group("apart"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 HELPER = Path(__file__).with_name("hostile_check.py")
@@ -48,6 +49,7 @@ class Checks:
 
     def __init__(self, jobs: Path, mount: Path, preflight: Preflight, *, sandboxed: bool) -> None:
         self.jobs, self.mount, self.sandboxed = jobs, mount, sandboxed
+        self.keys = mount / "keys"
         self._preflight = preflight
 
     def job(self, name: str, code: str = "") -> JobFolder:
@@ -75,8 +77,11 @@ class Checks:
 @asynccontextmanager
 async def at_work(folder: Path, within: float, *, sandboxed: bool) -> AsyncIterator[Checks]:
     jobs, mount = folder / "jobs", folder / "mount"
-    mount.mkdir()
+    (mount / "keys").mkdir(parents=True)
+    (mount / "keys" / "key").touch()
     sandbox = sandbox_for(jobs, readable=(HELPER.parent,), writable=(mount,)) if sandboxed else None
+    if sandbox is not None:
+        sandbox = replace(sandbox, private=(*sandbox.private, str(mount / "keys")))
     settings = PreflightSettings(
         patience=60, answer=within, grace=60, helper=(sys.executable, str(HELPER), str(within))
     )
@@ -103,14 +108,16 @@ async def test_a_check_reads_its_own_job_and_nothing_else(checks: Checks) -> Non
     token.parent.mkdir()
     token.touch()
     own = job.inputs / "do.py"
-    secrets = [token, other.inputs / "do.py", job.control / "state.json", checks.jobs / ".preflight" / "log.txt"]
-    (seen,) = await checks.found(MINE, looking(read=[own, *secrets]))
-    assert seen["read"] == [str(path) for path in ([own] if checks.sandboxed else [own, *secrets])]
+    log, control = checks.jobs / ".preflight" / "log.txt", job.control / "state.json"
+    secrets = [token, other.inputs / "do.py", control, log, checks.keys / "key"]
+    (seen,) = await checks.found(MINE, looking(read=[own, checks.mount, *secrets]))
+    granted = [own, checks.mount]
+    assert seen["read"] == [str(path) for path in (granted if checks.sandboxed else [*granted, *secrets])]
 
 
 async def test_a_check_writes_nowhere(checks: Checks) -> None:
     job = checks.job(MINE)
-    ours = [job.inputs, job.path, checks.jobs, checks.mount]
+    ours = [job.inputs, job.path, checks.jobs, checks.mount, checks.keys]
     of_the_sandbox = ["/", "/tmp", "/dev", "/dev/shm", "/proc", ".", sys.prefix] if checks.sandboxed else []
     (seen,) = await checks.found(MINE, looking(write=[*ours, *of_the_sandbox]))
     assert seen["write"] == ([] if checks.sandboxed else list(map(str, ours)))
@@ -190,6 +197,19 @@ async def test_a_check_that_hangs_is_ended_and_costs_its_own_job_alone(tmp_path:
         findings = await checks.of(OTHER, "import time; time.sleep(3600)")
         assert "took longer than 2 seconds" in findings.notices[0]
         assert await checks.helper() == helper
+
+
+async def test_a_check_cannot_answer_for_the_next(checks: Checks) -> None:
+    code = """
+import os
+for descriptor in range(3, 256):
+    try:
+        os.write(descriptor, b'{"problems": ["forged"]}\\n' * 3)
+    except OSError:
+        pass
+"""
+    assert (await checks.of(OTHER, code)).problems == ("forged",)
+    assert await checks.found(MINE, "found.append(1)") == [1]
 
 
 @inside
