@@ -78,10 +78,12 @@ def start(
         DependencyError: if the sandbox cannot be made.
     """
     read, write = os.pipe()
+    options = _written([*_options(settings, network=network), "--info-fd", str(write)])
     try:
         process = subprocess.Popen(
-            [*_command(settings, network=network), "--info-fd", str(write), "--", *command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write,), cwd="/",
+            # not on the command line, which can be read from inside: where things lie here is nobody's business there
+            [settings.bwrap, "--args", str(options), "--", *command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write, options), cwd="/",
             env=dict(environment), start_new_session=True,
         )  # fmt: skip
     except OSError as error:
@@ -89,6 +91,7 @@ def start(
         raise DependencyError(f"The sandbox cannot be started: {error}.") from error
     finally:
         os.close(write)
+        os.close(options)
     try:
         first = _first_process(read)
     finally:
@@ -99,13 +102,21 @@ def start(
     return Sandboxed(process, first, settings)
 
 
-def _command(settings: SandboxSettings, *, network: bool) -> list[str]:
+def _options(settings: SandboxSettings, *, network: bool) -> list[str]:
     shared = ["--share-net"] if network else []
     return [
-        settings.bwrap, "--unshare-user", "--unshare-all", *shared, *_no_nested(settings.bwrap), "--die-with-parent",
+        "--unshare-user", "--unshare-all", *shared, *_no_nested(settings.bwrap), "--die-with-parent",
         "--new-session", "--cap-drop", "ALL", "--hostname", "localhost", *view(settings, network=network),
         "--chdir", HOME,
     ]  # fmt: skip
+
+
+def _written(words: Sequence[str]) -> int:
+    """The descriptor of a file in memory that has each word and a zero byte behind it."""
+    descriptor = os.memfd_create("options")
+    os.write(descriptor, b"".join(os.fsencode(word) + b"\0" for word in words))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 @functools.cache
