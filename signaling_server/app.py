@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Literal
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
@@ -142,21 +142,22 @@ def _client(provider: Provider) -> ProviderClient:
 
 
 def _mount(app: FastAPI) -> None:
-    api = APIRouter(prefix=API)
-    api.include_router(auth_router)
-    api.include_router(me_router)
-    api.include_router(rooms_router)
-    api.include_router(members_router)
-    api.include_router(invites_router)
-    api.include_router(tokens_router)
-    api.include_router(registry_router)
-    api.include_router(audit_router)
-    api.include_router(signaling_router)
-    api.include_router(ticket_router)
-    app.include_router(api)
-    app.include_router(metrics_router)
-    for pages in (login_router, callback_router, enrol_router, device_router, static_router):
-        app.include_router(pages)
+    # each into the application itself: what is included twice has its routes made twice, at every start
+    for routes in (
+        auth_router,
+        me_router,
+        rooms_router,
+        members_router,
+        invites_router,
+        tokens_router,
+        registry_router,
+        audit_router,
+        signaling_router,
+        ticket_router,
+    ):
+        app.include_router(routes, prefix=API)
+    for routes in (metrics_router, login_router, callback_router, enrol_router, device_router, static_router):
+        app.include_router(routes)
 
     @app.get("/health", tags=["service"])
     async def health() -> Health:
