@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 from signaling_server import errors, http
 from signaling_server.audit.routes import router as audit_router
@@ -96,13 +98,14 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=SCHEMA_URL,
         docs_url=None,
         redoc_url=None,
+        routes=_routes(),
     )
     app.state.service = service
     app.state.router = router
     errors.install(app)
     app.add_middleware(http.BodyGuard, limits=settings.limits)
     app.add_middleware(RequestLog)  # the last is the outermost
-    _mount(app)
+    _about(app)
     return app
 
 
@@ -141,9 +144,11 @@ def _client(provider: Provider) -> ProviderClient:
     return GitHubClient(provider) if isinstance(provider, GitHubProvider) else OIDCClient(provider)
 
 
-def _mount(app: FastAPI) -> None:
-    # each into the application itself: what is included twice has its routes made twice, at every start
-    for routes in (
+@cache
+def _routes() -> list[BaseRoute]:
+    # they know nothing of the application around them, and are looked into at the first request: once for all services
+    made = APIRouter()
+    for api in (
         auth_router,
         me_router,
         rooms_router,
@@ -155,10 +160,13 @@ def _mount(app: FastAPI) -> None:
         signaling_router,
         ticket_router,
     ):
-        app.include_router(routes, prefix=API)
-    for routes in (metrics_router, login_router, callback_router, enrol_router, device_router, static_router):
-        app.include_router(routes)
+        made.include_router(api, prefix=API)
+    for pages in (metrics_router, login_router, callback_router, enrol_router, device_router, static_router):
+        made.include_router(pages)
+    return made.routes
 
+
+def _about(app: FastAPI) -> None:
     @app.get("/health", tags=["service"])
     async def health() -> Health:
         """Tell that the service is up, and its version."""
