@@ -52,8 +52,8 @@ class Client:
         engine: Engine,
         timeouts: Timeouts,
         limits: TransferLimits,
-        by_string: bool,
-        on_met: OnMet,
+        by_string: bool = False,
+        on_met: OnMet = lambda met: None,
     ) -> None:
         self._server = server
         self._signaling = signaling
