@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from sleap_rtc.client.acquaintance import Acquaintance, Encounter, OnMet
 from sleap_rtc.client.link import OnState, WorkerLink
 from sleap_rtc.client.pending import PendingJobs
 from sleap_rtc.client.remote import Place, RemoteWorker
@@ -37,6 +38,8 @@ class Client:
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
         limits: what transfers may use.
+        by_string: whether a session string led here.
+        on_met: told of each worker that is remembered.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Client:
         engine: Engine,
         timeouts: Timeouts,
         limits: TransferLimits,
+        by_string: bool = False,
+        on_met: OnMet = lambda met: None,
     ) -> None:
         self._server = server
         self._signaling = signaling
@@ -57,6 +62,8 @@ class Client:
         self._engine = engine
         self._timeouts = timeouts
         self._limits = limits
+        self._by_string = by_string
+        self._on_met = on_met
 
     @classmethod
     @asynccontextmanager
@@ -70,6 +77,8 @@ class Client:
         timeouts: Timeouts | None = None,
         limits: TransferLimits | None = None,
         on_service: Callable[[ServiceState], None] | None = None,
+        on_met: OnMet = lambda met: None,
+        by_string: bool = False,
     ) -> AsyncIterator["Client"]:
         """Join a room.
 
@@ -82,6 +91,8 @@ class Client:
             timeouts: how long to wait for what.
             limits: what transfers may use.
             on_service: told when the service is lost and found again; links stay up meanwhile.
+            on_met: told of each worker that is met for the first time, or under a new name, once it has proven itself.
+            by_string: whether the token is a session string's, which says itself which worker is meant.
 
         Raises:
             AuthenticationError: if the service refuses the token.
@@ -101,8 +112,9 @@ class Client:
                 board = Switchboard(signaling)
                 running.append(tasks.create_task(_read(board)))
                 yield cls(
-                    normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts, limits=limits
-                )
+                    normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts, limits=limits,
+                    by_string=by_string, on_met=on_met,
+                )  # fmt: skip
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the groups
                 failure = error
             for task in running:
@@ -127,13 +139,14 @@ class Client:
 
         Args:
             worker_id: whom to dial.
-            name: what the worker calls itself, for the journal of jobs.
+            name: what the room calls the worker: the id must be the one that this machine knows under that name.
+                Without a name the id alone says who is meant.
             session: the session string that led here, for the journal: with it the worker is found again.
             on_state: told when the link is made, lost and restored.
 
         Raises:
             UnreachableError: if the worker is not online or no connection comes about.
-            AuthenticationError: if it does not prove itself.
+            AuthenticationError: if it does not prove itself, or another worker is known under that name.
         """
         place = Place(self._server, self._signaling.principal.room, name, session)
         worker = RemoteWorker(PendingJobs(), place, max_store=self._limits.max_store)
@@ -150,7 +163,7 @@ class Client:
             lambda: self._signaling.principal,
             worker_id,
             settings,
-            known=KnownWorkers(),
+            acquaintance=self._acquaintance(worker_id, name),
             on_state=on_state,
         )
         keeping_up = self._tasks.create_task(worker.link.run())
@@ -161,6 +174,12 @@ class Client:
             keeping_up.cancel()
             # the link says its bye while it is being cancelled
             await asyncio.wait({keeping_up})
+
+    def _acquaintance(self, worker_id: str, name: str) -> Acquaintance | None:
+        if self._by_string or not name:
+            return None
+        encounter = Encounter(self._server, self._signaling.principal.room, name, worker_id)
+        return Acquaintance(encounter, KnownWorkers(), self._on_met)
 
     def _new_peer(self) -> Peer:
         return new_peer(
@@ -230,7 +249,7 @@ async def enter_session(
     session = SessionString.decode(text)
     server = session.server or default_server
     async with Client.join(
-        server, session.token, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service
+        server, session.token, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service, by_string=True
     ) as client:
         online = {presence.worker_id: presence for presence in await client.workers()}
         presence = online.get(session.worker_id)

@@ -15,6 +15,7 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
+from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import Room, ServiceAPI
@@ -76,6 +77,7 @@ class RoomLab:
         behaviour: str = "good",
         token: TokenSource | None = None,
         timeouts: Timeouts = TIMEOUTS,
+        mounts: Mounts | None = None,
     ) -> AsyncIterator[Worker]:
         """Run a worker with GPUs of these sizes, present in the room while the body runs, or until it has to leave."""
         jobs = self.jobs_of(name)
@@ -90,6 +92,7 @@ class RoomLab:
             gpus=[Gpu(f"Test GPU {size}", size * 1024, f"GPU-{name}-{at}") for at, size in enumerate(gigabytes)],
             executor=LocalExecutor(replace(QUICK, runner=runner)),
             timeouts=timeouts,
+            mounts=mounts or Mounts(),
         )
         present = asyncio.Event()
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from sleap_rtc.cli.telling import say_service
+from sleap_rtc.cli.telling import say_met, say_service
 from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.client import Client, enter_session
 from sleap_rtc.client.link import OnState
@@ -143,7 +143,7 @@ async def enter_room(
     room = find_room(await ServiceAPI(place.server, account).rooms(), place.room)
     async with Client.join(
         place.server, account, room=room.room_id, engine=engine, timeouts=request.timeouts,
-        limits=request.settings.limits, on_service=say_service,
+        limits=request.settings.limits, on_service=say_service, on_met=say_met,
     ) as client:  # fmt: skip
         yield client, room, await client.workers()
 
