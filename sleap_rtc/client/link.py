@@ -9,6 +9,7 @@ from typing import TypeVar
 from sleap_rtc.config.known_workers import KnownWorkers
 from sleap_rtc.errors import AuthenticationError, ConnectionLost, ForbiddenError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.proof import Proven
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Principal
 from sleap_rtc.session.link import LinkSettings, dial
 from sleap_rtc.session.session import Session
@@ -39,6 +40,7 @@ class WorkerLink:
         worker_id: whom to dial.
         settings: what our links have in common.
         known: keys of workers met before.
+        secrets: the room's secrets, the newest first; asked for in a thread at each dial, since they may be replaced.
         on_state: told when the link is made, lost and restored.
     """
 
@@ -50,6 +52,7 @@ class WorkerLink:
         settings: LinkSettings,
         *,
         known: KnownWorkers,
+        secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: (),
         on_state: OnState = lambda state, reason: None,
     ) -> None:
         self.worker_id = worker_id
@@ -57,6 +60,7 @@ class WorkerLink:
         self._principal = principal
         self._settings = settings
         self._known = known
+        self._secrets = secrets
         self._on_state = on_state
         self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 
@@ -129,11 +133,13 @@ class WorkerLink:
         return backoff(timeouts.reconnect_first, timeouts.reconnect_most, random.random)
 
     async def _serve_once(self, state: LinkState) -> SleapRTCError:
+        secrets = await asyncio.to_thread(self._secrets)
         async with dial(
             self._board,
             self._principal(),
             self.worker_id,
             self._settings,
+            secrets=secrets,
             pinned_key=self._known.key_of(self.worker_id),
             on_proven=self._remember,
         ) as session:

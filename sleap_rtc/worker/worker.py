@@ -18,6 +18,7 @@ from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.switchboard import Switchboard
@@ -64,6 +65,7 @@ class WorkerSettings:
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
+        secrets: the room's secrets, the newest first; asked for in a thread at each link, since they may be replaced.
     """
 
     server: str
@@ -83,6 +85,7 @@ class WorkerSettings:
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
+    secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: ()
 
 
 class Worker:
@@ -195,7 +198,8 @@ class Worker:
                 max_lanes=self._settings.limits.max_lanes,
                 abilities=ABILITIES,
             )
-            async with accept(switchboard, offer, self._settings.identity, settings) as session:
+            secrets = await self._secrets(switchboard, offer)
+            async with accept(switchboard, offer, self._settings.identity, settings, secrets=secrets) as session:
                 self._unproven -= 1
                 proven = True
                 visit.begin(session)
@@ -211,6 +215,14 @@ class Worker:
             self._visitors.leave(visit)
             if not proven:
                 self._unproven -= 1
+
+    async def _secrets(self, switchboard: Switchboard, offer: Offer) -> tuple[RoomSecret, ...]:
+        try:
+            return await asyncio.to_thread(self._settings.secrets)
+        except SleapRTCError:
+            # why is for the worker's owner, and the client need not wait for an answer that never comes
+            await switchboard.reject(offer.link, AuthenticationError("The worker cannot prove who it is just now."))
+            raise
 
     async def _announce(self, signaling: SignalingClient) -> None:
         said = self._describe()
