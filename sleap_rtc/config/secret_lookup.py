@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from secrets import token_bytes
 
 from sleap_rtc.config.room_secrets import Kept, RoomSecretStore
 from sleap_rtc.config.schema import secret_key
@@ -11,7 +12,7 @@ from sleap_rtc.config.servers import normal_server, server_words
 from sleap_rtc.config.settings import Settings, load_settings
 from sleap_rtc.errors import AuthenticationError, ConfigError, StorageError
 from sleap_rtc.protocol.ids import check_id
-from sleap_rtc.protocol.room_secrets import RoomSecret
+from sleap_rtc.protocol.room_secrets import KEY_BYTES, RoomSecret
 
 VARIABLE = "SLEAP_RTC_ROOM_SECRET"
 """The environment's name for a room's secret."""
@@ -72,6 +73,29 @@ class SecretLookup:
         if kept is None and found:
             self._note(server, room)
         return found or self._from_project(server, room, kept)
+
+    def make_newer(self, server: str, room: str, *, end_old: bool = False, name: str = "") -> tuple[RoomSecret, Kept]:
+        """Make a secret that is newer than all that this machine knows of a room, and keep it.
+
+        Args:
+            server: the service's address.
+            room: the room's id.
+            end_old: whether the one before it ends now, and not in a day.
+            name: what the room is called, if that is known.
+
+        Raises:
+            ConfigError: if the file of secrets cannot be used.
+            StorageError: if the disk refuses.
+        """
+        known: tuple[RoomSecret, ...] = ()
+        with suppress(AuthenticationError, StorageError):  # one that has ended, or was lost, needs no successor
+            known = self.secrets(server, room)
+        kept = self.store.kept(server, room) or Kept()
+        newest = max([kept.newest, *(secret.epoch for secret in known)])
+        if newest > kept.newest:
+            self.store.keep(server, room, known[0], name=name)  # so that it lives on for a day here, too
+        secret = RoomSecret.make(token_bytes(KEY_BYTES), max(self.store.now() // 1000, newest + 1))
+        return secret, self.store.keep(server, room, secret, end_old=end_old, name=name)
 
     def check_name(self, server: str, typed: str, room: str) -> None:
         """Refuse a room that the service has found for a name by which this machine knows another one with a secret.

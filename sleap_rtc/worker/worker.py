@@ -65,6 +65,7 @@ class WorkerSettings:
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
+        room: the id of the room that it serves, where that is known: the service can lead to no other.
         secrets: the room's secrets, the newest first; asked for in a thread at each link, since they may be replaced.
     """
 
@@ -85,6 +86,7 @@ class WorkerSettings:
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
+    room: str | None = None
     secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: ()
 
 
@@ -152,6 +154,7 @@ class Worker:
             settings.server,
             settings.token,
             timeouts=settings.timeouts,
+            room=settings.room,
             registration=registration,
             patient=True,
             on_state=on_state,
