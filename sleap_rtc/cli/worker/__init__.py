@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from sleap_rtc.cli.lazy import LazyGroup
-from sleap_rtc.cli.options import server_option, settings_for, transport_option
+from sleap_rtc.cli.options import room_secret_option, secrets_for, server_option, settings_for, transport_option
 from sleap_rtc.errors import UsageError
 
 COMMANDS = {
@@ -44,6 +44,7 @@ what is typed can be read in the list of processes.
     metavar="ROOM",
     help="With a key: check that it opens this room. Without: serve this room of yours, with your login.",
 )
+@room_secret_option
 @click.option("--session", is_flag=True, help="Make a session string, even where a key is configured.")
 @click.option("--name", help="What clients see.  [default: the key's name, else this machine's]")
 @click.option(
@@ -111,6 +112,7 @@ def worker(
     server: str | None,
     api_key: str | None,
     room: str | None,
+    room_secret: str | None,
     session: bool,
     name: str | None,
     jobs: Path | None,
@@ -148,8 +150,9 @@ def worker(
     )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(
-        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts
-    )
+        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts,
+        secrets_for(settings, room_secret),
+    )  # fmt: skip
     return run_async(serve(request))
 
 
