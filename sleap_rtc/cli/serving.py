@@ -222,6 +222,7 @@ async def _make_worker(
             jobs / ".preflight",
             gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None),
             mounts=machine.mounts,
+            sandbox=machine.isolation.settings,
         ),
         mounts=machine.mounts,
         processor_slots=request.settings.worker.slots or 1,
