@@ -21,6 +21,13 @@ def isolation_here() -> Isolation:
         return choose("auto", Path(folder, "jobs"))
 
 
+def sandbox_or_none(jobs: Path) -> SandboxSettings | None:
+    """What a worker would keep the jobs of `jobs` in; None where it would do without."""
+    found = isolation_here()
+    jobs.mkdir(parents=True, exist_ok=True)
+    return replace(found.settings, jobs=str(jobs.resolve())) if found.settings else None
+
+
 def sandbox_for(jobs: Path, *, readable: tuple[Path, ...] = (), writable: tuple[Path, ...] = ()) -> SandboxSettings:
     """What a worker would keep the jobs of `jobs` in, with more to read and write than it would give."""
     found = sandbox_if_any(jobs, readable=readable, writable=writable)

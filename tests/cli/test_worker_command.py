@@ -21,6 +21,7 @@ from sleap_rtc.cli.times import DAY_MS
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials
 from sleap_rtc.errors import AuthenticationError, ConfigError, ConflictError, NotFoundError, SleapRTCError, UsageError
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import NewToken, Room, ServiceAPI
@@ -114,6 +115,7 @@ async def lab(
 async def test_the_dashboards_file_is_enough(lab: Lab) -> None:
     """The whole program, without an option, in a folder with the example of the dashboard."""
     key = await lab.key("another name")
+    secret = RoomSecret.make(bytes(range(32)), 1_800_000_000)
     (lab.shell.folder / "sleap-rtc.toml").write_text(
         f"""# Default room for commands
 default_room = "{lab.room.room_id}"
@@ -123,7 +125,7 @@ api_key = "{key.token}"
 name = "lab-gpu-1"
 # Room secrets (optional)
 [secrets]
-"{lab.room.room_id}" = "secret-for-room-1"
+"{lab.room.room_id}" = "{secret.text}"
 "room-id-2" = "secret-for-room-2"
 # Client configuration
 [client]
@@ -150,7 +152,9 @@ auto_select = true
     out, err = await process.communicate()
     assert process.returncode == 0
     assert "sleap-session:" not in (text := out.decode() + err.decode())
+    assert f"room set-secret --server {lab.service.url} {lab.room.room_id}" in text
     assert key.token not in text
+    assert secret.text not in text
 
 
 async def test_a_worker_is_called_as_its_key_unless_told_otherwise(lab: Lab) -> None:

@@ -77,12 +77,13 @@ def start(
     Raises:
         DependencyError: if the sandbox cannot be made.
     """
-    begin = _begin(settings, view(settings, network=network), network=network)
     read, write = os.pipe()
+    options = _written([*_options(settings, view(settings, network=network), network=network), "--info-fd", str(write)])
     try:
         process = subprocess.Popen(
-            [*begin, "--info-fd", str(write), "--", *command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write,), cwd="/",
+            # not on the command line, which can be read from inside: where things lie here is nobody's business there
+            [settings.bwrap, "--args", str(options), "--", *command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write, options), cwd="/",
             env=dict(environment), start_new_session=True,
         )  # fmt: skip
     except OSError as error:
@@ -90,6 +91,7 @@ def start(
         raise DependencyError(f"The sandbox cannot be started: {error}.") from error
     finally:
         os.close(write)
+        os.close(options)
     try:
         first = _first_process(read)
     finally:
@@ -108,15 +110,23 @@ def command_to_look(folder: str, settings: SandboxSettings, command: Sequence[st
         settings: what the sandbox is made of.
         command: what to run inside; bubblewrap ends with it, and it with bubblewrap.
     """
-    return [*_begin(settings, view_of(folder, settings)), "--", *command]
+    return [settings.bwrap, *_options(settings, view_of(folder, settings)), "--", *command]
 
 
-def _begin(settings: SandboxSettings, seen: Sequence[str], *, network: bool = False) -> list[str]:
+def _options(settings: SandboxSettings, seen: Sequence[str], *, network: bool = False) -> list[str]:
     shared = ["--share-net"] if network else []
     return [
-        settings.bwrap, "--unshare-user", "--unshare-all", *shared, *_no_nested(settings.bwrap), "--die-with-parent",
+        "--unshare-user", "--unshare-all", *shared, *_no_nested(settings.bwrap), "--die-with-parent",
         "--new-session", "--cap-drop", "ALL", "--hostname", "localhost", *seen, "--chdir", HOME,
     ]  # fmt: skip
+
+
+def _written(words: Sequence[str]) -> int:
+    """The descriptor of a file in memory that has each word and a zero byte behind it."""
+    descriptor = os.memfd_create("options")
+    os.write(descriptor, b"".join(os.fsencode(word) + b"\0" for word in words))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 @functools.cache

@@ -19,7 +19,10 @@ STAGE = "/run/sleap-rtc"
 HOME = "/tmp/runner"  # noqa: S108 - of the sandbox's own file system, which nobody else sees
 """Home and working directory before there is a job."""
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/sys")
+_SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+    "/sys/bus", "/sys/class", "/sys/devices", "/sys/module",
+)  # fmt: skip
 _ETC = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "nsswitch.conf", "passwd", "group",
     "hosts", "host.conf", "protocols", "services", "ssl", "pki", "ca-certificates", "crypto-policies", "fonts",
