@@ -4,15 +4,17 @@ A helper that obeys its files stands for one with a flaw. Without a sandbox the 
 can.
 """
 
+import asyncio
 import json
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -21,7 +23,7 @@ from sleap_rtc.jobs.findings import Findings
 from sleap_rtc.jobs.folder import JobFolder
 from tests.sandboxes import sandbox_for
 
-from .conftest import names_in
+from .conftest import eventually, lives, names_in, words
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="checks have processes of their own on Linux"),
@@ -210,6 +212,42 @@ for descriptor in range(3, 256):
 """
     assert (await checks.of(OTHER, code)).problems == ("forged",)
     assert await checks.found(MINE, "found.append(1)") == [1]
+
+
+OWNER = """
+import asyncio, json, sys
+from pathlib import Path
+from sleap_rtc.jobs.checking import Preflight, PreflightSettings
+from sleap_rtc.jobs.sandbox.settings import SandboxSettings
+
+async def main(folder, sandbox, helper):
+    settings = PreflightSettings(helper=tuple(helper))
+    sandbox = SandboxSettings.from_dict(json.loads(sandbox))
+    async with Preflight(Path(folder), sandbox=sandbox, settings=settings).at_work():
+        await asyncio.sleep(3600)
+
+asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+"""
+
+
+async def test_a_sandbox_of_checks_dies_with_its_worker(tmp_path: Path) -> None:
+    sandbox = sandbox_for(tmp_path, readable=(HELPER.parent,))
+    inside = [sys.executable, str(HELPER), "60"]
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER, str(tmp_path / ".preflight"), json.dumps(asdict(sandbox)), *inside
+    )
+
+    def helpers() -> list[psutil.Process]:
+        below = psutil.Process(owner.pid).children(recursive=True)
+        return [process for process in below if words(process) == inside]
+
+    try:
+        await eventually(lambda: len(helpers()) == 1)
+        (helper,) = helpers()
+    finally:
+        owner.kill()
+        await owner.wait()
+    await eventually(lambda: not lives(helper.pid))
 
 
 @inside
