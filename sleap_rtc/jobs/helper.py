@@ -1,6 +1,7 @@
 """The preflight helper as a process: started in a sandbox where there is one, asked, and ended."""
 
 import asyncio
+import shutil
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -127,6 +128,8 @@ class Place:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.log.write_bytes(b"")
         if self._sandbox is None or self._showcase is None:
+            # of a worker that had a sandbox, and died
+            shutil.rmtree(self._folder / "shown", ignore_errors=True)
             return self._command
         self._showcase.set_up()
         compile_once()

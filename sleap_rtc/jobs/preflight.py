@@ -13,7 +13,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
 from sleap_rtc.protocol.text import printable
 
 _WITHIN = 20.0
+_USED_LATER = ("sleap_io.io.slp", "sleap_io.io.slp_lazy", "sleap_io.model.centroid", "shapely.geometry")
+"""What sleap-io imports when it is first used, which is here once or in each forked process again."""
 
 
 class Checker:
@@ -41,7 +45,6 @@ class Checker:
 
     def __init__(self) -> None:
         import sleap_io
-        import sleap_io.io.slp  # named here because sleap-io imports its parts when they are first used
         from omegaconf import OmegaConf
         from sleap_nn.config.training_job_config import verify_training_cfg
         from sleap_nn.config.utils import check_centroid_methods, check_output_strides
@@ -49,6 +52,9 @@ class Checker:
 
         from sleap_rtc.jobs.hdf5_links import datasets_of
 
+        for name in _USED_LATER:
+            with suppress(ImportError):
+                import_module(name)
         self._load_slp = sleap_io.load_slp
         self._verify = verify_training_cfg
         self._checks = (check_output_strides, check_centroid_methods)

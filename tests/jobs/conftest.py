@@ -223,6 +223,14 @@ def lives(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def words(process: psutil.Process) -> list[str]:
+    """Its command line; none of one that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def noted(ledger: Path, kind: str = "start") -> list[tuple[str, int]]:
     """The (run, pid) of every start, or daemon, in the fake trainer's ledger."""
     lines = [line.split() for line in ledger.read_text().splitlines()]

@@ -28,7 +28,7 @@ from sleap_rtc.protocol.jobs import JobState, Notice
 from sleap_rtc.protocol.training import JobOptions, Override, Preset, Videos, VideoTarget
 from tests.sandboxes import sandbox_if_any
 
-from .conftest import eventually, lives, names_in, new_board, submit
+from .conftest import eventually, lives, names_in, new_board, submit, words
 from .ending import end_jobs
 from .old_config import old_config
 
@@ -310,13 +310,6 @@ async def test_a_centroid_without_its_anchor_is_a_notice(root: Path, preflight: 
     anchor, channels = notices(folder)
     assert "no node 'nose'" in anchor
     assert "sleap-nn sets it to 1" in channels
-
-
-def words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:  # an earlier test's, ended and not waited for yet
-        return []
 
 
 async def test_a_helper_killed_in_the_middle_costs_no_job(root: Path, preflight: Preflight, demo: Path) -> None:
