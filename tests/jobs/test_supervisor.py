@@ -1,5 +1,4 @@
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -257,39 +256,6 @@ async def test_the_supervisor_says_who_it_is_and_beats(root: Path, fake: FakeRun
         assert os.getsid(first.pid) == first.pid
         await eventually(lambda: folder.supervisor().heartbeat > first.heartbeat)  # type: ignore[union-attr]
         await ended_by(board, folder, "cancel")
-
-
-def test_results_are_plain_files_with_plain_names(tmp_path: Path) -> None:
-    folder = JobFolder(tmp_path / "j_12345678")
-    run = folder.models / "run"
-    (run / "deep").mkdir(parents=True)
-    folder.control.mkdir()
-    for name in ("best.ckpt", "deep/a", "bad\nname", "aux"):
-        (run / name).write_text(name)
-    (run / "link").symlink_to("/etc/passwd")
-    (run / "hard").hardlink_to(tmp_path / "j_12345678/work/models/run/best.ckpt")
-    (run / "folder-link").symlink_to("/etc")
-    os.mkfifo(run / "pipe")
-    (run / "other").write_text("x")
-    body = {"type": "run_ended", "outcome": "done", "folder": "run"}
-    folder.events.write_text(json.dumps({"seq": 1, "t": 0, "run": "run", "body": body}) + "\n")
-    (folder.control / "state.json").write_text('{"state": "done", "t": 0}')
-    assert [file.path for file in folder.results()] == ["run/deep/a", "run/other"]
-
-
-def test_models_behind_a_link_are_no_results(tmp_path: Path) -> None:
-    folder = JobFolder(tmp_path / "j_12345678")
-    (folder.models / "run").mkdir(parents=True)
-    folder.control.mkdir()
-    body = {"type": "run_ended", "outcome": "done", "folder": "run"}
-    folder.events.write_text(json.dumps({"seq": 1, "t": 0, "run": "run", "body": body}) + "\n")
-    (folder.control / "state.json").write_text('{"state": "done", "t": 0}')
-    (folder.models / "run/best.ckpt").write_text("secret")
-    folder.models.rename(tmp_path / "elsewhere")
-    folder.models.symlink_to(tmp_path / "elsewhere")
-    assert folder.results() == []
-    folder.models.unlink()
-    assert folder.results() == []
 
 
 def test_what_is_kept_is_never_written_through_a_link(tmp_path: Path) -> None:
