@@ -204,17 +204,19 @@ def settings_for(folder: Path | None = None, **typed: str | bool | None) -> "Set
 
     Args:
         folder: where to begin looking for a project's file; this folder by default.
-        typed: options by key (``server``, ``transport``, ``api_key``, ``slots``, ``gpus``, ``warm``); None: not typed.
+        typed: options by key (``server``, ``transport``, ``api_key``, ``slots``, ``gpus``, ``warm``, …); None: not
+            typed.
 
     Raises:
         ConfigError: if a file or a value is wrong.
     """
     from sleap_rtc.cli.output import warn
-    from sleap_rtc.config.schema import ALLOW_WANDB, API_KEY, GPUS, SLOTS
+    from sleap_rtc.config.schema import ALLOW_WANDB, API_KEY, GPUS, SANDBOX, SLOTS
     from sleap_rtc.config.settings import load_settings
 
     keys = {
         "api_key": API_KEY, "slots": SLOTS, "gpus": GPUS, "warm": "worker.warm", "allow_wandb": ALLOW_WANDB,
+        "sandbox": SANDBOX,
     }  # fmt: skip
     settings = load_settings(folder, flags={keys.get(key, key): value for key, value in typed.items()})
     for text in settings.warnings:

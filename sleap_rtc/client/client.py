@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from sleap_rtc.client.acquaintance import Acquaintance, Encounter, OnMet
 from sleap_rtc.client.link import OnState, WorkerLink
 from sleap_rtc.client.pending import PendingJobs
 from sleap_rtc.client.remote import Place, RemoteWorker
@@ -42,6 +43,8 @@ class Client:
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
         limits: what transfers may use.
+        by_string: whether a session string led here.
+        on_met: told of each worker that is remembered.
         secrets: finds the secrets of a room.
     """
 
@@ -56,6 +59,8 @@ class Client:
         timeouts: Timeouts,
         limits: TransferLimits,
         secrets: FindSecrets,
+        by_string: bool = False,
+        on_met: OnMet = lambda met: None,
     ) -> None:
         self._server = server
         self._signaling = signaling
@@ -64,6 +69,8 @@ class Client:
         self._engine = engine
         self._timeouts = timeouts
         self._limits = limits
+        self._by_string = by_string
+        self._on_met = on_met
         self._secrets = secrets
 
     @classmethod
@@ -79,6 +86,8 @@ class Client:
         limits: TransferLimits | None = None,
         secrets: FindSecrets | None = None,
         on_service: Callable[[ServiceState], None] | None = None,
+        on_met: OnMet = lambda met: None,
+        by_string: bool = False,
     ) -> AsyncIterator["Client"]:
         """Join a room.
 
@@ -92,6 +101,8 @@ class Client:
             limits: what transfers may use.
             secrets: finds the secrets of a room; what the environment, the files and this machine say by default.
             on_service: told when the service is lost and found again; links stay up meanwhile.
+            on_met: told of each worker that is met for the first time, or under a new name, once it has proven itself.
+            by_string: whether the token is a session string's, which says itself which worker is meant.
 
         Raises:
             AuthenticationError: if the service refuses the token.
@@ -112,8 +123,8 @@ class Client:
                 board = Switchboard(signaling)
                 running.append(tasks.create_task(_read(board)))
                 yield cls(
-                    normal_server(server), signaling, board, tasks,
-                    engine=engine, timeouts=timeouts, limits=limits, secrets=secrets,
+                    normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts, limits=limits,
+                    secrets=secrets, by_string=by_string, on_met=on_met,
                 )  # fmt: skip
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the groups
                 failure = error
@@ -139,13 +150,15 @@ class Client:
 
         Args:
             worker_id: whom to dial.
-            name: what the worker calls itself, for the journal of jobs.
+            name: what the room calls the worker: the id must be the one that this machine knows under that name.
+                Without a name the id alone says who is meant.
             session: the session string that led here, for the journal: with it the worker is found again.
             on_state: told when the link is made, lost and restored.
 
         Raises:
             UnreachableError: if the worker is not online or no connection comes about.
-            AuthenticationError: if it does not prove itself, or the room has a secret that is not known here.
+            AuthenticationError: if it does not prove itself, another worker is known under that name, or the room has a
+                secret that is not known here.
         """
         place = Place(self._server, self._signaling.principal.room, name, session)
         worker = RemoteWorker(PendingJobs(), place, max_store=self._limits.max_store)
@@ -162,7 +175,7 @@ class Client:
             lambda: self._signaling.principal,
             worker_id,
             settings,
-            known=KnownWorkers(),
+            acquaintance=self._acquaintance(worker_id, name),
             secrets=lambda: self._secrets(self._server, place.room),
             on_state=on_state,
         )
@@ -174,6 +187,12 @@ class Client:
             keeping_up.cancel()
             # the link says its bye while it is being cancelled
             await asyncio.wait({keeping_up})
+
+    def _acquaintance(self, worker_id: str, name: str) -> Acquaintance | None:
+        if self._by_string or not name:
+            return None
+        encounter = Encounter(self._server, self._signaling.principal.room, name, worker_id)
+        return Acquaintance(encounter, KnownWorkers(), self._on_met)
 
     def _new_peer(self) -> Peer:
         return new_peer(
@@ -248,7 +267,7 @@ async def enter_session(
     server = session.server or default_server
     async with Client.join(
         server, session.token, room=session.room_id, engine=engine, timeouts=timeouts, limits=limits, secrets=secrets,
-        on_service=on_service,
+        on_service=on_service, by_string=True,
     ) as client:  # fmt: skip
         online = {presence.worker_id: presence for presence in await client.workers()}
         presence = online.get(session.worker_id)

@@ -28,6 +28,7 @@ from sleap_rtc.config.schema import (
     KEYS,
     LEAST_FREE,
     MOUNTS,
+    SANDBOX,
     SECRETS,
     SLOTS,
     STORE_SIZE,
@@ -38,8 +39,8 @@ from sleap_rtc.config.servers import DEFAULT_SERVER
 
 DEFAULT = "default"
 FLAGS = "the command line"
-_OF_THIS_MACHINE = {SLOTS, GPUS, ALLOW_WANDB, MOUNTS, STORE_SIZE, JOB_SIZE, LEAST_FREE}
-"""What no file found in a project may set: GPUs, folders and network of jobs, and what is taken of the disk."""
+_OF_THIS_MACHINE = {SLOTS, GPUS, ALLOW_WANDB, SANDBOX, MOUNTS, STORE_SIZE, JOB_SIZE, LEAST_FREE}
+"""What no file found in a project may set: GPUs, folders, network, sandbox and disk space of jobs."""
 
 
 class Kind(Enum):
@@ -85,6 +86,7 @@ class WorkerSection:
     max_job_bytes: int = DEFAULT_JOB_BYTES
     min_free_bytes: int | None = None
     allow_wandb: bool = False
+    sandbox: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
             max_job_bytes=values.get(JOB_SIZE, DEFAULT_JOB_BYTES),
             min_free_bytes=values.get(LEAST_FREE),
             allow_wandb=values.get(ALLOW_WANDB, False),
+            sandbox=values.get(SANDBOX, "auto"),
         ),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),

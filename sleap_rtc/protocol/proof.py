@@ -287,8 +287,8 @@ class ClientExchange(_Exchange):
             raise _refusal()
         if self.pinned_key is not None and key != self.pinned_key:
             raise AuthenticationError(
-                f"The worker {self.worker_id} has another key than before. If its owner reinstalled it, remove its "
-                "line from ~/.sleap-rtc/known_workers; otherwise somebody is standing in for it."
+                f"The worker {self.worker_id} has another key than before. Its id is made of its key, so somebody "
+                "is standing in for it: ask who runs it."
             )
         secret = newest_common(self.context.secrets, hello.secrets, self.context.room)
         if secret is None:

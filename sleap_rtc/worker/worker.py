@@ -25,6 +25,7 @@ from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
@@ -34,6 +35,7 @@ from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
+from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
 from sleap_rtc.worker.reporting import JobReporter, ModelReporter
 from sleap_rtc.worker.service import Desk, JobService
@@ -41,7 +43,7 @@ from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train",)
+ABILITIES = ("train", MOUNTS)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -126,6 +128,7 @@ class Worker:
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
         )
+        self._browser = Browser(settings.mounts)
         self._visitors = Visitors(settings.timeouts)
         self._unproven = 0
 
@@ -142,6 +145,7 @@ class Worker:
         try:
             await self._serve_room(desk)
         finally:
+            self._browser.close()
             await desk.close()
             await asyncio.to_thread(store.close)
 
@@ -200,11 +204,12 @@ class Worker:
         try:
             owner = Owner(user=sender.user, name=sender.name, room=sender.room)
             service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+            browsing = BrowsingService(self._browser)
             settings = LinkSettings(
                 new_peer=lambda: self._new_peer(signaling),
                 timeouts=self._settings.timeouts,
-                handlers=service.handlers,
-                producers=service.producers,
+                handlers={**service.handlers, **browsing.handlers},
+                producers={**service.producers, **browsing.producers},
                 max_lanes=self._settings.limits.max_lanes,
                 abilities=ABILITIES,
             )

@@ -15,6 +15,7 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
+from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.signaling.account import Account, login_of
@@ -77,6 +78,7 @@ class RoomLab:
         behaviour: str = "good",
         token: TokenSource | None = None,
         timeouts: Timeouts = TIMEOUTS,
+        mounts: Mounts | None = None,
         secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: (),
         on_client: Callable[[str], None] = lambda name: None,
     ) -> AsyncIterator[Worker]:
@@ -93,6 +95,7 @@ class RoomLab:
             gpus=[Gpu(f"Test GPU {size}", size * 1024, f"GPU-{name}-{at}") for at, size in enumerate(gigabytes)],
             executor=LocalExecutor(replace(QUICK, runner=runner)),
             timeouts=timeouts,
+            mounts=mounts or Mounts(),
             secrets=secrets,
         )
         present = asyncio.Event()

@@ -11,7 +11,8 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError
 from sleap_rtc.protocol.sdp import Candidate
 from sleap_rtc.transport import memory_pair
-from sleap_rtc.transport.aiortc_peer import MAX_WAITING_CHUNKS, AiortcPeer
+from sleap_rtc.transport.aiortc_bounds import MAX_WAITING_CHUNKS
+from sleap_rtc.transport.aiortc_peer import AiortcPeer
 from sleap_rtc.transport.buffered import INBOX_LIMIT
 from tests.transport.meeting import REAL, make_peer, meet
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from sleap_rtc.cli.telling import say_service
+from sleap_rtc.cli.telling import say_met, say_service
 from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.client import Client, enter_session
 from sleap_rtc.client.link import OnState
@@ -147,7 +147,7 @@ async def enter_room(
     await asyncio.to_thread(request.secrets.check_name, place.server, place.room, room.room_id)
     async with Client.join(
         place.server, account, room=room.room_id, engine=engine, timeouts=request.timeouts,
-        limits=request.settings.limits, secrets=request.secrets.secrets, on_service=say_service,
+        limits=request.settings.limits, secrets=request.secrets.secrets, on_service=say_service, on_met=say_met,
     ) as client:  # fmt: skip
         yield client, room, await client.workers()
 
