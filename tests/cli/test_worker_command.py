@@ -144,9 +144,10 @@ auto_select = true
     assert process.stdout
     assert process.stderr
     async with asyncio.timeout(60):
-        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(4)]
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(5)]
     assert lines[0].startswith("worker lab-gpu-1 (w_")
-    assert lines[1:] == [
+    assert lines[1].startswith("Sandbox: ")
+    assert lines[2:] == [
         f"Serving the room 'Fly lab' ({lab.room.room_id}). Its members train here with:",
         f"  sleap-rtc train --server {lab.service.url} --room {lab.room.room_id} --pkg-path PACKAGE.zip",
         "Waiting for clients; Ctrl-C ends.",
