@@ -22,6 +22,8 @@ from sleap_rtc.protocol.ids import check_id
 from sleap_rtc.protocol.room_secrets import RoomSecret
 
 FILE_NAME = "room_secrets.json"
+MOST_REMEMBERED = 64
+"""Names of a room, and keys that lead there, which are remembered."""
 GRACE_MS = 24 * 3600 * 1000
 """How long a secret is good after a newer one came here, in milliseconds."""
 
@@ -34,7 +36,7 @@ class Kept:
         newest: the epoch of the newest secret that was kept here; 0 where there is only the fact that the room has one.
         since: when that came here, in UTC milliseconds; 0 likewise.
         previous: the epoch of the one before it, which is good for `GRACE_MS` from then on; 0 if none is.
-        name: what the room was called when the secret was kept; empty where that was not asked.
+        names: what the user has called the room; the service is not believed if it means another one by them.
         in_keyring: whether the secrets lie in the keyring.
         secrets: their texts, the newest first, if not.
         from_project: the public id of a secret that a project's file gave when the room was not known here.
@@ -44,7 +46,7 @@ class Kept:
     newest: int = 0
     since: int = 0
     previous: int = 0
-    name: str = ""
+    names: tuple[str, ...] = ()
     in_keyring: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     from_project: str = ""
@@ -123,7 +125,7 @@ class RoomSecretStore:
             before = self._made(rooms.get(room, {}))
             old = self._old_secrets(server, room, before)
             _check_newest(room, secret, before, old)
-            fresh = replace(before, name=name or before.name)
+            fresh = replace(before, names=_with(before.names, name))
             if secret.epoch > before.newest:
                 fresh = replace(fresh, newest=secret.epoch, since=self._clock(), previous=before.newest)
             if end_old:
@@ -134,25 +136,29 @@ class RoomSecretStore:
             rooms[room] = asdict(fresh)
         return fresh
 
-    def note(self, server: str, room: str, *, from_project: str = "", worker_key: str = "") -> None:
-        """Note that a room has a secret, which is given by other means.
+    def note(self, server: str, room: str, *, from_project: str = "", worker_key: str = "", name: str = "") -> None:
+        """Note that a room has a secret, which is given by other means, and what else leads there.
 
         Args:
             server: the service's address.
             room: the room's id.
             from_project: the public id of the secret, if a project's file gives it.
-            worker_key: the digest of a worker token that leads there, if that is what is new.
+            worker_key: the digest of a worker token that leads there.
+            name: what the user calls the room.
 
         Raises:
             StorageError: if the disk refuses.
         """
-        kept = self.kept(server, room)
-        if kept is not None and (not worker_key or worker_key in kept.worker_keys):
+
+        def noted(kept: Kept) -> Kept:
+            keys, names = _with(kept.worker_keys, worker_key), _with(kept.names, name)
+            return replace(kept, from_project=kept.from_project or from_project, worker_keys=keys, names=names)
+
+        before = self.kept(server, room)
+        if before is not None and noted(before) == before:
             return
         with self._changing(server) as rooms:
-            before = self._made(rooms.get(room, {}))
-            keys = (*before.worker_keys, worker_key) if worker_key else before.worker_keys
-            rooms[room] = asdict(replace(before, from_project=from_project or before.from_project, worker_keys=keys))
+            rooms[room] = asdict(noted(self._made(rooms.get(room, {}))))
 
     def forget(self, server: str, room: str) -> bool:
         """Forget a room's secrets and that it has any; tell whether anything was known.
@@ -214,7 +220,7 @@ class RoomSecretStore:
                 name: tuple(value) if kinds[name] is tuple else value for name, value in entry.items()
             }
             right = all(type(value) is kinds[name] for name, value in values.items())
-            texts = (*values.get("secrets", ()), *values.get("worker_keys", ()))
+            texts = [text for value in values.values() if isinstance(value, tuple) for text in value]
             if not right or not all(isinstance(text, str) for text in texts):
                 raise self._damaged()
             return Kept(**values)
@@ -236,6 +242,11 @@ def _check_newest(room: str, secret: RoomSecret, before: Kept, old: Sequence[Roo
         f"This machine has a newer secret of the room {room}, so this one is not kept. Ask for the newest one. If this "
         f"is really the one to use, first type: sleap-rtc room set-secret {room} --forget"
     )
+
+
+def _with(known: tuple[str, ...], one: str) -> tuple[str, ...]:
+    """`known` and one more at its end, each once; only the last ones stay."""
+    return known if not one or one in known else (*known, one)[-MOST_REMEMBERED:]
 
 
 def _item(server: str, room: str) -> str:

@@ -10,9 +10,9 @@ from sleap_rtc.config.room_secrets import Kept, RoomSecretStore
 from sleap_rtc.config.schema import secret_key
 from sleap_rtc.config.servers import normal_server, server_words
 from sleap_rtc.config.settings import Settings, load_settings
-from sleap_rtc.errors import AuthenticationError, ConfigError, StorageError
+from sleap_rtc.errors import AuthenticationError, ConfigError, ConflictError, StorageError
 from sleap_rtc.protocol.ids import check_id
-from sleap_rtc.protocol.room_secrets import KEY_BYTES, RoomSecret
+from sleap_rtc.protocol.room_secrets import KEY_BYTES, MAX_EPOCH, RoomSecret
 
 VARIABLE = "SLEAP_RTC_ROOM_SECRET"
 """The environment's name for a room's secret."""
@@ -85,6 +85,7 @@ class SecretLookup:
 
         Raises:
             ConfigError: if the file of secrets cannot be used.
+            ConflictError: if none can be newer.
             StorageError: if the disk refuses.
         """
         known: tuple[RoomSecret, ...] = ()
@@ -92,13 +93,18 @@ class SecretLookup:
             known = self.secrets(server, room)
         kept = self.store.kept(server, room) or Kept()
         newest = max([kept.newest, *(secret.epoch for secret in known)])
+        if newest == MAX_EPOCH:
+            raise ConflictError(
+                f"No secret can be newer than that of the room {room}. If it may be given up, first type: "
+                f"sleap-rtc room set-secret{server_words(server)} {room} --forget"
+            )
         if newest > kept.newest:
             self.store.keep(server, room, known[0], name=name)  # so that it lives on for a day here, too
         secret = RoomSecret.make(token_bytes(KEY_BYTES), max(self.store.now() // 1000, newest + 1))
         return secret, self.store.keep(server, room, secret, end_old=end_old, name=name)
 
     def check_name(self, server: str, typed: str, room: str) -> None:
-        """Refuse a room that the service has found for a name by which this machine knows another one with a secret.
+        """Refuse a room that the service has found for a name that has led to another one, which has a secret.
 
         Args:
             server: the service's address.
@@ -108,14 +114,20 @@ class SecretLookup:
         Raises:
             AuthenticationError: if the name stands for another room here.
         """
-        wanted = typed.strip().casefold()
-        for known, kept in self.store.rooms(server).items():
-            if kept.name.casefold() == wanted and known != room and wanted != room.casefold():
+        wanted = typed.strip()
+        rooms = self.store.rooms(server)
+        if wanted == room:
+            return
+        for known, kept in rooms.items():
+            if known != room and wanted.casefold() in map(str.casefold, kept.names):
                 raise AuthenticationError(
-                    f"By '{kept.name}' this machine knows the room {known}, which has a secret, and the service means "
+                    f"By '{wanted}' this machine knows the room {known}, which has a secret, and the service means "
                     f"{room} now. If that is right, name the room by its id, or forget the old one: "
                     f"sleap-rtc room set-secret{server_words(server)} {known} --forget"
                 )
+
+        if room in rooms:
+            self._note(server, room, name=wanted)
 
     def check_worker_key(self, server: str, token: str, room: str) -> None:
         """Refuse a room to which a worker's token has not led before, if it led to one with a secret.

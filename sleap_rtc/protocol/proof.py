@@ -19,6 +19,7 @@ from sleap_rtc.errors import AuthenticationError, ProtocolError, SleapRTCError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.hello import (
     HELLO,
+    MAX_SECRETS,
     SUITE,
     VERSION,
     ClientHello,
@@ -223,7 +224,7 @@ class WorkerExchange(_Exchange):
             suite=SUITE,
             worker_id=worker_id_from_key(self.public_key),
             worker_pub=self.public_key.hex(),
-            secrets=tuple(secret.name_in(self.context.room) for secret in self.context.secrets),
+            secrets=tuple(secret.name_in(self.context.room) for secret in self.context.secrets[:MAX_SECRETS]),
             nonce=self.nonce.hex(),
             abilities=self.abilities,
         )

@@ -9,7 +9,14 @@ from pathlib import Path
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import AuthenticationError, BusyError, SleapRTCError, ungrouped
+from sleap_rtc.errors import (
+    AuthenticationError,
+    BusyError,
+    SleapRTCError,
+    StorageError,
+    UnreachableError,
+    ungrouped,
+)
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.checking import Preflight
@@ -227,9 +234,11 @@ class Worker:
     async def _secrets(self, switchboard: Switchboard, offer: Offer) -> tuple[RoomSecret, ...]:
         try:
             return await asyncio.to_thread(self._settings.secrets)
-        except SleapRTCError:
-            # why is for the worker's owner, and the client need not wait for an answer that never comes
-            await switchboard.reject(offer.link, AuthenticationError("The worker cannot prove who it is just now."))
+        except SleapRTCError as error:
+            logger.warning("A client was sent away, because the room's secret cannot be used here: %s", error)
+            # why is for the worker's owner; a keyring that does not answer now may do so in a moment
+            refusal = UnreachableError if isinstance(error, StorageError) else AuthenticationError
+            await switchboard.reject(offer.link, refusal("The worker cannot prove who it is just now."))
             raise
 
     async def _announce(self, signaling: SignalingClient) -> None:

@@ -12,7 +12,7 @@ from sleap_rtc.config.room_secrets import GRACE_MS, RoomSecretStore
 from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.settings import Kind, Layer, Settings, merge
 from sleap_rtc.errors import AuthenticationError, ConfigError, ConflictError, ProtocolError, StorageError
-from sleap_rtc.protocol.room_secrets import RoomSecret
+from sleap_rtc.protocol.room_secrets import MAX_EPOCH, RoomSecret
 from tests.config.keyrings import LockedKeyring, MemoryKeyring, OpenKeyring, using
 
 SERVER, ROOM, OTHER_ROOM = "https://rtc.example", "r_room0000", "r_other000"
@@ -285,6 +285,23 @@ def test_a_name_that_means_another_room_than_before_is_refused(store: RoomSecret
         found.check_name(SERVER, typed, room)
     with pytest.raises(AuthenticationError, match="name the room by its id"):
         found.check_name(SERVER, " fly LAB", OTHER_ROOM)
+
+
+def test_a_name_that_led_to_a_room_with_a_secret_is_remembered(store: RoomSecretStore) -> None:
+    found = lookup(store)
+    found.check_name(SERVER, "Mice", ROOM)
+    store.keep(SERVER, ROOM, NEW, name="Fly lab")
+    found.check_name(SERVER, "Mice", OTHER_ROOM)  # it had led to a room of which no secret was known
+    found.check_name(SERVER, "Flies", ROOM)  # renamed since
+    for name in ("Fly lab", "flies"):
+        with pytest.raises(AuthenticationError, match="which has a secret"):
+            found.check_name(SERVER, name, OTHER_ROOM)
+
+
+def test_a_secret_of_the_end_of_time_has_no_successor(store: RoomSecretStore) -> None:
+    store.keep(SERVER, ROOM, replace(NEW, epoch=MAX_EPOCH))
+    with pytest.raises(ConflictError, match="--forget"):
+        lookup(store).make_newer(SERVER, ROOM)
 
 
 def test_a_key_that_leads_to_another_room_than_before_is_refused(store: RoomSecretStore) -> None:

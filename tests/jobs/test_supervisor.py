@@ -93,14 +93,15 @@ async def test_every_epoch_begins_with_a_step_event(root: Path, fake: FakeRunner
 async def test_the_job_sees_no_more_of_the_environment_than_it_needs(
     root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLEAP_RTC_API_KEY", "slp_secret")
+    for name in ("API_KEY", "ROOM_SECRET"):
+        monkeypatch.setenv(f"SLEAP_RTC_{name}", "secret")
     package = write_package(tmp_path / "package", ONE)
     async with running(new_board(root, fake("endless"))) as board:
         folder = await in_an_epoch(board, package)
         at_first = psutil.Process(noted(ledger)[0][1]).environ()
         await ended_by(board, folder, "cancel")
     environment = surroundings(ledger)
-    assert "SLEAP_RTC_API_KEY" not in at_first | environment
+    assert not {"SLEAP_RTC_API_KEY", "SLEAP_RTC_ROOM_SECRET"} & set(at_first | environment)
     assert environment["HOME"] == environment["tempdir"] == str(folder.scratch)
     assert environment["cwd"] == str(folder.work)
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-0"
