@@ -18,6 +18,7 @@ from sleap_rtc.session.session import Producer, Session
 from sleap_rtc.session.streams import SendStream
 from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import LEAST
+from tests.peak_memory import forget_peak, peak_memory
 from tests.roles.conftest import Lab
 from tests.roles.typing_client import MB
 from tests.roles.worker_process import ENGINE
@@ -58,18 +59,6 @@ async def a_large_message(session: Session, message: FileGet, stream: SendStream
     channel._native.transport._remote_max_message_size = 2**32  # type: ignore[attr-defined]
     channel._native.send(bytes(2 * MB))  # type: ignore[attr-defined]
     await asyncio.Event().wait()
-
-
-def peak_memory(pid: int) -> int:
-    """The most memory that a process had since `forget_peak`, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def forget_peak(pid: int) -> int:
-    """Begin to look for the most memory anew; return what it has now."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return peak_memory(pid)
 
 
 async def attack(lab: Lab, engine: str, producer: Producer) -> None:
