@@ -48,19 +48,6 @@ async def frames_without_bytes(_: Session, message: FileGet, stream: SendStream)
         await stream._streams.send_frames(stream.lane, [Frame(stream.number, 0, b"").pack()])
 
 
-async def tiny_messages(session: Session, message: FileGet, stream: SendStream) -> None:
-    for _ in range(300_000):
-        await session._lanes.find(stream.lane).peer.channel.send(b"x")
-    await asyncio.Event().wait()
-
-
-async def a_large_message(session: Session, message: FileGet, stream: SendStream) -> None:
-    channel = session._lanes.find(stream.lane).peer.channel
-    channel._native.transport._remote_max_message_size = 2**32  # type: ignore[attr-defined]
-    channel._native.send(bytes(2 * MB))  # type: ignore[attr-defined]
-    await asyncio.Event().wait()
-
-
 async def attack(lab: Lab, engine: str, producer: Producer) -> None:
     """Submit a job, and answer with `producer` when the worker asks for chunks; raise what comes of it."""
     with closing(await lab.package(size=4 * MB)) as package:
@@ -98,8 +85,6 @@ async def served_again(lab: Lab) -> None:
         ("libwebrtc", garbage, TransferError),
         ("libwebrtc", bytes_one_by_one, UnreachableError),
         ("libwebrtc", frames_without_bytes, UnreachableError),
-        ("libwebrtc", tiny_messages, UnreachableError),
-        ("aiortc", a_large_message, UnreachableError),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -11,6 +12,7 @@ from aiortc.rtcsctptransport import Chunk, DataChunk, serialize_packet
 from google_crc32c import value as crc32c
 
 from sleap_rtc.config.timeouts import Timeouts
+from sleap_rtc.errors import ConnectionLost
 from sleap_rtc.transport import Channel, aiortc_peer
 from sleap_rtc.transport.aiortc_peer import AiortcChannel, AiortcPeer
 from sleap_rtc.transport.libwebrtc_peer import LibwebrtcChannel
@@ -81,12 +83,19 @@ async def leave_gaps(channel: Channel) -> None:
 
 async def send_tiny_messages(channel: Channel) -> None:
     """Send a million messages of a byte each, as fast as libwebrtc takes them."""
+    await _flood(channel, b"x", 1_000_000)
+
+
+async def send_pings(channel: Channel) -> None:
+    """Send messages against which nothing can be said but that there are so many."""
+    await _flood(channel, '{"type":"ping"}', 20_000)
+
+
+async def _flood(channel: Channel, data: str | bytes, count: int) -> None:
     assert isinstance(channel, LibwebrtcChannel)
-    native = channel._native._native_obj
-    sent = 0
-    while channel.loss is None and sent < 1_000_000:
-        if native.bufferedAmount < MB:
-            for _ in range(1000):
-                native.send(b"x", True)
-            sent += 1000
-        await asyncio.sleep(0)
+    with suppress(ConnectionLost):
+        while channel.loss is None and count > 0:
+            for _ in range(200 if channel.buffered_amount < MB else 0):
+                channel._queue(data)
+                count -= 1
+            await asyncio.sleep(0)
