@@ -95,7 +95,7 @@ class AiortcPeer(BasePeer):
         self.channel = channel
         sctp = self._pc.sctp
         assert sctp is not None, "a channel was just created"  # noqa: S101
-        bound(sctp, channel.violated)
+        bound(sctp, channel)
         _bound_gathering(sctp, timeouts.gathering)
         _hear_failures(self._pc, sctp, channel.lost)
         self._trickle(None)
