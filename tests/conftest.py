@@ -21,7 +21,7 @@ os.environ.setdefault("SLEAP_RTC_WORKER_MIN_FREE_BYTES", "0")
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 os.environ.pop("SLEAP_RTC_ROOM_SECRET", None)
 
-# two processes test at once: threads of a third kind would only fight over the processors
+# there is a process of tests for each processor and one for while another waits: threads would only fight with them
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest

@@ -24,8 +24,9 @@ from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 from tests.forked import Result, sleap_rtc
-from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
+from tests.jobs.conftest import LABELS, training_config
 from tests.jobs.ending import end_jobs
+from tests.jobs.fakes import FAKE, QUICK
 from tests.roles.worker_process import TIMEOUTS
 from tests.service.people import join, person
 from tests.service.running import RunningService, running_service

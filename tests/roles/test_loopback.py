@@ -18,7 +18,7 @@ from sleap_rtc.signaling.client import SignalingClient
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine
 from sleap_rtc.worker.worker import Worker, WorkerSettings
-from tests.jobs.conftest import QUICK
+from tests.jobs.fakes import QUICK
 
 TIMES = Timeouts(gathering=0.2, connect=20, close=10)
 WELCOME = Welcome(

@@ -95,6 +95,7 @@ async def test_the_sixth_wrong_code_is_not_looked_at(tmp_path: Path) -> None:
         assert (await browser.send("/device", code=begun["user_code"])).status_code == 200
 
 
+@pytest.mark.one_database
 async def test_a_form_of_another_site_changes_nothing(tmp_path: Path) -> None:
     async with dev_service(tmp_path) as service, Browser(service) as browser:
         begun = await oauth.begin(service)
@@ -227,6 +228,7 @@ async def test_the_database_holds_no_cookie(tmp_path: Path) -> None:
         assert cookie not in str(vars(token))
 
 
+@pytest.mark.one_database
 async def test_a_login_by_name_alone_is_for_this_machine(tmp_path: Path) -> None:
     own = {"Sec-Fetch-Site": "same-origin"}
     async with dev_service(tmp_path) as service, Browser(service) as browser:
@@ -255,6 +257,7 @@ async def test_a_disabled_user_is_sent_away(tmp_path: Path) -> None:
         assert (answer.status_code, "lets you in no longer" in said(answer)) == (403, True)
 
 
+@pytest.mark.one_database
 async def test_pages_load_nothing_from_elsewhere_and_run_nothing_of_others(tmp_path: Path) -> None:
     async with dev_service(tmp_path, local_accounts=True) as service, Browser(service) as browser:
         pages = [await browser.open(path) for path in ("/login", "/enrol", "/login/nobody")]
