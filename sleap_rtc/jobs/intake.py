@@ -19,6 +19,7 @@ from . import attempts
 from .archive import is_zip, unpack_zip
 from .checkpoints import Remains
 from .events import Journal, read_events
+from .files import remove_tree
 from .folder import Command, ExitRecord, JobFolder, StateRecord
 from .making import Recipe
 from .mounts import Mounts
@@ -198,8 +199,8 @@ def command(folder: JobFolder, wanted: Command, *, waiting: bool) -> bool:
     except ODD:
         folder.unclaim()
         raise
-    shutil.rmtree(folder.models, ignore_errors=True)
-    shutil.rmtree(folder.before, ignore_errors=True)
+    remove_tree(folder.models)
+    remove_tree(folder.before)
     return True
 
 
@@ -241,8 +242,8 @@ def clear_leftovers(root: Path) -> None:
     if not root.is_dir():
         return
     for path in root.iterdir():
-        if path.name.startswith(".j_") and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+        if path.name.startswith(".j_"):
+            remove_tree(path)
     for folder in _received(root):
         try:
             if time.time() - _last_touched(folder.path) > ABANDONED_AFTER:
