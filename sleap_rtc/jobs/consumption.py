@@ -27,7 +27,8 @@ class Consumption:
     Attributes:
         processes: how many there are.
         threads: how many threads they have.
-        memory: bytes that they hold, at most: pages that several share are counted for each.
+        memory: bytes that they hold, at most: pages that several share are counted for each, also those that they have
+            from their common parent and none has changed.
     """
 
     processes: int = 0
@@ -72,9 +73,9 @@ class Processes:
         """Bytes of memory that they hold, where each page is counted once. Takes the longer the more they hold."""
         private = shared = 0
         for folder in self._folders():
-            found = _status(folder)
-            private += _KIB * (found.get("RssAnon", 0) + found.get("VmSwap", 0))
-            shared += _shared(folder, found)
+            own, common = _proportions(folder)
+            private += own
+            shared += common
         return private + max(shared, self._in_file_systems())
 
     def _folders(self) -> Iterator[str]:
@@ -152,13 +153,16 @@ def _numbers(text: bytes) -> Iterator[tuple[str, int]]:
             yield name.decode(errors="replace"), int(words[0])
 
 
-def _shared(folder: str, found: dict[str, int]) -> int:
-    """Bytes of shared memory that a process maps, divided by how many do."""
-    if not found.get("RssShmem"):
-        return 0
+def _proportions(folder: str) -> tuple[int, int]:
+    """Bytes of private and of shared memory that a process maps, each page divided by how many map it."""
+    found: dict[str, int] = {}
     with suppress(OSError), open(f"{folder}/smaps_rollup", "rb") as file:  # noqa: PTH123
-        return _KIB * dict(_numbers(file.read())).get("Pss_Shmem", found["RssShmem"])
-    return _KIB * found["RssShmem"]
+        found = dict(_numbers(file.read()))
+    if "Pss_Anon" in found:
+        return _KIB * (found["Pss_Anon"] + found.get("SwapPss", 0)), _KIB * found.get("Pss_Shmem", 0)
+    # an old kernel, or another system
+    found = _status(folder)
+    return _KIB * (found.get("RssAnon", 0) + found.get("VmSwap", 0)), _KIB * found.get("RssShmem", 0)
 
 
 def _portably(folder: str) -> dict[str, int]:

@@ -66,6 +66,7 @@ class LoadWatch:
     def __init__(self, folder: JobFolder, settings: SupervisorSettings, supervisor: ProcessRecord) -> None:
         self._folder, self._settings, self._supervisor = folder, settings, supervisor
         self._processes = Processes(supervisor.pid)
+        self._not_before = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
         self.exceeded: str | None = None
@@ -87,11 +88,12 @@ class LoadWatch:
     def _keep_looking(self) -> None:
         pause = self._settings.load_look
         while not self._over.wait(pause):
-            began = time.monotonic()
+            began = time.thread_time()
             self.exceeded = self._look()
             if self.exceeded is not None:
                 return
-            pause = max(self._settings.load_look, _BUSY_SHARE * (time.monotonic() - began))
+            # its own time: what others take of the processor is no reason to look less often
+            pause = max(self._settings.load_look, _BUSY_SHARE * (time.thread_time() - began))
 
     def _look(self) -> str | None:
         settings = self._settings
@@ -100,16 +102,22 @@ class LoadWatch:
             return _too_many(settings.max_processes, "processes")
         if found.threads > settings.max_threads:
             return _too_many(settings.max_threads, "threads")
-        if settings.max_memory and found.memory > settings.max_memory:
-            # looked at more closely: shared pages were counted for each process that maps them
-            taken = self._processes.memory()
-            if taken > settings.max_memory:
-                return (
-                    f"it has taken {size_words(taken)} of memory, and this worker lets a job take "
-                    f"{size_words(settings.max_memory)}. {_LESS}, or ask the worker's owner to raise "
-                    "worker.max_job_memory."
-                )
-        return self._out_of_memory()
+        return self._too_much_memory(found.memory) or self._out_of_memory()
+
+    def _too_much_memory(self, at_most: int) -> str | None:
+        most, began = self._settings.max_memory, time.monotonic()
+        if not most or at_most <= most or began < self._not_before:
+            return None
+        # looked at more closely: pages that several processes share were counted for each of them
+        taken = self._processes.memory()
+        now = time.monotonic()
+        self._not_before = now + _BUSY_SHARE * (now - began)
+        if taken <= most:
+            return None
+        return (
+            f"it has taken {size_words(taken)} of memory, and this worker lets a job take {size_words(most)}. {_LESS}, "
+            "or ask the worker's owner to raise worker.max_job_memory."
+        )
 
     def _out_of_memory(self) -> str | None:
         least = self._settings.min_memory
