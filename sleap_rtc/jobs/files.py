@@ -64,7 +64,8 @@ def remove_tree(folder: Path) -> None:
 
     What cannot be removed stays, and no error is raised; a link is left alone.
     """
-    if folder.is_symlink() or not folder.is_dir():
+    # neither the folder nor the one around it may lead elsewhere
+    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
         return
     with suppress(OSError):
         folder.chmod(0o700)

@@ -25,6 +25,7 @@ from .making import Recipe
 from .mounts import Mounts
 from .plan import Plan, recipes, stage
 from .processes import this_process
+from .sandbox.choosing import SELF_TEST
 from .video_places import video_arguments
 
 logger = logging.getLogger(__name__)
@@ -242,7 +243,7 @@ def clear_leftovers(root: Path) -> None:
     if not root.is_dir():
         return
     for path in root.iterdir():
-        if path.name.startswith(".j_"):
+        if path.name.startswith(".j_") or (path.name.startswith(SELF_TEST) and _is_abandoned(path)):
             remove_tree(path)
     for folder in _received(root):
         try:
@@ -250,6 +251,10 @@ def clear_leftovers(root: Path) -> None:
                 folder.remove()
         except OSError as error:
             logger.warning("The abandoned job %s cannot be removed: %s", folder.job, error)
+
+
+def _is_abandoned(path: Path) -> bool:
+    return time.time() - path.lstat().st_mtime > ABANDONED_AFTER
 
 
 def _last_touched(path: Path) -> float:
@@ -284,6 +289,7 @@ def settle(folder: JobFolder) -> None:
     state = folder.state().state
     if state.ended:
         return
+    remove_tree(folder.scratch)
     if (record := folder.exit()) is not None:
         _enter_end(folder, record)
         return

@@ -66,7 +66,7 @@ class LoadWatch:
     def __init__(self, folder: JobFolder, settings: SupervisorSettings, supervisor: ProcessRecord) -> None:
         self._folder, self._settings, self._supervisor = folder, settings, supervisor
         self._processes = Processes(supervisor.pid)
-        self._not_before = 0.0
+        self._pause, self._not_before = settings.load_look, 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
         self.exceeded: str | None = None
@@ -86,18 +86,16 @@ class LoadWatch:
         self._processes = Processes(self._supervisor.pid, runner.sandbox.first if runner.sandbox else None)
 
     def _keep_looking(self) -> None:
-        pause = self._settings.load_look
-        while not self._over.wait(pause):
-            began = time.thread_time()
+        while not self._over.wait(self._pause):
             self.exceeded = self._look()
             if self.exceeded is not None:
                 return
-            # its own time: what others take of the processor is no reason to look less often
-            pause = max(self._settings.load_look, _BUSY_SHARE * (time.thread_time() - began))
 
     def _look(self) -> str | None:
-        settings = self._settings
+        # our own time: what others take of the processor is no reason to look less often
+        settings, began = self._settings, time.thread_time()
         found = self._processes.look(settings.max_processes)
+        self._pause = max(settings.load_look, _BUSY_SHARE * (time.thread_time() - began))
         if found.processes > settings.max_processes:
             return _too_many(settings.max_processes, "processes")
         if found.threads > settings.max_threads:
@@ -105,13 +103,12 @@ class LoadWatch:
         return self._too_much_memory(found.memory) or self._out_of_memory()
 
     def _too_much_memory(self, at_most: int) -> str | None:
-        most, began = self._settings.max_memory, time.monotonic()
-        if not most or at_most <= most or began < self._not_before:
+        most, began = self._settings.max_memory, time.thread_time()
+        if not most or at_most <= most or time.monotonic() < self._not_before:
             return None
         # looked at more closely: pages that several processes share were counted for each of them
         taken = self._processes.memory()
-        now = time.monotonic()
-        self._not_before = now + _BUSY_SHARE * (now - began)
+        self._not_before = time.monotonic() + _BUSY_SHARE * (time.thread_time() - began)
         if taken <= most:
             return None
         return (

@@ -18,7 +18,7 @@ from sleap_rtc.jobs.runner import serve
 
 # a runner searches no folder of its own, and installed packages may have tests as well
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.jobs.fake_sleap_nn import MB, FakeTrainer  # noqa: E402
+from tests.jobs.fake_sleap_nn import MB, FakeTrainer
 
 MOST_FORKS = 11
 """Every process forks so many times, and so does each of those, less one: 2,048 in the end."""
@@ -53,10 +53,10 @@ class HostileTrainer(FakeTrainer):
                 time.sleep(60)
 
     def _shm_filler(self) -> None:
-        fill(Path("/dev/shm"), MOST_MEMORY)  # noqa: S108 - of a sandbox
+        fill(Path("/dev/shm"), MOST_MEMORY)
 
     def _tmp_filler(self) -> None:
-        fill(Path("/tmp"), MOST_DISK)  # noqa: S108 - of a sandbox
+        fill(Path("/tmp"), MOST_DISK)
 
     def _disk_filler(self) -> None:
         fill(self._folder, MOST_DISK)
@@ -90,7 +90,12 @@ class HostileTrainer(FakeTrainer):
         time.sleep(60)
 
     def _left_behind(self) -> None:
-        """Leave processes behind, each in another way, and come to a good end."""
+        """Leave processes behind and come to a good end."""
+        self._lurking()
+        self._stopped = True
+
+    def _lurking(self) -> None:
+        """Start processes that are hard to find or to end, each in another way, and train on."""
         self._daemonize()
         for way in (stopped, lambda: os.setpgid(0, 0)):
             if os.fork() == 0:
@@ -100,7 +105,6 @@ class HostileTrainer(FakeTrainer):
                 os._exit(0)
         # where there is no sandbox it may work
         subprocess.Popen(["unshare", "--user", "--pid", "--fork", "sleep", "60"], stderr=subprocess.DEVNULL)
-        self._stopped = True
 
 
 def stopped() -> None:

@@ -23,6 +23,7 @@ from .conftest import (
     all_events,
     ended_by,
     events_until,
+    eventually,
     is_epoch_end,
     new_board,
     of_type,
@@ -31,14 +32,15 @@ from .conftest import (
     training_config,
     write_package,
 )
-from .hostile_sleap_nn import MB
 
+MB = 1024 * 1024
 HOSTILE = Path(__file__).with_name("hostile_sleap_nn.py")
 MOST_GAP = 5.0
 """Seconds for which neither a worker nor a supervisor may be silent, whatever a job does: a promise."""
 BYSTANDER = "j_00000000"
+BOTH = pytest.mark.parametrize("sandbox", [False, True], ids=["none", "sandboxed"])
 ENDED = "Run '{}' was ended: "
-ANYWHERE = {
+ANYWHERE: dict[str, str | None] = {
     "fork-bomb": ENDED + "it has started more than 100 processes",
     "memory-hog": ENDED + "it has taken ",
     "shared-memory-hog": ENDED + "it has taken ",
@@ -48,7 +50,7 @@ ANYWHERE = {
     "left-behind": None,
     "deaf": None,
 }
-IN_A_SANDBOX = {
+IN_A_SANDBOX: dict[str, str | None] = {
     "shm-filler": ENDED + "it has taken ",
     "tmp-filler": "Run '{}' failed: the worker's disk is full",
 }
@@ -106,7 +108,7 @@ async def submit_run(board: JobBoard, tmp_path: Path, name: str, job: str) -> Jo
     return await submit(board, package, job)
 
 
-@pytest.mark.parametrize("sandbox", [False, True], ids=["none", "sandboxed"])
+@BOTH
 async def test_attacks_end_themselves_alone(root: Path, tmp_path: Path, *, sandbox: bool) -> None:
     attacks = ANYWHERE | IN_A_SANDBOX if sandbox else ANYWHERE
     pulse = Pulse()
@@ -132,6 +134,23 @@ async def test_attacks_end_themselves_alone(root: Path, tmp_path: Path, *, sandb
     assert not any(folder.scratch.exists() for folder in jobs.values())
     assert pulse.loop <= MOST_GAP
     assert pulse.supervisors <= MOST_GAP
+
+
+@BOTH
+async def test_a_supervisor_that_is_killed_leaves_nothing_running(root: Path, tmp_path: Path, *, sandbox: bool) -> None:
+    async with running(new_board(root, settings_here(root, sandbox=sandbox))) as board:
+        folder = await submit_run(board, tmp_path, "lurking", BYSTANDER)
+        await events_until(board, folder, is_epoch_end)
+        record = folder.supervisor()
+        assert record is not None
+        assert len(processes_of(folder)) > 4
+        psutil.Process(record.pid).kill()
+        async with asyncio.timeout(MOST_GAP):
+            await eventually(lambda: not processes_of(folder))
+        last = of_type(await all_events(board, folder), "state")[-1]
+        await board.idle()
+    assert last.state is JobState.LOST
+    assert not folder.scratch.exists()
 
 
 def said(events: list[Event], wanted: str | None, name: str) -> str | None:
