@@ -7,16 +7,17 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import zmq
 
+from sleap_rtc.jobs.bounds import Bounds
 from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.failures import explain, with_log
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.log_writer import LogWriter
+from sleap_rtc.jobs.processes import this_process
 from sleap_rtc.jobs.progress import Progress, numeric
 from sleap_rtc.jobs.relay import Relay
 from sleap_rtc.jobs.run import RunSupervision
@@ -45,7 +46,7 @@ def supervision(tmp_path: Path) -> Iterator[RunSupervision]:
     with Journal(folder.events) as journal:
         yield RunSupervision(
             folder, RUN, {}, settings=settings, journal=journal, log=log, runners=Runners(settings), environment={},
-            quota=SimpleNamespace(exceeded=None),  # type: ignore[arg-type] # nothing is written here
+            bounds=Bounds(folder, settings, this_process()),
         )  # fmt: skip
     log.close()
 
