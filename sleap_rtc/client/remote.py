@@ -16,7 +16,7 @@ from sleap_rtc.client.upload import Upload
 from sleap_rtc.client.watch import Watch, WatchMessage
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.paths import home
-from sleap_rtc.errors import ConfigError, NotFoundError, PackageError
+from sleap_rtc.errors import ConfigError, NotFoundError, PackageError, ProtocolError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import ManifestRef, TransferProgress
 from sleap_rtc.protocol.ids import new_id
@@ -36,7 +36,10 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
+from sleap_rtc.protocol.mounts import MAX_LISTING, FolderGet, FolderListing, MountInfo, MountList, MountListed
 from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.transfer.offering import Offering
@@ -154,6 +157,30 @@ class RemoteWorker:
         reply = await self.link.call(lambda session: session.request(JobShow(job=job_id), JobAccepted))
         return RemoteJob(self, reply.job, self._pending)
 
+    async def mounts(self) -> list[MountInfo]:
+        """The folders of the worker's machine that its jobs may name.
+
+        Raises:
+            ProtocolError: if the worker is too old to tell.
+        """
+        reply = await self.link.call(lambda session: _knowing(session).request(MountList(), MountListed))
+        return list(reply.mounts)
+
+    async def folder(self, place: str) -> FolderListing:
+        """What lies in a folder of a mount.
+
+        Args:
+            place: ``label:/path``.
+
+        Raises:
+            ConfigError: if that is no place below a mount.
+            NotFoundError: if there is no such folder.
+            UnreachableError: if it could not be listed in time.
+            ProtocolError: if the worker is too old to tell, or tells nonsense.
+        """
+        data = await self.link.call(lambda session: read_whole(_knowing(session), FolderGet, MAX_LISTING, place=place))
+        return await asyncio.to_thread(FolderListing.from_bytes, data)
+
     async def submit(
         self,
         package: Package,
@@ -262,6 +289,12 @@ class RemoteWorker:
             raise NotFoundError("Nobody watches that job here any more.")
         watch.take(message)
         return Done()
+
+
+def _knowing(session: Session) -> Session:
+    if MOUNTS not in session.abilities:
+        raise ProtocolError("The worker's sleap-rtc is too old to tell of its folders: upgrade it there.")
+    return session
 
 
 class RemoteJob:

@@ -11,7 +11,8 @@ from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import one_line, printable
 from sleap_rtc.protocol.training import Videos, VideoTarget
 
-from .mounts import Mounts, is_file_below, why_not
+from .below import is_file_below, why_not
+from .mounts import Mounts
 
 OPTIONS = {"paths": "--video-paths", "map": "--video-path-map", "prefix": "--prefix-map"}
 """What sleap-nn calls each way to say it."""

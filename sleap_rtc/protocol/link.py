@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from sleap_rtc.protocol import files, jobs
+from sleap_rtc.protocol import files, jobs, mounts
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
 from sleap_rtc.protocol.sdp import Candidate
 from sleap_rtc.protocol.streams import MAX_LANES, LaneId, StreamId
@@ -111,5 +111,8 @@ LINK = Registry(
     jobs.JobLog,
     jobs.JobWatchEnded,
     jobs.JobCommand,
+    mounts.MountList,
+    mounts.MountListed,
+    mounts.FolderGet,
 )
 """What may be said on a link's control channel once both sides are proven."""

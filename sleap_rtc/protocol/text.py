@@ -8,6 +8,11 @@ _ESCAPES = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|\x1b\[[0
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+def escaped(text: str) -> str:
+    """Return `text` on one line, with every character that is not seen, or that steers, written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def printable(text: str, *, limit: int = 8192) -> str:
     """Return `text` without escape sequences, control characters (but newline and tab) and bidi overrides.
 

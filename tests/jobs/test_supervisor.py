@@ -93,14 +93,15 @@ async def test_every_epoch_begins_with_a_step_event(root: Path, fake: FakeRunner
 async def test_the_job_sees_no_more_of_the_environment_than_it_needs(
     root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLEAP_RTC_API_KEY", "slp_secret")
+    for name in ("API_KEY", "ROOM_SECRET"):
+        monkeypatch.setenv(f"SLEAP_RTC_{name}", "secret")
     package = write_package(tmp_path / "package", ONE)
     async with running(new_board(root, fake("endless"))) as board:
         folder = await in_an_epoch(board, package)
         at_first = psutil.Process(noted(ledger)[0][1]).environ()
         await ended_by(board, folder, "cancel")
     environment = surroundings(ledger)
-    assert "SLEAP_RTC_API_KEY" not in at_first | environment
+    assert not {"SLEAP_RTC_API_KEY", "SLEAP_RTC_ROOM_SECRET"} & set(at_first | environment)
     assert environment["HOME"] == environment["tempdir"] == str(folder.scratch)
     assert environment["cwd"] == str(folder.work)
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-0"
@@ -303,8 +304,9 @@ async def supervised(
     root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, break_config: bool = False
 ) -> JobFolder:
     """A job seen through by a supervisor in this process, whose other children are none of the job's."""
-    for module in ("supervisor", "run"):
+    for module in ("supervisor", "runners"):
         monkeypatch.setattr(f"sleap_rtc.jobs.{module}.kill_descendants", lambda: True)
+    monkeypatch.setattr("sleap_rtc.jobs.run.reap_orphans", lambda _: None)
     folder = await submit(new_board(root, fake("good")), write_package(tmp_path / "package", ONE))
     if break_config:
         folder.config_of("one").write_bytes(b"{")

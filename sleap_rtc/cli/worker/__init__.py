@@ -1,14 +1,24 @@
-"""``sleap-rtc worker``."""
+"""``sleap-rtc worker``, and one module for each command below it."""
 
 from pathlib import Path
 
 import click
 
-from sleap_rtc.cli.options import server_option, settings_for, transport_option
+from sleap_rtc.cli.lazy import LazyGroup
+from sleap_rtc.cli.options import room_secret_option, secrets_for, server_option, settings_for, transport_option
 from sleap_rtc.errors import UsageError
 
+COMMANDS = {
+    "trust": ("sleap_rtc.cli.worker.trust:trust", "On a client: see and change which workers are known."),
+}
+"""The commands of this group."""
 
-@click.command(
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
     epilog="""\b
 Examples:
   sleap-rtc worker
@@ -18,7 +28,7 @@ Examples:
 
 The key is better given as SLEAP_RTC_API_KEY or as api_key in the configuration:
 what is typed can be read in the list of processes.
-"""
+""",
 )
 @server_option
 @click.option(
@@ -34,6 +44,7 @@ what is typed can be read in the list of processes.
     metavar="ROOM",
     help="With a key: check that it opens this room. Without: serve this room of yours, with your login.",
 )
+@room_secret_option
 @click.option("--session", is_flag=True, help="Make a session string, even where a key is configured.")
 @click.option("--name", help="What clients see.  [default: the key's name, else this machine's]")
 @click.option(
@@ -86,6 +97,13 @@ what is typed can be read in the list of processes.
     multiple=True,
     help="A folder that jobs may read, such as the lab's videos: clients name a file in it as LABEL:/path. Repeatable.",
 )
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "bwrap", "none"]),
+    envvar="SLEAP_RTC_WORKER_SANDBOX",
+    show_envvar=True,
+    help="What keeps jobs apart: bubblewrap where it works, bubblewrap or no start, nothing.  [default: auto]",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
 @click.pass_context
@@ -94,6 +112,7 @@ def worker(
     server: str | None,
     api_key: str | None,
     room: str | None,
+    room_secret: str | None,
     session: bool,
     name: str | None,
     jobs: Path | None,
@@ -104,6 +123,7 @@ def worker(
     allow_wandb: bool | None,
     keep_jobs: int,
     mounts: tuple[str, ...],
+    sandbox: str | None,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -117,16 +137,33 @@ def worker(
     from sleap_rtc.cli.serving import WorkerRequest, serve
     from sleap_rtc.config.schema import read_mount
 
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return 0
     typed_key = context.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
     at_once = None if slots is None else str(slots)
     settings = settings_for(
         server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm,
-        allow_wandb=allow_wandb,
+        allow_wandb=allow_wandb, sandbox=sandbox,
     )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(
-        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts
-    )
+        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts,
+        secrets_for(settings, room_secret),
+    )  # fmt: skip
     return run_async(serve(request))
+
+
+def _refuse_options(context: click.Context) -> None:
+    typed = [
+        param.opts[-1]
+        for param in context.command.params
+        if param.name and context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if typed:
+        raise UsageError(
+            f"{', '.join(typed)} before '{context.invoked_subcommand}' would be an option of the worker itself. Write "
+            f"options behind '{context.invoked_subcommand}'."
+        )
