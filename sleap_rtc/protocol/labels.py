@@ -20,6 +20,8 @@ def _not_empty(text: str) -> str:
 
 Label = Annotated[str, StringConstraints(max_length=128), AfterValidator(_one_line)]
 """A short name from a stranger, freed of control characters when it is read."""
+Title = Annotated[str, StringConstraints(max_length=256), AfterValidator(_one_line)]
+"""The same, and longer: what a user calls a package."""
 Name = Annotated[Label, AfterValidator(_not_empty)]
 """A label that says something."""
 Reason = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
