@@ -26,6 +26,8 @@ Name = Annotated[Label, AfterValidator(_not_empty)]
 """A label that says something."""
 Reason = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
 """A sentence for whoever is sent away."""
+Farewell = Annotated[str, StringConstraints(max_length=500), AfterValidator(_one_line)]
+"""Why the other side leaves."""
 Count = Annotated[int, Field(ge=0, le=2**31)]
 UtcMs = Annotated[int, Field(ge=0, lt=2**53)]
 """A time in UTC milliseconds."""
