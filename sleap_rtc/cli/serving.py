@@ -2,31 +2,31 @@
 
 import asyncio
 import socket
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from sleap_rtc.cli.formats import count, format_duration
+from sleap_rtc.cli.machine import Machine, Places, look_around, say_who
 from sleap_rtc.cli.output import note, say, warn
 from sleap_rtc.cli.running import beside, interrupts
-from sleap_rtc.config.identity import Identity, load_identity
 from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import API_KEY, Mount
+from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.servers import server_words
 from sleap_rtc.config.settings import Settings
-from sleap_rtc.errors import AuthenticationError, ConfigError, DependencyError
+from sleap_rtc.errors import AuthenticationError, ConfigError
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
-from sleap_rtc.jobs.gpus import Gpu, at_most, chosen, find_gpus
-from sleap_rtc.jobs.mounts import Mounts, check_mounts
 from sleap_rtc.jobs.quota import least_free
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource
-from sleap_rtc.transport.engines import Engine, preload
-from sleap_rtc.worker.capabilities import sleap_nn_version
+from sleap_rtc.transport.engines import Engine
 from sleap_rtc.worker.enrolment import (
     Enrolment,
     check_key,
@@ -56,6 +56,7 @@ class WorkerRequest:
         drain: whether Ctrl-C waits for the jobs that run or wait.
         keep_jobs: for how many days jobs are kept after their end.
         mounts: folders that jobs may read, beside those of the configuration; a label's typed folder wins.
+        secrets: finds the secrets of rooms.
     """
 
     settings: Settings
@@ -67,6 +68,7 @@ class WorkerRequest:
     drain: bool
     keep_jobs: int = DEFAULT_DAYS
     mounts: tuple[Mount, ...] = ()
+    secrets: SecretLookup = field(default_factory=SecretLookup.of_this_machine)
 
     @property
     def server(self) -> str:
@@ -76,22 +78,12 @@ class WorkerRequest:
     @property
     def jobs_folder(self) -> Path:
         """The folder of its jobs."""
-        return (self.jobs or home() / "jobs").absolute()
+        return (self.jobs or home() / "jobs").resolve()
 
     @property
     def store_folder(self) -> Path:
         """The folder of the files that clients sent."""
         return self.store or home() / "store"
-
-
-@dataclass(frozen=True)
-class _Machine:
-    """What there is to work with."""
-
-    identity: Identity
-    gpus: list[Gpu]
-    sleap_nn: str
-    mounts: Mounts
 
 
 async def serve(request: WorkerRequest) -> int:
@@ -109,7 +101,7 @@ async def serve(request: WorkerRequest) -> int:
     by_login = not request.session and not by_key and request.room is not None
     if not (request.session or by_key):
         _check_no_key_is_withheld(request.settings)
-    machine = await _look_around(request)
+    machine = await look_around(request.settings, _places(request), request.mounts)
     origin = request.settings.origin("server")
     if origin in map(str, request.settings.files):
         note(f"The service {request.server} is the one that {origin} names.")
@@ -128,26 +120,8 @@ def _check_no_key_is_withheld(settings: Settings) -> None:
         )
 
 
-async def _look_around(request: WorkerRequest) -> _Machine:
-    settings = request.settings
-    version = sleap_nn_version()
-    if version is None:
-        raise DependencyError(
-            "sleap-nn is not installed, so nothing can be trained here: pip install 'sleap-nn[torch]'"
-        )
-    identity = load_identity()
-    gpus = await asyncio.to_thread(find_gpus)
-    if settings.worker.gpus is not None:
-        gpus = chosen(gpus, settings.worker.gpus)
-    gpus = at_most(gpus, settings.worker.slots)
-    await asyncio.to_thread(preload, cast(Engine, settings.transport))
-    return _Machine(identity, gpus, version, await asyncio.to_thread(_find_mounts, request))
-
-
-def _find_mounts(request: WorkerRequest) -> Mounts:
-    typed = {mount.label for mount in request.mounts}
-    configured = [mount for mount in request.settings.worker.mounts if mount.label not in typed]
-    return check_mounts([*configured, *request.mounts], [request.jobs_folder, request.store_folder])
+def _places(request: WorkerRequest) -> Places:
+    return Places(request.jobs_folder, request.store_folder)
 
 
 async def _enrol_by_key(request: WorkerRequest) -> Enrolment:
@@ -156,6 +130,7 @@ async def _enrol_by_key(request: WorkerRequest) -> Enrolment:
     enrolment = await enrol_with_key(request.server, key, on_service=_say_unreachable)
     if request.room is not None:
         check_room(enrolment, request.room)
+    await asyncio.to_thread(request.secrets.check_worker_key, request.server, key, enrolment.room_id)
     if enrolment.ends_in is not None and enrolment.ends_in < _SOON:
         warn(
             f"The key or the room of this worker ends in {format_duration(enrolment.ends_in)}, and the worker with it. "
@@ -169,29 +144,31 @@ async def _enrol_by_login(request: WorkerRequest) -> Enrolment:
     return await enrol_with_login(request.server, Account(request.server), request.room or "", name)
 
 
-async def _serve_room(request: WorkerRequest, machine: _Machine, enrolment: Enrolment) -> int:
+async def _serve_room(request: WorkerRequest, machine: Machine, enrolment: Enrolment) -> int:
+    if request.room is not None:
+        await asyncio.to_thread(request.secrets.check_name, request.server, request.room, enrolment.room_id)
     name = request.name or enrolment.name or socket.gethostname()
-    _say_who(name, machine)
+    say_who(name, machine)
     line = f"  sleap-rtc train{server_words(request.server)} --room {enrolment.room_id} --pkg-path PACKAGE.zip"
     announce = _Announcer(
         request.server,
         f"Serving the room '{enrolment.room_name}' ({enrolment.room_id}). Its members train here with:",
         line,
     )
-    worker = _make_worker(request, machine, name, enrolment.token, announce)
+    worker = await _make_worker(request, machine, name, (enrolment.room_id, enrolment.token), announce)
     await run_until_interrupted(worker, drain=request.drain)
     return 0
 
 
-async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
+async def _serve_session(request: WorkerRequest, machine: Machine) -> int:
     name = request.name or socket.gethostname()
-    _say_who(name, machine)
+    say_who(name, machine)
     renew = False
     while True:
         session = await find_or_make_session(request.server, name, new=renew)
         line = session_string(request.server, session, machine.identity)
         announce = _Announcer(request.server, "Give this line to whoever may train here:", line)
-        worker = _make_worker(request, machine, name, session.worker_token, announce)
+        worker = await _make_worker(request, machine, name, (session.room_id, session.worker_token), announce)
         try:
             await run_until_interrupted(worker, drain=request.drain)
             return 0
@@ -203,9 +180,26 @@ async def _serve_session(request: WorkerRequest, machine: _Machine) -> int:
             note("The session string has expired; a new one is made.")
 
 
-def _make_worker(
-    request: WorkerRequest, machine: _Machine, name: str, token: str | TokenSource, announce: "_Announcer"
+async def _find_secrets(request: WorkerRequest, room: str) -> Callable[[], tuple[RoomSecret, ...]]:
+    """What a worker asks at each link; asked once now, so that a secret that cannot be used is said at the start."""
+
+    def find() -> tuple[RoomSecret, ...]:
+        return request.secrets.secrets(request.server, room)
+
+    if await asyncio.to_thread(find):
+        words = f"{server_words(request.server)} {room}"
+        note(f"The room has a secret; clients need it, too. Each types once: sleap-rtc room set-secret{words}")
+    return find
+
+
+async def _make_worker(
+    request: WorkerRequest,
+    machine: Machine,
+    name: str,
+    place: tuple[str, str | TokenSource],
+    announce: "_Announcer",
 ) -> Worker:
+    room, token = place
     engine = cast(Engine, request.settings.transport)
     jobs = request.jobs_folder
     said = request.settings.worker
@@ -220,13 +214,15 @@ def _make_worker(
         limits=request.settings.limits,
         gpus=machine.gpus,
         executor=LocalExecutor(
-            SupervisorSettings(max_work=said.max_job_bytes, min_free=min_free), warm=request.settings.worker.warm
+            SupervisorSettings(max_work=said.max_job_bytes, min_free=min_free, sandbox=machine.isolation.settings),
+            warm=request.settings.worker.warm,
         ),
         # a job may get any of them: what fits into the smallest needs no warning
         preflight=Preflight(
             jobs / ".preflight",
             gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None),
             mounts=machine.mounts,
+            sandbox=machine.isolation.settings,
         ),
         mounts=machine.mounts,
         processor_slots=request.settings.worker.slots or 1,
@@ -234,12 +230,10 @@ def _make_worker(
         keep_jobs=request.keep_jobs * DAY,
         min_free=min_free,
         engine=engine,
+        room=room,
+        secrets=await _find_secrets(request, room),
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)
-
-
-def _say_who(name: str, machine: _Machine) -> None:
-    say(f"worker {name} ({machine.identity.worker_id}), sleap-nn {machine.sleap_nn}, {_gpu_text(machine.gpus)}")
 
 
 class _Announcer:
@@ -322,9 +316,3 @@ def farewell(running: int, waiting: int) -> str:
     if waiting:
         fates.append(f"{count(waiting, 'waiting job')} {'stays' if waiting == 1 else 'stay'} on disk")
     return f"The worker ends; {', '.join(fates)}. The next 'sleap-rtc worker' here goes on with what it finds."
-
-
-def _gpu_text(gpus: list[Gpu]) -> str:
-    if not gpus:
-        return "no NVIDIA GPU found: CPU only"
-    return ", ".join(f"{gpu.name} ({gpu.memory_mb / 1024:.0f} GiB)" for gpu in gpus)

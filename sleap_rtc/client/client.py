@@ -12,9 +12,11 @@ from sleap_rtc.client.pending import PendingJobs
 from sleap_rtc.client.remote import Place, RemoteWorker
 from sleap_rtc.config.known_workers import KnownWorkers
 from sleap_rtc.config.limits import TransferLimits
+from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, SleapRTCError, UnreachableError
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.session.link import LinkSettings
@@ -25,6 +27,9 @@ from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer
 
 ABILITIES = ("train",)
+
+FindSecrets = Callable[[str, str], tuple[RoomSecret, ...]]
+"""The secrets of a service's room, the newest first: its address, the room's id. Called in a thread at each dial."""
 
 
 class Client:
@@ -40,6 +45,7 @@ class Client:
         limits: what transfers may use.
         by_string: whether a session string led here.
         on_met: told of each worker that is remembered.
+        secrets: finds the secrets of a room.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class Client:
         engine: Engine,
         timeouts: Timeouts,
         limits: TransferLimits,
+        secrets: FindSecrets,
         by_string: bool = False,
         on_met: OnMet = lambda met: None,
     ) -> None:
@@ -64,6 +71,7 @@ class Client:
         self._limits = limits
         self._by_string = by_string
         self._on_met = on_met
+        self._secrets = secrets
 
     @classmethod
     @asynccontextmanager
@@ -76,6 +84,7 @@ class Client:
         engine: Engine = "auto",
         timeouts: Timeouts | None = None,
         limits: TransferLimits | None = None,
+        secrets: FindSecrets | None = None,
         on_service: Callable[[ServiceState], None] | None = None,
         on_met: OnMet = lambda met: None,
         by_string: bool = False,
@@ -90,6 +99,7 @@ class Client:
             engine: which WebRTC engine to use.
             timeouts: how long to wait for what.
             limits: what transfers may use.
+            secrets: finds the secrets of a room; what the environment, the files and this machine say by default.
             on_service: told when the service is lost and found again; links stay up meanwhile.
             on_met: told of each worker that is met for the first time, or under a new name, once it has proven itself.
             by_string: whether the token is a session string's, which says itself which worker is meant.
@@ -101,6 +111,7 @@ class Client:
         """
         timeouts = timeouts or Timeouts()
         limits = limits or TransferLimits()
+        secrets = secrets or SecretLookup.of_this_machine().secrets
         failure: BaseException | None = None
         async with (
             SignalingClient(server, token, timeouts=timeouts, room=room, on_state=on_service) as signaling,
@@ -113,7 +124,7 @@ class Client:
                 running.append(tasks.create_task(_read(board)))
                 yield cls(
                     normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts, limits=limits,
-                    by_string=by_string, on_met=on_met,
+                    secrets=secrets, by_string=by_string, on_met=on_met,
                 )  # fmt: skip
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the groups
                 failure = error
@@ -146,7 +157,8 @@ class Client:
 
         Raises:
             UnreachableError: if the worker is not online or no connection comes about.
-            AuthenticationError: if it does not prove itself, or another worker is known under that name.
+            AuthenticationError: if it does not prove itself, another worker is known under that name, or the room has a
+                secret that is not known here.
         """
         place = Place(self._server, self._signaling.principal.room, name, session)
         worker = RemoteWorker(PendingJobs(), place, max_store=self._limits.max_store)
@@ -164,6 +176,7 @@ class Client:
             worker_id,
             settings,
             acquaintance=self._acquaintance(worker_id, name),
+            secrets=lambda: self._secrets(self._server, place.room),
             on_state=on_state,
         )
         keeping_up = self._tasks.create_task(worker.link.run())
@@ -206,6 +219,7 @@ async def join_session(
     engine: Engine = "auto",
     timeouts: Timeouts | None = None,
     limits: TransferLimits | None = None,
+    secrets: FindSecrets | None = None,
     on_service: Callable[[ServiceState], None] | None = None,
     on_state: OnState = lambda state, reason: None,
 ) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
@@ -217,6 +231,7 @@ async def join_session(
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
         limits: what transfers may use.
+        secrets: see `Client.join`.
         on_service: see `Client.join`.
         on_state: see `Client.dial`.
 
@@ -226,8 +241,9 @@ async def join_session(
         UnreachableError: if service or worker cannot be reached.
     """
     async with enter_session(
-        text, default_server=default_server, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service
-    ) as (client, presence):
+        text, default_server=default_server, engine=engine, timeouts=timeouts, limits=limits, secrets=secrets,
+        on_service=on_service,
+    ) as (client, presence):  # fmt: skip
         # the journal keeps the string with its server: what the default is may change
         string = SessionString.decode(text)
         session = replace(string, server=string.server or normal_server(default_server)).encode()
@@ -243,14 +259,16 @@ async def enter_session(
     engine: Engine = "auto",
     timeouts: Timeouts | None = None,
     limits: TransferLimits | None = None,
+    secrets: FindSecrets | None = None,
     on_service: Callable[[ServiceState], None] | None = None,
 ) -> AsyncIterator[tuple[Client, WorkerPresence]]:
     """Join the room of a session string, and find the worker that it names; see `join_session`."""
     session = SessionString.decode(text)
     server = session.server or default_server
     async with Client.join(
-        server, session.token, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service, by_string=True
-    ) as client:
+        server, session.token, room=session.room_id, engine=engine, timeouts=timeouts, limits=limits, secrets=secrets,
+        on_service=on_service, by_string=True,
+    ) as client:  # fmt: skip
         online = {presence.worker_id: presence for presence in await client.workers()}
         presence = online.get(session.worker_id)
         if presence is None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from sleap_rtc.client.acquaintance import Acquaintance
 from sleap_rtc.errors import AuthenticationError, ConnectionLost, ForbiddenError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.proof import Proven
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Principal
 from sleap_rtc.session.link import LinkSettings, dial
 from sleap_rtc.session.session import Session
@@ -39,6 +40,7 @@ class WorkerLink:
         worker_id: whom to dial.
         settings: what our links have in common.
         acquaintance: what is known of the worker; None where its id came from somebody who vouches for it.
+        secrets: the room's secrets, the newest first; asked for in a thread at each dial, since they may be replaced.
         on_state: told when the link is made, lost and restored.
     """
 
@@ -50,6 +52,7 @@ class WorkerLink:
         settings: LinkSettings,
         *,
         acquaintance: Acquaintance | None,
+        secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: (),
         on_state: OnState = lambda state, reason: None,
     ) -> None:
         self.worker_id = worker_id
@@ -57,6 +60,7 @@ class WorkerLink:
         self._principal = principal
         self._settings = settings
         self._acquaintance = acquaintance
+        self._secrets = secrets
         self._on_state = on_state
         self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 
@@ -130,12 +134,14 @@ class WorkerLink:
 
     async def _serve_once(self, state: LinkState) -> SleapRTCError:
         pinned = await asyncio.to_thread(self._acquaintance.check) if self._acquaintance else None
+        secrets = await asyncio.to_thread(self._secrets)
         proven: list[Proven] = []
         async with dial(
             self._board,
             self._principal(),
             self.worker_id,
             self._settings,
+            secrets=secrets,
             pinned_key=pinned,
             on_proven=proven.append,
         ) as session:

@@ -21,6 +21,8 @@ _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MOUNTS = "worker.mounts"
 SLOTS, GPUS = "worker.slots", "worker.gpus"
 ALLOW_WANDB = "worker.allow_wandb"
+SANDBOX = "worker.sandbox"
+SANDBOXES = ("auto", "bwrap", "none")
 STORE_SIZE = "store.max_bytes"
 JOB_SIZE, LEAST_FREE = "worker.max_job_bytes", "worker.min_free_bytes"
 
@@ -72,6 +74,13 @@ def _transport(value: Any, where: str) -> str:
     text = _text(value, where)
     if text not in TRANSPORTS:
         raise ConfigError(f"{where} must be one of {', '.join(TRANSPORTS)}.")
+    return text
+
+
+def _sandbox(value: Any, where: str) -> str:
+    text = _text(value, where)
+    if text not in SANDBOXES:
+        raise ConfigError(f"{where} must be one of {', '.join(SANDBOXES)}.")
     return text
 
 
@@ -163,6 +172,7 @@ KEYS: dict[str, Key] = {
     ALLOW_WANDB: Key(
         _flag, "SLEAP_RTC_WORKER_ALLOW_WANDB", "whether jobs may report to Weights & Biases with their submitter's key"
     ),
+    SANDBOX: Key(_sandbox, "SLEAP_RTC_WORKER_SANDBOX", "what keeps jobs apart: auto, bwrap or none"),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
     STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
     "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),

@@ -7,12 +7,14 @@ the path as a whole must be its own real path.
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 _LINK = "is a link, or lies behind one, which is not followed"
 _MISSING = "does not exist"
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
+# enough to go through a folder, also one that may not be listed
+_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class NotThereError(Exception):
@@ -29,10 +31,24 @@ class NotThereError(Exception):
 
 def is_file_below(root: Path, path: Path) -> bool:
     """Whether `path`, an absolute one below `root`, is a regular file with no link on the way. Blocks."""
-    with suppress(NotThereError):
-        check_file(root, path.relative_to(root).parts)
-        return True
-    return False
+    return why_not(root, path) is None
+
+
+def why_not(root: Path, path: Path, *, folder: bool = False) -> str | None:
+    """Why `path`, an absolute one below `root`, is no file, or folder, that is reached without a link. Blocks.
+
+    Returns:
+        The end of a sentence that begins with the name; None if it is one.
+    """
+    parts = path.relative_to(root).parts
+    try:
+        if folder:
+            with folder_below(root, parts):
+                return None
+        check_file(root, parts)
+    except NotThereError as error:
+        return error.why
+    return None
 
 
 def check_file(root: Path, parts: Sequence[str]) -> None:
@@ -62,7 +78,11 @@ def folder_below(root: Path, parts: Sequence[str]) -> Iterator[int | Path]:
     with _reasons():
         if BY_DESCRIPTOR:
             with _folder(root, parts) as folder:
-                yield folder
+                listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+                try:
+                    yield listed
+                finally:
+                    os.close(listed)
         else:
             path = _checked(root, parts)
             if not path.is_dir():
@@ -82,11 +102,11 @@ def _reasons() -> Iterator[None]:
 
 @contextmanager
 def _folder(root: Path, parts: Sequence[str]) -> Iterator[int]:
-    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    at = os.open(root, _THROUGH)
     try:
         for part in parts:
             _check_step(part, at)
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            below = os.open(part, _THROUGH, dir_fd=at)
             os.close(at)
             at = below
         yield at

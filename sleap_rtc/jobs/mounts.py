@@ -24,12 +24,12 @@ class Mounts:
 
     Args:
         roots: where each label's folder is; a link of the operator's own is followed, here and nowhere else.
-        writable: labels of those in which jobs may write.
+        writable: the labels of those that jobs may write to.
     """
 
     def __init__(self, roots: Mapping[str, Path] | None = None, writable: Collection[str] = ()) -> None:
-        self._writable = frozenset(writable)
         self._written = dict(roots or {})
+        self.writable = frozenset(writable)
         self._real = {label: path.resolve() for label, path in self._written.items()}
 
     @property
@@ -40,7 +40,7 @@ class Mounts:
     @property
     def labels(self) -> list[tuple[str, bool]]:
         """What clients may know of them: each label, and whether jobs may write there."""
-        return [(label, label in self._writable) for label in sorted(self._real)]
+        return [(label, label in self.writable) for label in sorted(self._real)]
 
     def find(self, text: str, *, folder: bool = False) -> Path:
         """The file, or folder, that a submitter means by ``label:/path``, or by an absolute path under a mount. Blocks.
@@ -130,7 +130,7 @@ def check_mounts(mounts: Sequence[Mount], private: Sequence[Path] = ()) -> Mount
                 "dots, dashes and underscores, each label once."
             )
         _check_root(mount, [home().resolve(), *(path.resolve() for path in private)])
-    return Mounts({mount.label: mount.path for mount in mounts}, writable=[mount.label for mount in mounts if mount.rw])
+    return Mounts({mount.label: mount.path for mount in mounts}, [mount.label for mount in mounts if mount.rw])
 
 
 def _check_root(mount: Mount, ours: Sequence[Path]) -> None:

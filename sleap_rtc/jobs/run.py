@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -21,13 +21,14 @@ from .failures import Reported, explain, no_model, took_too_much, with_log
 from .folder import JobFolder, RunResult, is_plain, is_real_folder
 from .ladder import Action, Ladder
 from .log_writer import LogWriter
-from .processes import kill_descendants, terminate_group
+from .processes import kill_descendants
 from .progress import Progress
 from .quota import QuotaWatch, free_up
-from .runners import Runners
+from .runners import RunnerProcess, Runners
 from .settings import SupervisorSettings
+from .video_places import check_places
 
-_MAX_LINE = 256 * 1024
+_MAX_LINE = 64 * 1024
 _BLOCK = 64 * 1024
 _PIPES_CLOSE = 5.0
 _CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -70,6 +71,7 @@ class RunSupervision:
         runners: where its runner comes from.
         environment: what the job brings into the runner's environment.
         quota: tells when the job takes too much of the disk.
+        network: whether the job may reach the network.
         resumed: whether an earlier attempt began it: it goes on from there.
         kept: whether an earlier attempt had a model of it that could be fetched.
     """
@@ -77,11 +79,12 @@ class RunSupervision:
     def __init__(
         self, folder: JobFolder, run: Run, config: dict[str, Any], *, settings: SupervisorSettings,
         journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], quota: QuotaWatch,
-        resumed: bool = False, kept: bool = False,
+        network: bool = False, resumed: bool = False, kept: bool = False,
     ) -> None:  # fmt: skip
         self._folder, self._run, self._config = folder, run, config
         self._settings, self._journal, self._log = settings, journal, log
         self._runners, self._environment, self._quota = runners, environment, quota
+        self._network = network
         self._models = folder.models / run.name
         self._remains = Remains(folder, run.name) if resumed else None
         self._kept = kept
@@ -109,28 +112,29 @@ class RunSupervision:
         self._folder.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._remains is not None:
             self._go_on_from(self._remains.take())
-        ahead = self._runners.take_ahead()
+        ahead = self._runners.take_ahead(network=self._network)
         if ahead is not None:
             code = self._attend(ahead, command, tick, begin)
         # one that ended before it was told the job is no end of the job
         if ahead is None or (command() is None and not self._begun):
-            code = self._attend(self._runners.start(), command, tick, begin)
+            code = self._attend(self._runners.start(network=self._network), command, tick, begin)
         return self._end(code, command())
 
     def _attend(
-        self, process: subprocess.Popen[bytes], command: Callable[[], str | None], tick: Callable[[], None],
+        self, runner: RunnerProcess, command: Callable[[], str | None], tick: Callable[[], None],
         begin: Callable[[], None],
     ) -> int:  # fmt: skip
         self._log.tail.clear()
         self._ready.clear()
         self._reported = None
+        process = runner.process
         with process:
             readers = [
                 _Reader(self._read_messages, process.stdout),
                 _Reader(self._read_output, process.stderr),
             ]
             try:
-                self._stay(process, readers, command, tick, begin)
+                self._stay(runner, readers, command, tick, begin)
             finally:
                 # also if the journal cannot be written: nothing may go on unseen
                 kill_descendants()
@@ -138,7 +142,7 @@ class RunSupervision:
                 reader.join(_PIPES_CLOSE)
                 reader.check()
         self._log.finish()
-        return process.returncode
+        return runner.returncode
 
     def _go_on_from(self, checkpoint: Path | None) -> None:
         name = self._run.name
@@ -150,21 +154,22 @@ class RunSupervision:
         self._journal.append(Notice(text=text), name)
 
     def _stay(
-        self, process: subprocess.Popen[bytes], readers: list[_Reader], command: Callable[[], str | None],
+        self, runner: RunnerProcess, readers: list[_Reader], command: Callable[[], str | None],
         tick: Callable[[], None], begin: Callable[[], None],
     ) -> None:  # fmt: skip
-        remains = self._remains
+        process, remains = runner.process, self._remains
         while process.poll() is None:
             tick()
             if self._ready.is_set() and not self._begun:
                 self._begun = True
+                runner.admit(self._folder.job)
                 begin()
                 self._hand_over(process)
             if remains is not None and self._heard.is_set():
                 # its first message comes when it has chosen its folder
                 remains.put_back()
                 remains = None
-            self._climb(process, command())
+            self._climb(runner, command())
             for reader in readers:
                 reader.check()
             try:
@@ -173,13 +178,15 @@ class RunSupervision:
                 continue
 
     def _hand_over(self, process: subprocess.Popen[bytes]) -> None:
+        arguments = self._folder.video_arguments()
+        check_places(arguments, self._folder.inputs.resolve())
         _tell(
             process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
             folder=str(self._folder.work), environment=dict(self._environment),
-            arguments=self._folder.video_arguments(),
+            arguments=arguments,
         )  # fmt: skip
 
-    def _climb(self, process: subprocess.Popen[bytes], command: str | None) -> None:
+    def _climb(self, runner: RunnerProcess, command: str | None) -> None:
         # what takes too much is not asked to write even more, but ended at once
         too_much = self._quota.exceeded
         wanted = "cancel" if too_much else command
@@ -187,11 +194,11 @@ class RunSupervision:
         if action is not None:
             self._too_much = too_much
         if action is Action.STOP:
-            _tell(process, type="stop")
+            _tell(runner.process, type="stop")
         elif action is Action.TERMINATE:
             if command != "cancel":
                 _copy_files(self._models, self._folder.kept / self._run.name)
-            terminate_group(process.pid)
+            runner.terminate()
         elif action is Action.KILL:
             kill_descendants()
 
@@ -245,7 +252,7 @@ class RunSupervision:
             self._log.write(data)
 
     def _read_messages(self, pipe: BinaryIO) -> None:
-        while line := pipe.readline(_MAX_LINE):
+        for line in _lines(pipe):
             message = _parse(line)
             if message is None:
                 continue
@@ -279,6 +286,16 @@ def _tell(process: subprocess.Popen[bytes], **message: Any) -> None:
             left = left[os.write(process.stdin.fileno(), left) :]
     except BrokenPipeError:
         return  # the runner has ended; its exit code tells more
+
+
+def _lines(pipe: BinaryIO) -> Iterator[bytes]:
+    """The lines of at most `_MAX_LINE` bytes; a longer one is passed over, and its end is no line."""
+    whole = True
+    while line := pipe.readline(_MAX_LINE):
+        ends = line.endswith(b"\n")
+        if whole and ends:
+            yield line
+        whole = ends
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -3,11 +3,53 @@
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from .environment import runner_environment
-from .processes import this_process
+from .processes import kill_descendants, terminate_group, this_process
+from .sandbox import bwrap
+from .sandbox.compiled import compile_once
+from .sandbox.view import HOME
 from .settings import SupervisorSettings
+
+_SIGNALLED = 128
+
+
+@dataclass(frozen=True)
+class RunnerProcess:
+    """A runner that was started, in its sandbox where there is one.
+
+    Attributes:
+        process: what the supervisor has pipes to: the runner, or the sandbox that it is in.
+        sandbox: the sandbox.
+    """
+
+    process: subprocess.Popen[bytes]
+    sandbox: bwrap.Sandboxed | None = None
+
+    @property
+    def returncode(self) -> int:
+        """How it ended: its exit code, or the number of a signal below zero."""
+        code: int = self.process.returncode
+        # a sandbox tells of signals as shells do
+        return _SIGNALLED - code if self.sandbox and code > _SIGNALLED else code
+
+    def admit(self, job: str) -> None:
+        """Let it see its job, which without a sandbox it does already.
+
+        Raises:
+            DependencyError: if that fails; it must not be told the job then.
+        """
+        if self.sandbox:
+            self.sandbox.admit(job)
+
+    def terminate(self) -> None:
+        """Ask it and all that it started to end, by SIGTERM."""
+        if self.sandbox:
+            self.sandbox.terminate()
+        else:
+            terminate_group(self.process.pid)
 
 
 class Runners:
@@ -22,30 +64,53 @@ class Runners:
         self.supervisor = this_process()
         """Who claims the job. Asked once: a start time that is asked twice differs where the clock was set."""
         self._homes: list[Path] = []
-        self._ahead: subprocess.Popen[bytes] | None = None
+        self._ahead: RunnerProcess | None = None
 
-    def start_ahead(self) -> subprocess.Popen[bytes]:
+    def start_ahead(self) -> RunnerProcess:
         """Start the runner of a run that is still to come."""
         self._ahead = self.start()
         return self._ahead
 
-    def take_ahead(self) -> subprocess.Popen[bytes] | None:
-        """The runner that was started ahead, once; None if there is none, or if it has ended."""
-        process, self._ahead = self._ahead, None
-        if process is None or process.poll() is None:
-            return process
-        with process:  # its pipes are closed
+    def take_ahead(self, *, network: bool = False) -> RunnerProcess | None:
+        """The runner that was started ahead, once; None if there is none, if it has ended, or is of no use.
+
+        Args:
+            network: whether the job may reach the network, which a sandbox gives from its start or never.
+        """
+        runner, self._ahead = self._ahead, None
+        if runner is None:
+            return None
+        if network and runner.sandbox:
+            kill_descendants()
+        elif runner.process.poll() is None:
+            return runner
+        with runner.process:  # its pipes are closed
             return None
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start a runner. It ends with the thread that calls this."""
+    def start(self, *, network: bool = False) -> RunnerProcess:
+        """Start a runner. It ends with the thread that calls this.
+
+        Args:
+            network: whether its job may reach the network, where there is a sandbox to keep it from that.
+
+        Raises:
+            DependencyError: if there should be a sandbox, and it cannot be made.
+        """
+        command, mark = self._settings.runner_command, self.supervisor.mark
+        if self._settings.sandbox:
+            if not self._settings.runner:
+                compile_once()
+            environment = runner_environment(mark, Path(HOME))
+            inside = bwrap.start(self._settings.sandbox, command, environment, network=network)
+            return RunnerProcess(inside.process, inside)
         # one each: what a run left in its home must not be read by the next while that loads
         home = Path(tempfile.mkdtemp(prefix="sleap-rtc-runner-"))
         self._homes.append(home)
-        return subprocess.Popen(
-            self._settings.runner_command, cwd=home, env=runner_environment(self.supervisor.mark, home),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        process = subprocess.Popen(
+            command, cwd=home, env=runner_environment(mark, home), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        return RunnerProcess(process)
 
     def close(self) -> None:
         """Clear up what they left outside the job. They have to be gone."""

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from .environment import python_command
+from .sandbox.settings import SandboxSettings
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class SupervisorSettings:
         max_work: what a job may take of the disk. min_free: what must be free for a new one; far below that, the one
             that takes most is ended; 0 leaves the disk to itself. quota_look: how often both are looked at.
         runner: the command that starts a runner; ours without it.
+        sandbox: what runners are kept in; None for nothing.
     """
 
     tick: float = 0.1
@@ -37,6 +39,7 @@ class SupervisorSettings:
     min_free: int = 0
     quota_look: float = 2.0
     runner: tuple[str, ...] = ()
+    sandbox: SandboxSettings | None = None
 
     @property
     def runner_command(self) -> list[str]:
@@ -51,4 +54,5 @@ class SupervisorSettings:
     def from_json(cls, text: str) -> "SupervisorSettings":
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        return cls(**values | {"runner": tuple(values["runner"])})
+        sandbox = SandboxSettings.from_dict(values["sandbox"]) if values["sandbox"] else None
+        return cls(**values | {"runner": tuple(values["runner"]), "sandbox": sandbox})

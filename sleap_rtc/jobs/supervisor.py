@@ -123,7 +123,7 @@ class Supervisor:
         _, devices = self._folder.devices()
         supervision = RunSupervision(
             self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
-            runners=self._runners, quota=self._quota, resumed=run.name in before.began,
+            runners=self._runners, quota=self._quota, network=bool(self._wandb), resumed=run.name in before.began,
             environment=job_environment(self._folder.scratch, devices[: run.devices]) | self._wandb,
             kept=ended is not None and ended.folder is not None,
         )  # fmt: skip

@@ -6,7 +6,6 @@ supervisor to the worker any longer.
 
 import json
 import os
-import subprocess
 import threading
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -16,7 +15,7 @@ from sleap_rtc.errors import DependencyError
 from sleap_rtc.protocol.text import printable
 
 from .folder import JobFolder
-from .runners import Runners
+from .runners import RunnerProcess, Runners
 
 _LOOK = 1.0
 _BLOCK = 64 * 1024
@@ -60,7 +59,7 @@ def wait_for_job(runners: Runners) -> Told | None:
             told = jobs.get(timeout=_LOOK)
             break
         except Empty:
-            if runner.poll() is not None:
+            if runner.process.poll() is not None:
                 raise DependencyError(_why_it_ended(runner)) from None
     if told is not None:
         _let_go(JobFolder(told.folder))
@@ -93,7 +92,8 @@ def _let_go(folder: JobFolder) -> None:
     os.close(log)
 
 
-def _why_it_ended(runner: "subprocess.Popen[bytes]") -> str:
-    said = os.read(runner.stderr.fileno(), _BLOCK) if runner.stderr else b""
+def _why_it_ended(runner: RunnerProcess) -> str:
+    errors = runner.process.stderr
+    said = os.read(errors.fileno(), _BLOCK) if errors else b""
     last = (said.decode(errors="replace").strip().splitlines() or ["it gave no reason"])[-1]
     return f"A runner ended before it had a job (exit code {runner.returncode}): {printable(last)[:_MAX_REASON]}"

@@ -23,3 +23,13 @@ def printable(text: str, *, limit: int = 8192) -> str:
     text = _ESCAPES.sub("", text)
     kept = "".join(c for c in text if c in "\n\t" or (unicodedata.category(c)[0] != "C" and c not in _BIDI))
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def one_line(text: str, *, limit: int) -> str:
+    """`printable`, without line breaks: a name that a sentence quotes must not look like a sentence of ours.
+
+    Args:
+        text: anything a peer sent.
+        limit: characters kept; more are replaced by an ellipsis.
+    """
+    return printable(" ".join(text.split()), limit=limit)

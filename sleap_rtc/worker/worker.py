@@ -9,7 +9,14 @@ from pathlib import Path
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import AuthenticationError, BusyError, SleapRTCError, ungrouped
+from sleap_rtc.errors import (
+    AuthenticationError,
+    BusyError,
+    SleapRTCError,
+    StorageError,
+    UnreachableError,
+    ungrouped,
+)
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.checking import Preflight
@@ -19,6 +26,7 @@ from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.switchboard import Switchboard
@@ -66,6 +74,8 @@ class WorkerSettings:
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
+        room: the id of the room that it serves, where that is known: the service can lead to no other.
+        secrets: the room's secrets, the newest first; asked for in a thread at each link, since they may be replaced.
     """
 
     server: str
@@ -85,6 +95,8 @@ class WorkerSettings:
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
+    room: str | None = None
+    secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: ()
 
 
 class Worker:
@@ -153,6 +165,7 @@ class Worker:
             settings.server,
             settings.token,
             timeouts=settings.timeouts,
+            room=settings.room,
             registration=registration,
             patient=True,
             on_state=on_state,
@@ -200,7 +213,8 @@ class Worker:
                 max_lanes=self._settings.limits.max_lanes,
                 abilities=ABILITIES,
             )
-            async with accept(switchboard, offer, self._settings.identity, settings) as session:
+            secrets = await self._secrets(switchboard, offer)
+            async with accept(switchboard, offer, self._settings.identity, settings, secrets=secrets) as session:
                 self._unproven -= 1
                 proven = True
                 visit.begin(session)
@@ -216,6 +230,16 @@ class Worker:
             self._visitors.leave(visit)
             if not proven:
                 self._unproven -= 1
+
+    async def _secrets(self, switchboard: Switchboard, offer: Offer) -> tuple[RoomSecret, ...]:
+        try:
+            return await asyncio.to_thread(self._settings.secrets)
+        except SleapRTCError as error:
+            logger.warning("A client was sent away, because the room's secret cannot be used here: %s", error)
+            # why is for the worker's owner; a keyring that does not answer now may do so in a moment
+            refusal = UnreachableError if isinstance(error, StorageError) else AuthenticationError
+            await switchboard.reject(offer.link, refusal("The worker cannot prove who it is just now."))
+            raise
 
     async def _announce(self, signaling: SignalingClient) -> None:
         said = self._describe()

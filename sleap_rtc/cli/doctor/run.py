@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from sleap_rtc.cli.doctor.check import Check, Finding, Scene, Status, fail
 from sleap_rtc.cli.doctor.files import check_permissions, check_settings
 from sleap_rtc.cli.doctor.link import check_ice, check_link
-from sleap_rtc.cli.doctor.machine import check_disk, check_engines, check_gpu, check_python, check_trainer
+from sleap_rtc.cli.doctor.machine import (
+    check_disk,
+    check_engines,
+    check_gpu,
+    check_python,
+    check_sandbox,
+    check_trainer,
+)
 from sleap_rtc.cli.doctor.service import check_login, check_service
 from sleap_rtc.errors import SleapRTCError
 
@@ -17,6 +24,7 @@ CHECKS = (
     Check("disk", check_disk),
     Check("sleap-nn", check_trainer),
     Check("gpu", check_gpu),
+    Check("sandbox", check_sandbox),
     Check("engine", check_engines),
     Check("service", check_service),
     Check("login", check_login),

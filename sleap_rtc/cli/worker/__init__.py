@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from sleap_rtc.cli.lazy import LazyGroup
-from sleap_rtc.cli.options import server_option, settings_for, transport_option
+from sleap_rtc.cli.options import room_secret_option, secrets_for, server_option, settings_for, transport_option
 from sleap_rtc.errors import UsageError
 
 COMMANDS = {
@@ -44,6 +44,7 @@ what is typed can be read in the list of processes.
     metavar="ROOM",
     help="With a key: check that it opens this room. Without: serve this room of yours, with your login.",
 )
+@room_secret_option
 @click.option("--session", is_flag=True, help="Make a session string, even where a key is configured.")
 @click.option("--name", help="What clients see.  [default: the key's name, else this machine's]")
 @click.option(
@@ -96,6 +97,13 @@ what is typed can be read in the list of processes.
     multiple=True,
     help="A folder that jobs may read, such as the lab's videos: clients name a file in it as LABEL:/path. Repeatable.",
 )
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "bwrap", "none"]),
+    envvar="SLEAP_RTC_WORKER_SANDBOX",
+    show_envvar=True,
+    help="What keeps jobs apart: bubblewrap where it works, bubblewrap or no start, nothing.  [default: auto]",
+)
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
 @click.pass_context
@@ -104,6 +112,7 @@ def worker(
     server: str | None,
     api_key: str | None,
     room: str | None,
+    room_secret: str | None,
     session: bool,
     name: str | None,
     jobs: Path | None,
@@ -114,6 +123,7 @@ def worker(
     allow_wandb: bool | None,
     keep_jobs: int,
     mounts: tuple[str, ...],
+    sandbox: str | None,
     drain: bool,
     transport: str | None,
 ) -> int:
@@ -136,12 +146,13 @@ def worker(
     at_once = None if slots is None else str(slots)
     settings = settings_for(
         server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm,
-        allow_wandb=allow_wandb,
+        allow_wandb=allow_wandb, sandbox=sandbox,
     )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(
-        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts
-    )
+        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts,
+        secrets_for(settings, room_secret),
+    )  # fmt: skip
     return run_async(serve(request))
 
 
