@@ -15,10 +15,11 @@ from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import API_KEY, Mount
 from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.servers import server_words
-from sleap_rtc.config.settings import Settings
+from sleap_rtc.config.settings import Settings, WorkerSection
 from sleap_rtc.errors import AuthenticationError, ConfigError
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import LocalExecutor
+from sleap_rtc.jobs.load import least_memory, most_memory, most_processes, most_threads
 from sleap_rtc.jobs.quota import least_free
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.jobs.settings import SupervisorSettings
@@ -214,7 +215,7 @@ async def _make_worker(
         limits=request.settings.limits,
         gpus=machine.gpus,
         executor=LocalExecutor(
-            SupervisorSettings(max_work=said.max_job_bytes, min_free=min_free, sandbox=machine.isolation.settings),
+            _supervision(request.settings.worker, min_free, machine),
             warm=request.settings.worker.warm,
         ),
         # a job may get any of them: what fits into the smallest needs no warning
@@ -234,6 +235,19 @@ async def _make_worker(
         secrets=await _find_secrets(request, room),
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)
+
+
+def _supervision(said: WorkerSection, min_free: int, machine: Machine) -> SupervisorSettings:
+    return SupervisorSettings(
+        max_work=said.max_job_bytes,
+        min_free=min_free,
+        max_processes=most_processes(),
+        max_threads=most_threads(),
+        max_memory=said.max_job_memory or most_memory(),
+        min_memory=least_memory(),
+        max_hours=said.max_job_hours,
+        sandbox=machine.isolation.settings,
+    )
 
 
 class _Announcer:

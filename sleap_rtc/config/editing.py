@@ -38,6 +38,10 @@ TEMPLATE = """\
 #warm = true
 # How much a job may write.
 #max_job_bytes = "100 GB"
+# How much of the memory a job may hold; nine tenths of it if it is not set.
+#max_job_memory = "64 GB"
+# How many hours a job may run; as long as it takes if it is not set.
+#max_job_hours = 48
 # How much of the disk must be free for a new job; 5 GiB, or 5 % of a larger disk, if it is not set.
 #min_free_bytes = "20 GB"
 #allow_wandb = false

@@ -17,6 +17,7 @@ MOST_SLOTS = 64
 """Jobs that a worker can run at once."""
 API_KEY = "worker.api_key"
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?B)?", re.IGNORECASE)
+_HOURS = re.compile(r"\d{1,6}(?:\.\d{1,3})?")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MOUNTS = "worker.mounts"
 SLOTS, GPUS = "worker.slots", "worker.gpus"
@@ -25,6 +26,7 @@ SANDBOX = "worker.sandbox"
 SANDBOXES = ("auto", "bwrap", "none")
 STORE_SIZE = "store.max_bytes"
 JOB_SIZE, LEAST_FREE = "worker.max_job_bytes", "worker.min_free_bytes"
+JOB_MEMORY, JOB_HOURS = "worker.max_job_memory", "worker.max_job_hours"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,13 @@ def _bytes(value: Any, where: str) -> int:
     return int(float(match[1]) * _UNITS[(match[2] or "B").upper()])
 
 
+def _hours(value: Any, where: str) -> float:
+    text = str(value).strip()
+    if isinstance(value, bool) or not _HOURS.fullmatch(text) or float(text) == 0:
+        raise ConfigError(f"{where} must be a number of hours, such as 48 or 0.5.")
+    return float(text)
+
+
 def _lanes(value: Any, where: str) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST_LANES:
@@ -168,6 +177,8 @@ KEYS: dict[str, Key] = {
     GPUS: Key(_gpus, "SLEAP_RTC_WORKER_GPUS", "which GPUs a worker uses: indices or UUIDs, with commas between"),
     "worker.warm": Key(_flag, "SLEAP_RTC_WORKER_WARM", "whether a worker imports sleap-nn before there is a job"),
     JOB_SIZE: Key(_bytes, "SLEAP_RTC_WORKER_MAX_JOB_BYTES", "most bytes that a job may write on a worker"),
+    JOB_MEMORY: Key(_bytes, "SLEAP_RTC_WORKER_MAX_JOB_MEMORY", "most bytes of memory that a job may hold on a worker"),
+    JOB_HOURS: Key(_hours, "SLEAP_RTC_WORKER_MAX_JOB_HOURS", "how many hours a job may run on a worker"),
     LEAST_FREE: Key(_bytes, "SLEAP_RTC_WORKER_MIN_FREE_BYTES", "bytes of the disk that must be free for a new job"),
     ALLOW_WANDB: Key(
         _flag, "SLEAP_RTC_WORKER_ALLOW_WANDB", "whether jobs may report to Weights & Biases with their submitter's key"

@@ -24,6 +24,8 @@ from sleap_rtc.config.schema import (
     ALLOW_WANDB,
     API_KEY,
     GPUS,
+    JOB_HOURS,
+    JOB_MEMORY,
     JOB_SIZE,
     KEYS,
     LEAST_FREE,
@@ -39,8 +41,10 @@ from sleap_rtc.config.servers import DEFAULT_SERVER
 
 DEFAULT = "default"
 FLAGS = "the command line"
-_OF_THIS_MACHINE = {SLOTS, GPUS, ALLOW_WANDB, SANDBOX, MOUNTS, STORE_SIZE, JOB_SIZE, LEAST_FREE}
-"""What no file found in a project may set: GPUs, folders, network, sandbox and disk space of jobs."""
+_OF_THIS_MACHINE = {
+    SLOTS, GPUS, ALLOW_WANDB, SANDBOX, MOUNTS, STORE_SIZE, JOB_SIZE, JOB_MEMORY, JOB_HOURS, LEAST_FREE,
+}  # fmt: skip
+"""What no file found in a project may set: GPUs, folders, network and sandbox of jobs, and what they may take."""
 
 
 class Kind(Enum):
@@ -84,6 +88,8 @@ class WorkerSection:
     gpus: str | None = None
     warm: bool = True
     max_job_bytes: int = DEFAULT_JOB_BYTES
+    max_job_memory: int | None = None
+    max_job_hours: float | None = None
     min_free_bytes: int | None = None
     allow_wandb: bool = False
     sandbox: str = "auto"
@@ -208,6 +214,8 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
             gpus=values.get(GPUS),
             warm=values.get("worker.warm", True),
             max_job_bytes=values.get(JOB_SIZE, DEFAULT_JOB_BYTES),
+            max_job_memory=values.get(JOB_MEMORY),
+            max_job_hours=values.get(JOB_HOURS),
             min_free_bytes=values.get(LEAST_FREE),
             allow_wandb=values.get(ALLOW_WANDB, False),
             sandbox=values.get(SANDBOX, "auto"),

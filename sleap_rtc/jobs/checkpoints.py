@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sleap_rtc.errors import StorageError
 
-from .files import storage_error, write_atomically
+from .files import remove_tree, storage_error, write_atomically
 from .folder import JobFolder, is_plain, is_real_folder
 
 _LAST, _BEST, _LOG = "last.ckpt", "best.ckpt", "training_log.csv"
@@ -149,7 +149,7 @@ def _has_checkpoint(folder: Path) -> bool:
 
 def _clear(path: Path) -> None:
     if is_real_folder(path):
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)
 

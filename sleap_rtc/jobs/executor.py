@@ -9,7 +9,7 @@ from sleap_rtc.errors import StorageError
 
 from .environment import python_command
 from .folder import JobFolder
-from .processes import ProcessRecord, boot_id, host_name, kill_job, reaped, spawn, start_time
+from .processes import ProcessRecord, host_name, is_here, kill_job, reaped, spawn
 from .settings import SupervisorSettings
 from .waiting import job_line
 from .warm import WarmPool
@@ -107,5 +107,4 @@ def _lives(record: ProcessRecord) -> bool:
     if record.host != host_name():
         # another host of a shared folder: only its heartbeat can tell
         return time.time() - record.heartbeat < _FOREIGN_SILENCE
-    started = start_time(record.pid) if record.boot == boot_id() else None
-    return started is not None and abs(started - record.started) < 1.0
+    return is_here(record)

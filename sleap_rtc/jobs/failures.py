@@ -72,11 +72,11 @@ def no_model(run: str) -> str:
 
 
 def took_too_much(run: str, why: str, *, kept: bool) -> str:
-    """The sentence for a run that was ended because it took too much of the disk.
+    """The sentence for a run that was ended because it took too much of its worker.
 
     Args:
         run: its name.
-        why: what was too much, as `QuotaWatch` says it.
+        why: what was too much, as `Bounds` says it.
         kept: whether there is a model of it.
     """
     model = " Its best model so far is kept and can be fetched." if kept else ""

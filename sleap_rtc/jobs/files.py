@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from sleap_rtc.config.durable import sync_folder
@@ -56,3 +57,40 @@ def _write(path: Path, data: bytes, durable: bool) -> None:
         if durable:
             sink.flush()
             os.fsync(sink.fileno())
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all below it, however a job has made it: nested deep, or closed to us. Nothing may run there.
+
+    What cannot be removed stays, and no error is raised; a link is left alone.
+    """
+    # neither the folder nor the one around it may lead elsewhere
+    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
+        return
+    with suppress(OSError):
+        folder.chmod(0o700)
+    prefix, moved, left = f".{secrets.token_hex(6)}", 0, [folder]
+    while left:
+        current = left.pop()
+        for entry in _entries_of(current):
+            with suppress(OSError):
+                inner = Path(entry.path)
+                if not entry.is_dir(follow_symlinks=False):
+                    inner.unlink()
+                    continue
+                inner.chmod(0o700)
+                if current is not folder:
+                    # up to the top: neither recursion nor a path reaches as deep as folders can be nested
+                    inner, moved = inner.rename(folder / f"{prefix}-{moved}"), moved + 1
+                left.append(inner)
+        if current is not folder:
+            with suppress(OSError):
+                current.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _entries_of(folder: Path) -> list["os.DirEntry[str]"]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return list(entries)
+    return []

@@ -19,7 +19,7 @@ from sleap_rtc.protocol.files import MAX_ENTRIES, check_path, colliding
 from sleap_rtc.protocol.jobs import JobSpec, JobState, RunEnded, StateChanged
 
 from .events import Journal, read_events
-from .files import create_exclusively, storage_error, write_atomically
+from .files import create_exclusively, remove_tree, storage_error, write_atomically
 from .processes import ProcessRecord
 
 Command = Literal["stop", "cancel"]
@@ -134,7 +134,7 @@ class JobFolder:
         # renamed first, so that a folder half deleted is never taken for a job
         doomed = self.path.with_name(f".{self.path.name}-{secrets.token_hex(6)}")
         self.path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)  # the next start of a worker tries again
+        remove_tree(doomed)  # the next start of a worker tries again
 
     def spec(self) -> JobSpec:
         """What was asked for.

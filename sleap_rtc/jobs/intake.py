@@ -19,11 +19,13 @@ from . import attempts
 from .archive import is_zip, unpack_zip
 from .checkpoints import Remains
 from .events import Journal, read_events
+from .files import remove_tree
 from .folder import Command, ExitRecord, JobFolder, StateRecord
 from .making import Recipe
 from .mounts import Mounts
 from .plan import Plan, recipes, stage
 from .processes import this_process
+from .sandbox.choosing import SELF_TEST
 from .video_places import video_arguments
 
 logger = logging.getLogger(__name__)
@@ -198,8 +200,8 @@ def command(folder: JobFolder, wanted: Command, *, waiting: bool) -> bool:
     except ODD:
         folder.unclaim()
         raise
-    shutil.rmtree(folder.models, ignore_errors=True)
-    shutil.rmtree(folder.before, ignore_errors=True)
+    remove_tree(folder.models)
+    remove_tree(folder.before)
     return True
 
 
@@ -241,14 +243,18 @@ def clear_leftovers(root: Path) -> None:
     if not root.is_dir():
         return
     for path in root.iterdir():
-        if path.name.startswith(".j_") and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+        if path.name.startswith(".j_") or (path.name.startswith(SELF_TEST) and _is_abandoned(path)):
+            remove_tree(path)
     for folder in _received(root):
         try:
             if time.time() - _last_touched(folder.path) > ABANDONED_AFTER:
                 folder.remove()
         except OSError as error:
             logger.warning("The abandoned job %s cannot be removed: %s", folder.job, error)
+
+
+def _is_abandoned(path: Path) -> bool:
+    return time.time() - path.lstat().st_mtime > ABANDONED_AFTER
 
 
 def _last_touched(path: Path) -> float:
@@ -283,6 +289,7 @@ def settle(folder: JobFolder) -> None:
     state = folder.state().state
     if state.ended:
         return
+    remove_tree(folder.scratch)
     if (record := folder.exit()) is not None:
         _enter_end(folder, record)
         return

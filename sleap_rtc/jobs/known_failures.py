@@ -121,6 +121,12 @@ KNOWN = (
         "Check WANDB_API_KEY, and entity and project in trainer_config.wandb; or submit without --wandb.",
     ),
     _known(
+        r"\[Errno 27\] File too large",
+        "one file was larger than this worker lets a job write",
+        "Keep fewer images in one file (data_config.data_pipeline_fw), or ask the worker's owner to raise "
+        "worker.max_job_bytes.",
+    ),
+    _known(
         r"No space left on device|Disk quota exceeded",
         "the worker's disk is full",
         "Ask its operator to make room, or do not cache images on disk (data_config.data_pipeline_fw).",

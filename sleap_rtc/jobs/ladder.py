@@ -36,6 +36,8 @@ class Ladder:
         """
         if command is None or self._last is Action.KILL:
             return None
+        if command == "kill":
+            return self._do(Action.KILL, now)
         if self._last is Action.TERMINATE:
             return self._do(Action.KILL, now) if now >= self._deadline else None
         if command == "stop" and training and self._last is None:

@@ -29,11 +29,17 @@ class LogWriter:
         self._max_line = max_line
         self._partial = b""
         self._skipping = False
+        self._last = tail
         self.tail: deque[str] = deque(maxlen=tail)
 
     def write(self, data: bytes) -> None:
         """Take the next piece of output; it need not end with a line."""
+        if self._skipping and b"\n" not in data and b"\r" not in data:
+            return  # a line without end costs as little as can be
         *whole, rest = _LINE_END.split(self._partial + data)
+        if self._left <= 0 and len(whole) > self._last:
+            # nothing is written any more, so that only what may be quoted is made fit to be
+            whole, self._skipping = whole[-self._last :], False
         for line in whole:
             self._line(line)
         if len(rest) > self._max_line:

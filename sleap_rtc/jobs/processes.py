@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .descendants import descendants
 from .environment import JOB_VARIABLE, supervisor_environment
 
 _PR_SET_PDEATHSIG = 1
@@ -20,6 +22,9 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PAUSE = 0.02
 _GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
+# Windows can do neither, and ends a process by any other signal
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+_STOP = getattr(signal, "SIGSTOP", _KILL)
 
 
 class ProcessRecord(BaseModel):
@@ -68,6 +73,14 @@ def start_time(pid: int) -> float | None:
         return None
 
 
+def is_here(record: ProcessRecord) -> bool:
+    """Whether the process of a record runs, on this host and since this host was started."""
+    if record.host != host_name() or record.boot != boot_id():
+        return False
+    started = start_time(record.pid)
+    return started is not None and abs(started - record.started) < 1.0
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends, so that none escapes by forking twice (Linux)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -99,13 +112,20 @@ def terminate_group(pid: int) -> None:
         return  # it ended meanwhile
 
 
+def kill_group(pid: int) -> None:
+    """SIGKILL a process and its group, if it still leads one: all of it at once, whatever it starts meanwhile."""
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(pid, signal.SIGKILL)
+
+
 def kill_descendants(within: float = 5.0) -> bool:
     """SIGKILL everything this process started, directly or not, until nothing is left.
 
     Returns:
         Whether all of it was gone `within` seconds.
     """
-    return _kill_until_gone(lambda: psutil.Process().children(recursive=True), within)
+    return _kill_until_gone(lambda: descendants(os.getpid()), within)
 
 
 def kill_job(job: Path, within: float = 5.0) -> bool:
@@ -114,7 +134,10 @@ def kill_job(job: Path, within: float = 5.0) -> bool:
         mark = ProcessRecord.model_validate_json((job / "control" / "supervisor.json").read_bytes()).mark
     except (FileNotFoundError, ValidationError):
         return True  # never claimed, or torn by a power cut, which no process outlives
-    return _kill_until_gone(lambda: [process for process in psutil.process_iter() if _carries(process, mark)], within)
+    return _kill_until_gone(
+        lambda: [process.pid for process in psutil.process_iter() if _carries(process, mark) and _living(process)],
+        within,
+    )
 
 
 def _carries(process: psutil.Process, mark: str) -> bool:
@@ -124,15 +147,18 @@ def _carries(process: psutil.Process, mark: str) -> bool:
         return False  # another user's process, or one that ended
 
 
-def _kill_until_gone(find: Callable[[], list[psutil.Process]], within: float) -> bool:
+def _kill_until_gone(find: Callable[[], list[int]], within: float) -> bool:
     deadline = time.monotonic() + within
-    while living := [process for process in find() if _living(process)]:
+    frozen: set[int] = set()
+    while living := set(find()):
         if time.monotonic() > deadline:
             return False
-        for process in living:
-            _kill(process)
+        fresh, frozen = living - frozen, living
+        # stopped first: those that start others faster than they are found would never be all found
+        for pid in fresh or living:
+            _send(pid, _STOP if fresh else _KILL)
         # waiting on them would take the runner's exit status from whoever started it
-        time.sleep(_PAUSE)
+        time.sleep(0 if fresh else _PAUSE)
     return True
 
 
@@ -143,11 +169,10 @@ def _living(process: psutil.Process) -> bool:
         return False
 
 
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except (psutil.AccessDenied, *_GONE):
-        return  # gone, or not ours to end; the deadline tells
+def _send(pid: int, number: int) -> None:
+    # gone, or not ours to end; the deadline tells
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def spawn(command: list[str], output: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.jobs import JobState
 
-from .files import storage_error
+from .files import remove_tree, storage_error
 from .folder import JobFolder, is_real_folder
 from .settings import SupervisorSettings
 
@@ -57,8 +57,8 @@ def check_free(folder: Path, least: int) -> None:
     """
     if least and (free := _usage(folder).free) < least:
         raise StorageError(
-            f"The disk of this worker has {_size(free)} left, and it takes new jobs only with {_size(least)} free: "
-            "choose another worker, or ask its owner to make room."
+            f"The disk of this worker has {size_words(free)} left, and it takes new jobs only with "
+            f"{size_words(least)} free: choose another worker, or ask its owner to make room."
         )
 
 
@@ -81,9 +81,9 @@ def _clear(folder: Path, keep: Collection[str]) -> None:
     for entry in list(_entries(folder)) if is_real_folder(folder) else ():
         if entry.name in keep:
             continue
-        with suppress(OSError, RecursionError):  # folders nested too deep stay
+        with suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
+                remove_tree(Path(entry.path))
             else:
                 Path(entry.path).unlink()
 
@@ -164,7 +164,7 @@ class QuotaWatch:
             return "it has nested folders deeper than this worker can look into. Write files less deep."
         if taken > most:
             return (
-                f"it has written {_size(taken)}, and this worker lets a job take {_size(most)}. Keep fewer "
+                f"it has written {size_words(taken)}, and this worker lets a job take {size_words(most)}. Keep fewer "
                 "checkpoints and images, or ask the worker's owner to raise worker.max_job_bytes."
             )
         least = self._settings.min_free // _LAST_SHARE
@@ -173,7 +173,7 @@ class QuotaWatch:
             # asked again: the one that took most may have been ended and cleared meanwhile
             if free < least and self._takes_most(taken) and _usage(self._folder.path).free < least:
                 return (
-                    f"the worker's disk has {_size(free)} left, and of the jobs that run it takes most. Ask the "
+                    f"the worker's disk has {size_words(free)} left, and of the jobs that run it takes most. Ask the "
                     "worker's owner to make room."
                 )
         return None
@@ -199,5 +199,6 @@ def _usage(folder: Path) -> "shutil._ntuple_diskusage":
         raise storage_error(there, error) from error
 
 
-def _size(count: int) -> str:
+def size_words(count: int) -> str:
+    """A number of bytes, for a sentence."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -15,15 +15,17 @@ from typing import Any, BinaryIO, Literal
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Run, RunEnded, RunStarted, Step
 
+from .bounds import Bounds, Excess
 from .checkpoints import Remains
+from .descendants import reap_orphans
 from .events import Journal
 from .failures import Reported, explain, no_model, took_too_much, with_log
 from .folder import JobFolder, RunResult, is_plain, is_real_folder
 from .ladder import Action, Ladder
+from .limits import FILE, TASKS
 from .log_writer import LogWriter
-from .processes import kill_descendants
 from .progress import Progress
-from .quota import QuotaWatch, free_up
+from .quota import free_up
 from .runners import RunnerProcess, Runners
 from .settings import SupervisorSettings
 from .video_places import check_places
@@ -33,6 +35,8 @@ _BLOCK = 64 * 1024
 _PIPES_CLOSE = 5.0
 _CHECKPOINTS = ("best.ckpt", "last.ckpt")
 _KEPT = (*_CHECKPOINTS, "initial_config.yaml", "training_config.yaml", "training_log.csv")
+
+_FORCE = (None, "stop", "cancel", "kill")
 
 Outcome = Literal["done", "stopped", "failed", "cancelled"]
 
@@ -70,7 +74,7 @@ class RunSupervision:
         log: where its output goes.
         runners: where its runner comes from.
         environment: what the job brings into the runner's environment.
-        quota: tells when the job takes too much of the disk.
+        bounds: tells when the job takes too much of the worker.
         network: whether the job may reach the network.
         resumed: whether an earlier attempt began it: it goes on from there.
         kept: whether an earlier attempt had a model of it that could be fetched.
@@ -78,12 +82,12 @@ class RunSupervision:
 
     def __init__(
         self, folder: JobFolder, run: Run, config: dict[str, Any], *, settings: SupervisorSettings,
-        journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], quota: QuotaWatch,
+        journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], bounds: Bounds,
         network: bool = False, resumed: bool = False, kept: bool = False,
     ) -> None:  # fmt: skip
         self._folder, self._run, self._config = folder, run, config
         self._settings, self._journal, self._log = settings, journal, log
-        self._runners, self._environment, self._quota = runners, environment, quota
+        self._runners, self._environment, self._bounds = runners, environment, bounds
         self._network = network
         self._models = folder.models / run.name
         self._remains = Remains(folder, run.name) if resumed else None
@@ -94,7 +98,7 @@ class RunSupervision:
         self._begun = False
         self._reported: Reported | None = None
         self._full = False
-        self._too_much: str | None = None
+        self._too_much: Excess | None = None
 
     def see_through(
         self, command: Callable[[], str | None], tick: Callable[[], None], begin: Callable[[], None]
@@ -127,6 +131,7 @@ class RunSupervision:
         self._log.tail.clear()
         self._ready.clear()
         self._reported = None
+        self._bounds.attend(runner)
         process = runner.process
         with process:
             readers = [
@@ -137,7 +142,7 @@ class RunSupervision:
                 self._stay(runner, readers, command, tick, begin)
             finally:
                 # also if the journal cannot be written: nothing may go on unseen
-                kill_descendants()
+                runner.kill()
             for reader in readers:
                 reader.join(_PIPES_CLOSE)
                 reader.check()
@@ -160,11 +165,12 @@ class RunSupervision:
         process, remains = runner.process, self._remains
         while process.poll() is None:
             tick()
+            reap_orphans(process.pid)
             if self._ready.is_set() and not self._begun:
                 self._begun = True
                 runner.admit(self._folder.job)
                 begin()
-                self._hand_over(process)
+                self._hand_over(runner)
             if remains is not None and self._heard.is_set():
                 # its first message comes when it has chosen its folder
                 remains.put_back()
@@ -177,22 +183,25 @@ class RunSupervision:
             except subprocess.TimeoutExpired:
                 continue
 
-    def _hand_over(self, process: subprocess.Popen[bytes]) -> None:
+    def _hand_over(self, runner: RunnerProcess) -> None:
         arguments = self._folder.video_arguments()
         check_places(arguments, self._folder.inputs.resolve())
+        limits = {FILE: self._settings.max_work}
+        if runner.sandbox:
+            # elsewhere the kernel would count what the user runs beside the job
+            limits[TASKS] = self._settings.max_threads
         _tell(
-            process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
-            folder=str(self._folder.work), environment=dict(self._environment),
-            arguments=arguments,
+            runner.process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
+            limits=limits, folder=str(self._folder.work), environment=dict(self._environment), arguments=arguments,
         )  # fmt: skip
+        _never_wait_for(runner.process)
 
     def _climb(self, runner: RunnerProcess, command: str | None) -> None:
-        # what takes too much is not asked to write even more, but ended at once
-        too_much = self._quota.exceeded
-        wanted = "cancel" if too_much else command
+        excess = self._bounds.excess
+        wanted = max((command, excess.way if excess else None), key=_FORCE.index)
         action = self._ladder.step(time.monotonic(), wanted, self._progress.training)
         if action is not None:
-            self._too_much = too_much
+            self._too_much = excess
         if action is Action.STOP:
             _tell(runner.process, type="stop")
         elif action is Action.TERMINATE:
@@ -200,7 +209,7 @@ class RunSupervision:
                 _copy_files(self._models, self._folder.kept / self._run.name)
             runner.terminate()
         elif action is Action.KILL:
-            kill_descendants()
+            runner.kill()
 
     def announce(self, index: int, count: int) -> None:
         """Journal that the run started."""
@@ -227,8 +236,9 @@ class RunSupervision:
                 return "cancelled", None
             self._restore()
             if self._too_much:
-                free_up(self._folder, self._run.name, _KEPT)
-                return "failed", took_too_much(self._run.name, self._too_much, kept=self._has_model())
+                if self._too_much.of_disk:
+                    free_up(self._folder, self._run.name, _KEPT)
+                return "failed", took_too_much(self._run.name, self._too_much.why, kept=self._has_model())
             return "stopped", None
         if code == 0 and self._has_model():
             return "done", None
@@ -276,6 +286,12 @@ class RunSupervision:
         self._journal.append(body, self._run.name)
 
 
+def _never_wait_for(process: subprocess.Popen[bytes]) -> None:
+    """From here on its job may fill the pipe to it, so that who writes there would wait for ever."""
+    if process.stdin is not None and hasattr(os, "set_blocking"):
+        os.set_blocking(process.stdin.fileno(), False)
+
+
 def _tell(process: subprocess.Popen[bytes], **message: Any) -> None:
     if process.stdin is None:
         raise RuntimeError("the runner was started without pipes")
@@ -286,6 +302,8 @@ def _tell(process: subprocess.Popen[bytes], **message: Any) -> None:
             left = left[os.write(process.stdin.fileno(), left) :]
     except BrokenPipeError:
         return  # the runner has ended; its exit code tells more
+    except BlockingIOError:
+        return  # it does not listen; the ladder goes on without it
 
 
 def _lines(pipe: BinaryIO) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Protocol
 
 from sleap_rtc.jobs.failures import rank_failed
 from sleap_rtc.jobs.files import write_atomically
+from sleap_rtc.jobs.limits import hold_to
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.jobs.relay import Relay
 from sleap_rtc.jobs.yaml_data import write_yaml
@@ -176,6 +177,7 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
     trainer.prepare()
     relay.say(type="ready")
     job = relay.next_job()
+    hold_to(job["limits"])
     _move_in(Path(job["folder"]), job["environment"])
     config = job["config"]
     config["trainer_config"]["zmq"] = {

@@ -1,19 +1,22 @@
 """The runners that one supervisor starts: the first perhaps before it has a job."""
 
-import shutil
+import os
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from .environment import runner_environment
-from .processes import kill_descendants, terminate_group, this_process
+from .files import remove_tree
+from .processes import kill_descendants, kill_group, start_time, terminate_group, this_process
 from .sandbox import bwrap
 from .sandbox.compiled import compile_once
 from .sandbox.view import HOME
 from .settings import SupervisorSettings
 
 _SIGNALLED = 128
+_HOME = "sleap-rtc-runner-"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,14 @@ class RunnerProcess:
         else:
             terminate_group(self.process.pid)
 
+    def kill(self) -> None:
+        """End it and all that it started, by force. Blocks for a moment."""
+        if self.process.poll() is None:
+            # a sandbox ends with its first process, and that with this one, whatever is started in it meanwhile
+            self.process.kill()
+            kill_group(self.process.pid)
+        kill_descendants()
+
 
 class Runners:
     """Starts runners, all in the same way: what they load is loaded before they know their job.
@@ -81,7 +92,7 @@ class Runners:
         if runner is None:
             return None
         if network and runner.sandbox:
-            kill_descendants()
+            runner.kill()
         elif runner.process.poll() is None:
             return runner
         with runner.process:  # its pipes are closed
@@ -104,7 +115,8 @@ class Runners:
             inside = bwrap.start(self._settings.sandbox, command, environment, network=network)
             return RunnerProcess(inside.process, inside)
         # one each: what a run left in its home must not be read by the next while that loads
-        home = Path(tempfile.mkdtemp(prefix="sleap-rtc-runner-"))
+        _clear_forgotten()
+        home = Path(tempfile.mkdtemp(prefix=f"{_HOME}{self.supervisor.pid}-{int(self.supervisor.started)}-"))
         self._homes.append(home)
         process = subprocess.Popen(
             command, cwd=home, env=runner_environment(mark, home), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -115,5 +127,25 @@ class Runners:
     def close(self) -> None:
         """Clear up what they left outside the job. They have to be gone."""
         for home in self._homes:
-            shutil.rmtree(home, ignore_errors=True)
+            remove_tree(home)
         self._homes.clear()
+
+
+def _clear_forgotten() -> None:
+    """Remove the homes of runners whose supervisor was killed before it could."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_HOME}*-*-*"):
+        pid, started, _ = path.name.removeprefix(_HOME).split("-", 2)
+        with suppress(OSError):
+            # the folder around it is everybody's, and so may be what lies there under such a name
+            if _is_ours(path) and not (pid.isdecimal() and _has(int(pid), started)):
+                remove_tree(path)
+
+
+def _is_ours(path: Path) -> bool:
+    return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+
+
+def _has(pid: int, started: str) -> bool:
+    """Whether the process still runs that made a home."""
+    now = start_time(pid)
+    return now is not None and str(int(now)) == started

@@ -22,6 +22,10 @@ class SupervisorSettings:
         max_journal: size of the journal from which on only states and ends of runs are written.
         max_work: what a job may take of the disk. min_free: what must be free for a new one; far below that, the one
             that takes most is ended; 0 leaves the disk to itself. quota_look: how often both are looked at.
+        max_processes, max_threads: what a job may start. max_memory: what it may hold of the memory; 0 for all of it.
+            min_memory: what must be left of the machine's; below that, the one that holds most is ended; 0 leaves that
+            to the kernel. load_look: how often these are looked at.
+        max_hours: how long a job may run; None for as long as it takes.
         runner: the command that starts a runner; ours without it.
         sandbox: what runners are kept in; None for nothing.
     """
@@ -38,6 +42,12 @@ class SupervisorSettings:
     max_work: int = 100 * 10**9
     min_free: int = 0
     quota_look: float = 2.0
+    max_processes: int = 1024
+    max_threads: int = 16 * 1024
+    max_memory: int = 0
+    min_memory: int = 0
+    load_look: float = 0.5
+    max_hours: float | None = None
     runner: tuple[str, ...] = ()
     sandbox: SandboxSettings | None = None
 

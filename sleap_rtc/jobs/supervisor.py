@@ -8,7 +8,6 @@ Without a folder it is warm: it starts a runner and waits to be told the folder;
 
 import argparse
 import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -18,13 +17,14 @@ from typing import Any
 
 from sleap_rtc.errors import SleapRTCError, StorageError
 from sleap_rtc.jobs.attempts import Past, past
+from sleap_rtc.jobs.bounds import Bounds
 from sleap_rtc.jobs.checkpoints import Remains
 from sleap_rtc.jobs.environment import job_environment, wandb_environment
 from sleap_rtc.jobs.events import Journal, read_events
+from sleap_rtc.jobs.files import remove_tree
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
 from sleap_rtc.jobs.log_writer import LogWriter
 from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants
-from sleap_rtc.jobs.quota import QuotaWatch
 from sleap_rtc.jobs.run import RunSupervision
 from sleap_rtc.jobs.runners import Runners
 from sleap_rtc.jobs.settings import SupervisorSettings
@@ -91,7 +91,7 @@ class Supervisor:
         if spec.options.wandb and not self._wandb:
             self._go_without_wandb(configs)
         before = past(read_events(self._folder.events))
-        with QuotaWatch(self._folder, self._settings) as self._quota:
+        with Bounds(self._folder, self._settings, self._identity) as self._bounds:
             for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
                 if not self._take_over(run, before):
                     if self._command() is None:
@@ -123,7 +123,7 @@ class Supervisor:
         _, devices = self._folder.devices()
         supervision = RunSupervision(
             self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
-            runners=self._runners, quota=self._quota, network=bool(self._wandb), resumed=run.name in before.began,
+            runners=self._runners, bounds=self._bounds, network=bool(self._wandb), resumed=run.name in before.began,
             environment=job_environment(self._folder.scratch, devices[: run.devices]) | self._wandb,
             kept=ended is not None and ended.folder is not None,
         )  # fmt: skip
@@ -156,8 +156,8 @@ class Supervisor:
         outcomes = {result.outcome for result in self._results}
         kept = any(result.folder for result in self._results)
         if "cancelled" in outcomes or (command == "cancel" and len(outcomes - {"done"}) == 0):
-            shutil.rmtree(self._folder.models, ignore_errors=True)
-            shutil.rmtree(self._folder.before, ignore_errors=True)
+            remove_tree(self._folder.models)
+            remove_tree(self._folder.before)
             end = JobState.CANCELLED
         elif "failed" in outcomes:
             end = JobState.FAILED
@@ -167,11 +167,15 @@ class Supervisor:
         else:
             self._enter(JobState.FINISHING)
             end = JobState.DONE
-        shutil.rmtree(self._folder.scratch, ignore_errors=True)
-        shutil.rmtree(self._folder.kept, ignore_errors=True)
+        self._clear()
         error = self._error if end is JobState.FAILED else None
         self._folder.write_exit(ExitRecord(state=end, runs=tuple(self._results), error=error))
         self._enter(end, error)
+
+    def _clear(self) -> None:
+        """Remove what only a job that runs needs."""
+        remove_tree(self._folder.scratch)
+        remove_tree(self._folder.kept)
 
     def _fail(self, error: SleapRTCError) -> None:
         """End the job with what went wrong in here, where the end is not written yet."""
@@ -180,6 +184,7 @@ class Supervisor:
         with suppress(SleapRTCError):  # a model of an earlier attempt can be fetched all the same
             for run in self._folder.spec().runs:
                 Remains(self._folder, run.name).merge()
+        self._clear()
         info = ErrorInfo(code="job_failed", sentence=f"The job failed: {error.sentence}")
         self._folder.write_exit(ExitRecord(state=JobState.FAILED, runs=tuple(self._results), error=info))
         self._enter(JobState.FAILED, info)

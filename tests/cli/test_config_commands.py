@@ -31,6 +31,8 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["worker.gpus", "(not set)"],
         ["worker.warm", "false                  SLEAP_RTC_WORKER_WARM"],
         ["worker.max_job_bytes", "100000000000           default"],
+        ["worker.max_job_memory", "(not set)"],
+        ["worker.max_job_hours", "(not set)"],
         ["worker.min_free_bytes", "0                      SLEAP_RTC_WORKER_MIN_FREE_BYTES"],
         ["worker.allow_wandb", "false                  default"],
         ["worker.mounts", "(not set)"],

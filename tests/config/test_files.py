@@ -195,6 +195,7 @@ def test_the_file_that_explains_itself_sets_nothing_until_it_is_uncommented(user
     assert set(settings.origins) == {
         "server", "default_room", "transport", "worker.api_key", "worker.name", "worker.slots", "worker.gpus",
         "worker.warm", "worker.allow_wandb", "worker.max_job_bytes", "worker.min_free_bytes",
+        "worker.max_job_memory", "worker.max_job_hours",
         "worker.mounts", "secrets.r_…", "client.auto_select", "store.max_bytes", "transfer.max_lanes",
     }  # fmt: skip
     with pytest.raises(ConflictError):

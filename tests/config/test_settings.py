@@ -181,12 +181,16 @@ def test_a_projects_file_chooses_no_gpus() -> None:
     assert "project: worker.gpus is ignored" in settings.warnings[0]
 
 
-def test_what_jobs_take_of_the_disk_is_set_in_bytes_and_by_no_projects_file() -> None:
-    sizes: dict[str, object] = {"max_job_bytes": "2.5 GB", "min_free_bytes": 0}
-    worker = merged(own={"worker": sizes}).worker
+def test_what_jobs_may_take_is_set_by_no_projects_file() -> None:
+    most: dict[str, object] = {
+        "max_job_bytes": "2.5 GB", "min_free_bytes": 0, "max_job_memory": "64 GB", "max_job_hours": 1.5
+    }  # fmt: skip
+    worker = merged(own={"worker": most}).worker
     assert (worker.max_job_bytes, worker.min_free_bytes) == (2_500_000_000, 0)
-    worker = merged(project={"worker": sizes}).worker
+    assert (worker.max_job_memory, worker.max_job_hours) == (64_000_000_000, 1.5)
+    worker = merged(project={"worker": most}).worker
     assert (worker.max_job_bytes, worker.min_free_bytes) == (100_000_000_000, None)
+    assert (worker.max_job_memory, worker.max_job_hours) == (None, None)
 
 
 def test_a_projects_file_sets_no_mounts() -> None:
@@ -225,6 +229,9 @@ def test_a_key_is_not_in_what_python_prints() -> None:
         ({"worker": {"gpus": 0.5}}, "f: worker.gpus must list GPUs by index or UUID"),
         ({"worker": {"gpus": [True]}}, "f: worker.gpus must list"),
         ({"worker": {"gpus": []}}, "f: worker.gpus must be one line of text, and not empty"),
+        ({"worker": {"max_job_hours": 0}}, "f: worker.max_job_hours must be a number of hours, such as 48 or 0.5"),
+        ({"worker": {"max_job_hours": "-1"}}, "f: worker.max_job_hours must be"),
+        ({"worker": {"max_job_hours": True}}, "f: worker.max_job_hours must be"),
         ({"secrets": {"r_one": 1}}, "f: secrets.r_one must be text"),
         ({"secrets": "s"}, "f: secrets must be a table"),
         ({"store": {"max_bytes": "fifty"}}, 'f: store.max_bytes must be a number of bytes, or text such as "50 GB"'),

@@ -55,7 +55,7 @@ class InstantRun:
 class InstantExecutor:
     """Runs each supervisor in a thread of this process."""
 
-    settings = SupervisorSettings(**vars(QUICK) | {"quota_look": 60.0})
+    settings = SupervisorSettings(**vars(QUICK) | {"quota_look": 60.0, "load_look": 60.0})
 
     def __init__(self) -> None:
         self._threads: dict[str, threading.Thread] = {}

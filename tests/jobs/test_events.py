@@ -139,3 +139,12 @@ def test_the_log_ends_at_its_limit_and_says_so(tmp_path: Path) -> None:
     assert path.read_text().endswith("what follows is not kept]\n")
     assert len(path.read_bytes()) < 150
     assert list(log.tail) == ["line 97", "line 98", "line 99"]
+
+
+def test_a_full_log_goes_on_with_its_last_lines_alone(tmp_path: Path) -> None:
+    log = writer(tmp_path / "log.txt", max_size=0)
+    log.write(b"x" * 1000)
+    log.write(b"".join(b"line %d\n" % number for number in range(1000)) + b"half")
+    assert list(log.tail) == ["line 997", "line 998", "line 999"]
+    log.close()
+    assert log.tail[-1] == "half"

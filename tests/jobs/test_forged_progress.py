@@ -7,16 +7,17 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import zmq
 
+from sleap_rtc.jobs.bounds import Bounds
 from sleap_rtc.jobs.events import Journal, read_events
-from sleap_rtc.jobs.failures import explain, with_log
+from sleap_rtc.jobs.failures import Reported, explain, with_log
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.log_writer import LogWriter
+from sleap_rtc.jobs.processes import this_process
 from sleap_rtc.jobs.progress import Progress, numeric
 from sleap_rtc.jobs.relay import Relay
 from sleap_rtc.jobs.run import RunSupervision
@@ -45,7 +46,7 @@ def supervision(tmp_path: Path) -> Iterator[RunSupervision]:
     with Journal(folder.events) as journal:
         yield RunSupervision(
             folder, RUN, {}, settings=settings, journal=journal, log=log, runners=Runners(settings), environment={},
-            quota=SimpleNamespace(exceeded=None),  # type: ignore[arg-type] # nothing is written here
+            bounds=Bounds(folder, settings, this_process()),
         )  # fmt: skip
     log.close()
 
@@ -132,8 +133,8 @@ def test_every_event_fits_into_a_message_also_with_the_end_of_a_log() -> None:
     smile = "\U0001f600"
     logs = {smile * 120 + f"{number:03}": 1e5 for number in range(128)}
     metrics = numeric(logs)
-    reported = SimpleNamespace(kind=smile * 200, message=smile * 4000)
-    sentence = explain("r" * 64, -9, reported, [])  # type: ignore[arg-type] # as the pipe gives it
+    reported = Reported(kind=smile * 200, message=smile * 4000)
+    sentence = explain("r" * 64, -9, reported, [])
     error = with_log(sentence, [smile * 2000] * 50)
     for body in (
         EpochEnded(epoch=2**53 - 1, metrics=metrics),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,34 @@ async def test_nobody_begins_more_than_eight_uploads(root: Path, fake: FakeRunne
         await receive(board, "j_99999999")
     await board.command(last, "cancel")
     await receive(board, "j_99999999")
+
+
+def test_a_folder_is_removed_however_deep_a_job_has_nested_it(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    doomed = tmp_path / "doomed"
+    (doomed / "closed").mkdir(parents=True)
+    (doomed / "closed" / "file").touch()
+    (doomed / "closed").chmod(0)
+    (doomed / "link").symlink_to(tmp_path / "kept")
+    descriptor = os.open(doomed, os.O_RDONLY)
+    # deeper than Python calls, and longer than a path may be
+    for _ in range(1500):
+        os.mkdir("folder", dir_fd=descriptor)
+        above, descriptor = descriptor, os.open("folder", os.O_RDONLY, dir_fd=descriptor)
+        os.close(above)
+    os.close(descriptor)
+    files.remove_tree(doomed)
+    assert names_in(tmp_path) == ["kept"]
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    files.remove_tree(tmp_path / "link")
+    assert names_in(tmp_path / "kept") == ["file"]
+
+
+def test_a_worker_removes_what_a_self_test_left_long_ago(root: Path) -> None:
+    for name, age in ((".selftest-old", intake.ABANDONED_AFTER + 60), (".selftest-new", 60)):
+        (root / name / "j_selftest").mkdir(parents=True)
+        then = time.time() - age
+        os.utime(root / name, (then, then))
+    intake.clear_leftovers(root)
+    assert names_in(root) == [".selftest-new"]

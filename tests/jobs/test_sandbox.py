@@ -21,9 +21,7 @@ from tests.sandboxes import isolation_here, sandbox_for
 
 from .canaries import checkpoint
 from .conftest import (
-    FAKE,
     OWNER,
-    QUICK,
     STRANGER,
     all_events,
     ended_by,
@@ -35,6 +33,7 @@ from .conftest import (
     running,
     submit,
 )
+from .fakes import FAKE, QUICK
 
 CARELESS = FAKE.with_name("canary_runner.py")
 CODE = FAKE.parent.parent

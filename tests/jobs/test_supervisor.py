@@ -304,8 +304,9 @@ async def supervised(
     root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, break_config: bool = False
 ) -> JobFolder:
     """A job seen through by a supervisor in this process, whose other children are none of the job's."""
-    for module in ("supervisor", "run"):
+    for module in ("supervisor", "runners"):
         monkeypatch.setattr(f"sleap_rtc.jobs.{module}.kill_descendants", lambda: True)
+    monkeypatch.setattr("sleap_rtc.jobs.run.reap_orphans", lambda _: None)
     folder = await submit(new_board(root, fake("good")), write_package(tmp_path / "package", ONE))
     if break_config:
         folder.config_of("one").write_bytes(b"{")

@@ -58,6 +58,8 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "worker.gpus": settings.worker.gpus,
         "worker.warm": settings.worker.warm,
         "worker.max_job_bytes": settings.worker.max_job_bytes,
+        "worker.max_job_memory": settings.worker.max_job_memory,
+        "worker.max_job_hours": settings.worker.max_job_hours,
         "worker.min_free_bytes": settings.worker.min_free_bytes,
         "worker.allow_wandb": settings.worker.allow_wandb,
         "worker.mounts": [

@@ -27,6 +27,8 @@ from .settings import SandboxSettings
 from .view import HOME, conflict, shown
 
 Wanted = Literal["auto", "bwrap", "none"]
+SELF_TEST = ".selftest-"
+"""What the folders of self-tests are called, beside jobs."""
 _WITHIN = 20.0
 _LOOK_AT = 200
 _JOB = "j_selftest"
@@ -94,7 +96,7 @@ def _problem(settings: SandboxSettings) -> str | None:
     if (conflicting := conflict(settings)) is not None:
         return conflicting
     # beside the jobs, for that is the file system that counts
-    with tempfile.TemporaryDirectory(prefix=".selftest-", dir=settings.jobs) as folder:
+    with tempfile.TemporaryDirectory(prefix=SELF_TEST, dir=settings.jobs) as folder:
         trial = _Trial(replace(settings, jobs=folder, private=(*settings.private, settings.jobs)))
         try:
             return trial.problem()

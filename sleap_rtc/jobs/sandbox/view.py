@@ -33,7 +33,8 @@ _DEVICES = ("nvidia*", "nvidia-caps/*", "dxg")
 _LIBRARIES = ("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "PYTHONPATH")
 _PACKAGES = ("sleap_rtc", "sleap_nn", "sleap_io")
 _SMALL, _SHARED = 64 * 1024**2, 0.5
-"""Bytes of ``/tmp``, and what share of the machine's memory data loading processes may pass between them."""
+"""Bytes of ``/tmp``, and of what hides a private folder; and what share of the machine's memory data loading processes
+may pass between them."""
 
 Placed = tuple[str, list[str]]
 
@@ -90,7 +91,7 @@ def _readable(settings: SandboxSettings, *, network: bool) -> Iterator[Placed]:
         yield path, ["--ro-bind-try", path, path]
     for path in settings.private:
         if any(Path(path).is_relative_to(above) for above in shown(settings)):
-            yield path, ["--tmpfs", path]
+            yield path, ["--size", str(_SMALL), "--tmpfs", path]
     for path in _python():
         yield path, ["--ro-bind", path, path]
     for path in settings.readable:
