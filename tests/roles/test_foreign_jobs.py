@@ -18,7 +18,8 @@ from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.worker.service import Desk, JobService
-from tests.jobs.conftest import OWNER, QUICK, STRANGER, new_board
+from tests.jobs.conftest import OWNER, STRANGER, new_board
+from tests.jobs.fakes import QUICK
 from tests.session.linked import STEADY, linked, meeting
 
 FOREIGN, UNKNOWN = "j_00000001", "j_00000002"
