@@ -13,8 +13,6 @@ from pathlib import Path
 _LINK = "is a link, or lies behind one, which is not followed"
 _MISSING = "does not exist"
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
-# enough to go through a folder, also one that may not be listed
-_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class NotThereError(Exception):
@@ -102,16 +100,25 @@ def _reasons() -> Iterator[None]:
 
 @contextmanager
 def _folder(root: Path, parts: Sequence[str]) -> Iterator[int]:
-    at = os.open(root, _THROUGH)
+    at = _enter(root)
     try:
         for part in parts:
             _check_step(part, at)
-            below = os.open(part, _THROUGH, dir_fd=at)
+            below = _enter(part, at)
             os.close(at)
             at = below
         yield at
     finally:
         os.close(at)
+
+
+def _enter(name: Path | str, folder: int | None = None) -> int:
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        return os.open(name, os.O_RDONLY | flags, dir_fd=folder)
+    except PermissionError:
+        # it may be gone through and not listed; not at first, for this wakes no network disk that is mounted when used
+        return os.open(name, getattr(os, "O_PATH", os.O_RDONLY) | flags, dir_fd=folder)
 
 
 def _check_step(part: str, folder: int) -> int:

@@ -293,8 +293,8 @@ class JobWatch(Message):
     TYPE = "job.watch"
     job: JobId
     watch: WatchNumber
-    since: int = Field(default=0, ge=0)
-    log_offset: int | None = Field(default=None, ge=0)
+    since: int = Field(default=0, ge=0, lt=2**53)
+    log_offset: int | None = Field(default=None, ge=0, lt=2**53)
     follow: bool = True
 
 

@@ -21,7 +21,7 @@ from sleap_rtc.jobs import archive
 from sleap_rtc.jobs.archive import MAX_RATIO, unpack_zip
 from sleap_rtc.protocol.files import is_clutter
 
-SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 LOCAL, CENTRAL, END = struct.Struct("<4sHHHHHIIIHH"), struct.Struct("<4sHHHHHHIIIHHHHHII"), struct.Struct("<4sHHHHIIH")
 Header = dict[str, int | bytes]
 

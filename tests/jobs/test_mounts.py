@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,6 +207,25 @@ async def test_a_job_whose_video_is_not_there_leaves_nothing_behind(
     assert names_in(root) == []
 
 
+def test_a_folder_that_cannot_be_listed_can_be_gone_through(
+    mounts: Mounts, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = os.open, []
+
+    def open_(name: Path | str, flags: int, *rest: Any, **more: Any) -> int:
+        # root may list anything, so that the system would not refuse it here
+        if name == "day 1" and not flags & os.O_PATH:
+            refused.append(name)
+            raise PermissionError(13, "Permission denied")
+        return real(name, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", open_)
+    monkeypatch.setattr(os, "supports_dir_fd", {open_})
+    assert mounts.holds(lab / "day 1" / "a.mp4")
+    assert not mounts.holds(lab / "day 1" / "b.mp4")
+    assert refused
+
+
 def swap_a_link_in(lab: Path, tmp_path: Path) -> None:
     (lab / "day 1" / "a.mp4").unlink()
     (lab / "day 1" / "a.mp4").symlink_to(tmp_path / "secret.mp4")
@@ -265,10 +285,9 @@ async def test_a_link_that_is_swapped_in_while_a_job_waits_fails_it_before_anyth
     folder = await submit(board, package, options=on_worker(video))
     swap_a_folder_for_a_link(lab, tmp_path)
     async with running(board):
-        await all_events(board, folder)
-    state = folder.state()
-    assert state.state is JobState.FAILED
-    assert state.error is not None
-    assert "now is a link, or lies behind one" in state.error.sentence
+        ended = of_type(await all_events(board, folder), "state")[-1]
+        await board.idle()
+    assert ended.state is JobState.FAILED
+    assert "now is a link, or lies behind one" in ended.error.sentence
     assert noted(ledger) == []
     assert folder.results() == []
