@@ -45,9 +45,7 @@ ANYWHERE: dict[str, str | None] = {
     "memory-hog": ENDED + "it has taken ",
     "shared-memory-hog": ENDED + "it has taken ",
     "disk-filler": ENDED + "it has written ",
-    "long-line": "Run '{}' failed: sleap-nn gave no reason (exit code 3).",
-    "pipe-flood": "Run '{}' failed: sleap-nn gave no reason (exit code 3).",
-    "left-behind": None,
+    "flood": None,
     "deaf": None,
 }
 IN_A_SANDBOX: dict[str, str | None] = {
