@@ -39,7 +39,8 @@ from sleap_rtc.protocol.streams import StreamRequest
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.worker.service import MAX_WATCHES, Desk, JobService
-from tests.jobs.conftest import OWNER, QUICK, STRANGER, new_board, submit, training_config, write_package
+from tests.jobs.conftest import OWNER, STRANGER, new_board, submit, training_config, write_package
+from tests.jobs.fakes import QUICK
 from tests.session.linked import STEADY, linked, meeting
 
 RUNNING, DONE, UNKNOWN = "j_11111111", "j_22222222", "j_33333333"
