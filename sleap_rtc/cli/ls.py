@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sleap_rtc.cli.options import json_option, room_option, server_option, settings_for, transport_option
+from sleap_rtc.cli.options import (
+    json_option,
+    room_option,
+    room_secret_option,
+    secrets_for,
+    server_option,
+    settings_for,
+    transport_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +32,18 @@ Examples:
 @click.argument("worker")
 @click.argument("place", required=False, metavar="[LABEL:/PATH]")
 @room_option
+@room_secret_option
 @json_option
 @server_option
 @transport_option
 def ls(
-    worker: str, place: str | None, room: str | None, as_json: bool, server: str | None, transport: str | None
+    worker: str,
+    place: str | None,
+    room: str | None,
+    room_secret: str | None,
+    as_json: bool,
+    server: str | None,
+    transport: str | None,
 ) -> None:
     """List the folders of a worker's machine that its jobs may read.
 
@@ -45,12 +60,14 @@ def ls(
     by_string = worker.startswith(PREFIX)
     if by_string and room is not None:
         raise UsageError("A session string names its worker already: leave --room out.")
+    settings = settings_for(server=server, transport=transport)
     request = Request(
         session_string=worker if by_string else None,
         session_typed=by_string,
         room=room,
         worker=None if by_string else worker,
-        settings=settings_for(server=server, transport=transport),
+        settings=settings,
+        secrets=secrets_for(settings, room_secret),
     )
     name, mounts, listing = run_async(_ask(request, place))
     if as_json:

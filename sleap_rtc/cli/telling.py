@@ -46,3 +46,9 @@ def say_met(met: Met) -> None:
         )
     else:
         note(f"The worker {met.worker_id}, known here as {met.before}, is called {met.name} now. Its key is the same.")
+
+
+def say_met_beside(display: JobDisplay, met: Met) -> None:
+    """Say it while a display holds still."""
+    with display.paused():
+        say_met(met)

@@ -14,7 +14,7 @@ from sleap_rtc.cli.choosing import RoomChoice, choose_worker
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import beside, interrupts
-from sleap_rtc.cli.telling import say_detached, say_link, say_met, say_service
+from sleap_rtc.cli.telling import say_detached, say_link, say_met_beside, say_service
 from sleap_rtc.cli.video_asking import explained, see_to_videos
 from sleap_rtc.client.assembling import Wanted, assemble
 from sleap_rtc.client.choice import gpu_text
@@ -213,7 +213,7 @@ async def _reach(
             limits=request.limits,
             secrets=request.secrets.secrets,
             on_service=say_service,
-            on_met=say_met,
+            on_met=partial(say_met_beside, display),
         ) as client,
         client.dial(chosen.presence.worker_id, name=chosen.presence.name, on_state=on_state) as worker,
     ):

@@ -46,6 +46,9 @@ from sleap_rtc.transfer.offering import Offering
 from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
 
+MOST_JOBS = 20_000
+"""Jobs that a worker may list: one that lists for ever must not fill this machine's memory."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -133,6 +136,7 @@ class RemoteWorker:
         Raises:
             UnreachableError: if it does not answer.
             NotFoundError: if jobs were removed while they were listed.
+            ProtocolError: if it lists more than `MOST_JOBS`.
         """
         found: dict[str, JobSummary] = {}
         before: str | None = None
@@ -143,6 +147,10 @@ class RemoteWorker:
             # a worker that says "more" and sends nothing new would keep us for ever
             if not page.more or not fresh:
                 return list(found.values())
+            if len(found) > MOST_JOBS:
+                raise ProtocolError(
+                    f"The worker lists more than {MOST_JOBS} jobs, so its list was not read to its end."
+                )
             before = page.jobs[-1].job
 
     async def _page(self, message: JobList) -> JobListed:
@@ -155,7 +163,7 @@ class RemoteWorker:
             NotFoundError: if the worker has no such job, or it is somebody else's.
         """
         reply = await self.link.call(lambda session: session.request(JobShow(job=job_id), JobAccepted))
-        return RemoteJob(self, reply.job, self._pending)
+        return RemoteJob(self, _about(job_id, reply), self._pending)
 
     async def mounts(self) -> list[MountInfo]:
         """The folders of the worker's machine that its jobs may name.
@@ -231,12 +239,13 @@ class RemoteWorker:
             BusyError: if the worker takes no new jobs.
         """
         reply = await self.link.call(lambda session: session.request(JobResume(job=job), JobAccepted))
+        summary = _about(job, reply)
         if reply.manifest is not None and reply.options is not None:
             content = content_of(reply.manifest, reply.options)
             # a newer job of the same content is not forgotten for this one
             if self._pending.find(self.link.worker_id, content) is None:
-                self._write_down(job, reply.job.name, content)
-        return RemoteJob(self, reply.job, self._pending)
+                self._write_down(job, summary.name, content)
+        return RemoteJob(self, summary, self._pending)
 
     def _write_down(self, job: str, name: str, content: str) -> None:
         self._pending.write(
@@ -268,7 +277,7 @@ class RemoteWorker:
             raise
         finally:
             del self._uploads[message.job]
-        return RemoteJob(self, reply.job, self._pending)
+        return RemoteJob(self, _about(message.job, reply), self._pending)
 
     async def _offering(self, transfer: str) -> Offering:
         return self._upload(transfer).offering
@@ -289,6 +298,13 @@ class RemoteWorker:
             raise NotFoundError("Nobody watches that job here any more.")
         watch.take(message)
         return Done()
+
+
+def _about(job: str, reply: JobAccepted) -> JobSummary:
+    # another one may be another worker's in this machine's journal
+    if reply.job.job != job:
+        raise ProtocolError(f"The worker was asked about the job {job} and answered about another one.")
+    return reply.job
 
 
 def _knowing(session: Session) -> Session:

@@ -117,7 +117,7 @@ def _enter(name: Path | str, folder: int | None = None) -> int:
     try:
         return os.open(name, os.O_RDONLY | flags, dir_fd=folder)
     except PermissionError:
-        # it may be gone through and not listed; not first, for it mounts no disk that is mounted on use
+        # it may be gone through and not listed; not at first, for this wakes no network disk that is mounted when used
         return os.open(name, getattr(os, "O_PATH", os.O_RDONLY) | flags, dir_fd=folder)
 
 

@@ -27,8 +27,7 @@ class Consumption:
     Attributes:
         processes: how many there are.
         threads: how many threads they have.
-        memory: bytes that they hold, at most: pages that several share are counted for each, also those that they have
-            from their common parent and none has changed.
+        memory: bytes that they hold.
     """
 
     processes: int = 0
@@ -53,7 +52,9 @@ class Processes:
         return cls(supervisor, next(filter(_is_in_another_world, descendants(supervisor)), None))
 
     def look(self, most: int) -> Consumption:
-        """Count them, and what they hold. Cheap.
+        """Count them, and what they hold at most: shared pages are counted for each that maps them. Cheap.
+
+        That holds also for pages that processes have from their common parent, and that none of them has changed.
 
         Args:
             most: with one more than so many, no further one is counted.
@@ -69,14 +70,21 @@ class Processes:
                 break
         return Consumption(count, threads, private + max(shared, self._in_file_systems()))
 
-    def memory(self) -> int:
-        """Bytes of memory that they hold, where each page is counted once. Takes the longer the more they hold."""
-        private = shared = 0
+    def look_closely(self, most: int) -> Consumption:
+        """Count them, and what they really hold, each page once. Takes the longer the more that is.
+
+        Args:
+            most: with one more than so many, no further one is counted.
+        """
+        count = private = shared = 0
         for folder in self._folders():
             own, common = _proportions(folder)
+            count += 1
             private += own
             shared += common
-        return private + max(shared, self._in_file_systems())
+            if count > most:
+                break
+        return Consumption(processes=count, memory=private + max(shared, self._in_file_systems()))
 
     def _folders(self) -> Iterator[str]:
         inside = self._proc_inside()

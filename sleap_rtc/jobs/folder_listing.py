@@ -3,7 +3,7 @@
 import heapq
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sleap_rtc.errors import NotFoundError
 from sleap_rtc.protocol.mounts import MAX_ENTRIES, EntryKind, FolderEntry, FolderListing
@@ -37,6 +37,7 @@ class Look:
         self._clock = clock
         self._patience = patience
         self._found: list[FolderEntry] = []
+        self._cut = False
         self._whole = False
 
     @property
@@ -60,28 +61,22 @@ class Look:
                 f"'{printable(self._place, limit=200)}' on this worker {error.why}. List the folder above it."
             ) from error
 
-    def _read(self, entries: "Iterator[os.DirEntry[str]]") -> None:
+    def _read(self, entries: "Iterable[os.DirEntry[str]]") -> None:
         began = self._clock()
-        cut = False
-
-        def until(share: float) -> Iterator[os.DirEntry[str]]:
-            nonlocal cut
-            for entry in entries:
-                if self._clock() - began > self._patience * share:
-                    cut = True
-                    return
-                if _kind(entry):
-                    yield entry
-
         # one more than is told, to know whether there is more; never the names of a million files at once
-        first = heapq.nsmallest(MAX_ENTRIES + 1, until(_FOR_NAMES), key=lambda entry: entry.name)
-        for entry in first[:MAX_ENTRIES]:
-            if self._clock() - began > self._patience:
-                cut = True
-                break
+        names = self._in_time(filter(_kind, entries), began + _FOR_NAMES * self._patience)
+        first = heapq.nsmallest(MAX_ENTRIES + 1, names, key=lambda entry: entry.name)
+        for entry in self._in_time(first[:MAX_ENTRIES], began + self._patience):
             if (found := _described(entry)) is not None:
                 self._found.append(found)
-        self._whole = not cut and len(first) <= MAX_ENTRIES
+        self._whole = not self._cut and len(first) <= MAX_ENTRIES
+
+    def _in_time(self, entries: "Iterable[os.DirEntry[str]]", until: float) -> "Iterator[os.DirEntry[str]]":
+        for entry in entries:
+            if self._clock() > until:
+                self._cut = True
+                return
+            yield entry
 
 
 def _kind(entry: "os.DirEntry[str]") -> EntryKind | None:

@@ -107,18 +107,20 @@ class LoadWatch:
         if not most or at_most <= most or time.monotonic() < self._not_before:
             return None
         # looked at more closely: pages that several processes share were counted for each of them
-        taken = self._processes.memory()
+        found = self._processes.look_closely(self._settings.max_processes)
         self._not_before = time.monotonic() + _BUSY_SHARE * (time.thread_time() - began)
-        if taken <= most:
+        if found.processes > self._settings.max_processes:
+            return _too_many(self._settings.max_processes, "processes")
+        if found.memory <= most:
             return None
         return (
-            f"it has taken {size_words(taken)} of memory, and this worker lets a job take {size_words(most)}. {_LESS}, "
-            "or ask the worker's owner to raise worker.max_job_memory."
+            f"it has taken {size_words(found.memory)} of memory, and this worker lets a job take {size_words(most)}. "
+            f"{_LESS}, or ask the worker's owner to raise worker.max_job_memory."
         )
 
     def _out_of_memory(self) -> str | None:
         least = self._settings.min_memory
-        if not least or available_memory() >= least or not self._takes_most(self._processes.memory()):
+        if not least or available_memory() >= least or not self._takes_most():
             return None
         # asked again: the one that took most may have been ended meanwhile
         left = available_memory()
@@ -129,10 +131,11 @@ class LoadWatch:
             f"most. {_LESS}, or choose another worker."
         )
 
-    def _takes_most(self, taken: int) -> bool:
-        return all(
-            (Processes.of_another(pid).memory(), job) <= (taken, self._folder.job) for job, pid in self._others()
-        )
+    def _takes_most(self) -> bool:
+        most = self._settings.max_processes
+        mine = (self._processes.look_closely(most).memory, self._folder.job)
+        others = ((Processes.of_another(pid).look_closely(most).memory, job) for job, pid in self._others())
+        return all(other <= mine for other in others)
 
     def _others(self) -> Iterator[tuple[str, int]]:
         """The other jobs that run here, and the pids of their supervisors."""

@@ -101,13 +101,12 @@ class RunSupervision:
         self._too_much: Excess | None = None
 
     def see_through(
-        self, command: Callable[[], str | None], tick: Callable[[], None], begin: Callable[[], None]
+        self, command: Callable[[], str | None], begin: Callable[[], None]
     ) -> tuple[RunResult, ErrorInfo | None]:
         """Run it, and journal its end.
 
         Args:
             command: tells the strongest command so far.
-            tick: called a few times a second.
             begin: called when the runner is ready, before the training starts.
 
         Returns:
@@ -118,16 +117,13 @@ class RunSupervision:
             self._go_on_from(self._remains.take())
         ahead = self._runners.take_ahead(network=self._network)
         if ahead is not None:
-            code = self._attend(ahead, command, tick, begin)
+            code = self._attend(ahead, command, begin)
         # one that ended before it was told the job is no end of the job
         if ahead is None or (command() is None and not self._begun):
-            code = self._attend(self._runners.start(network=self._network), command, tick, begin)
+            code = self._attend(self._runners.start(network=self._network), command, begin)
         return self._end(code, command())
 
-    def _attend(
-        self, runner: RunnerProcess, command: Callable[[], str | None], tick: Callable[[], None],
-        begin: Callable[[], None],
-    ) -> int:  # fmt: skip
+    def _attend(self, runner: RunnerProcess, command: Callable[[], str | None], begin: Callable[[], None]) -> int:
         self._log.tail.clear()
         self._ready.clear()
         self._reported = None
@@ -139,7 +135,7 @@ class RunSupervision:
                 _Reader(self._read_output, process.stderr),
             ]
             try:
-                self._stay(runner, readers, command, tick, begin)
+                self._stay(runner, readers, command, begin)
             finally:
                 # also if the journal cannot be written: nothing may go on unseen
                 runner.kill()
@@ -159,12 +155,14 @@ class RunSupervision:
         self._journal.append(Notice(text=text), name)
 
     def _stay(
-        self, runner: RunnerProcess, readers: list[_Reader], command: Callable[[], str | None],
-        tick: Callable[[], None], begin: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        runner: RunnerProcess,
+        readers: list[_Reader],
+        command: Callable[[], str | None],
+        begin: Callable[[], None],
+    ) -> None:
         process, remains = runner.process, self._remains
         while process.poll() is None:
-            tick()
             reap_orphans(process.pid)
             if self._ready.is_set() and not self._begun:
                 self._begun = True

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sleap_rtc.errors import SleapRTCError, StorageError
+from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.jobs.attempts import Past, past
 from sleap_rtc.jobs.bounds import Bounds
 from sleap_rtc.jobs.checkpoints import Remains
@@ -23,6 +23,7 @@ from sleap_rtc.jobs.environment import job_environment, wandb_environment
 from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.files import remove_tree
 from sleap_rtc.jobs.folder import ExitRecord, JobFolder, RunResult, StateRecord
+from sleap_rtc.jobs.heartbeat import Heartbeat
 from sleap_rtc.jobs.log_writer import LogWriter
 from sleap_rtc.jobs.processes import adopt_orphans, kill_descendants
 from sleap_rtc.jobs.run import RunSupervision
@@ -59,7 +60,6 @@ class Supervisor:
         self._attempt = 1
         self._results: list[RunResult] = []
         self._error: ErrorInfo | None = None
-        self._beat = 0.0
 
     def run(self) -> bool:
         """See the job through; False if it was somebody else's."""
@@ -68,6 +68,7 @@ class Supervisor:
             return False
         self._attempt = self._folder.state().attempt
         settings = self._settings
+        self._heartbeat = Heartbeat(self._folder, self._identity, settings.heartbeat)
         log = LogWriter(self._folder.log, max_size=settings.max_log, max_line=settings.max_line, tail=settings.tail)
         try:
             with Journal(self._folder.events) as self._journal:
@@ -78,6 +79,7 @@ class Supervisor:
                     self._fail(error)
         finally:
             kill_descendants()
+            self._heartbeat.stop()
             self._runners.close()
             log.close()
         return True
@@ -133,18 +135,8 @@ class Supervisor:
                 self._enter(JobState.RUNNING)
             supervision.announce(index, count)
 
-        result, self._error = supervision.see_through(self._command, self._tick, begin)
+        result, self._error = supervision.see_through(self._command, begin)
         self._results.append(result)
-
-    def _tick(self) -> None:
-        now = time.time()
-        if abs(now - self._beat) >= self._settings.heartbeat:
-            self._beat = now
-            try:
-                self._folder.heartbeat(self._identity.model_copy(update={"heartbeat": now}))
-            except StorageError as error:
-                # the next beat tries again: a disk that is full for a moment is no reason to end a training
-                print(error.sentence, file=sys.stderr)  # noqa: T201
 
     def _command(self) -> str | None:
         commands = self._folder.commands()
@@ -168,6 +160,7 @@ class Supervisor:
             self._enter(JobState.FINISHING)
             end = JobState.DONE
         self._clear()
+        self._heartbeat.stop()
         error = self._error if end is JobState.FAILED else None
         self._folder.write_exit(ExitRecord(state=end, runs=tuple(self._results), error=error))
         self._enter(end, error)
@@ -185,6 +178,7 @@ class Supervisor:
             for run in self._folder.spec().runs:
                 Remains(self._folder, run.name).merge()
         self._clear()
+        self._heartbeat.stop()
         info = ErrorInfo(code="job_failed", sentence=f"The job failed: {error.sentence}")
         self._folder.write_exit(ExitRecord(state=JobState.FAILED, runs=tuple(self._results), error=info))
         self._enter(JobState.FAILED, info)

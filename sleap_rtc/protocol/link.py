@@ -4,6 +4,7 @@ from pydantic import Field
 
 from sleap_rtc.protocol import files, jobs, mounts
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
+from sleap_rtc.protocol.labels import Farewell
 from sleap_rtc.protocol.sdp import Candidate
 from sleap_rtc.protocol.streams import MAX_LANES, LaneId, StreamId
 
@@ -27,7 +28,7 @@ class Bye(Message):
     """
 
     TYPE = "bye"
-    reason: str = Field(max_length=500)
+    reason: Farewell
 
 
 class LaneOpen(Message):

@@ -20,8 +20,8 @@ from sleap_rtc.jobs.runner import serve
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.jobs.fake_sleap_nn import MB, FakeTrainer
 
-MOST_FORKS = 11
-"""Every process forks so many times, and so does each of those, less one: 2,048 in the end."""
+MOST_FORKS = 10
+"""Every process forks so many times, and so does each of those, less one: 1,024 in the end."""
 MOST_MEMORY, MOST_DISK, LINE = 400 * MB, 100 * MB, 256 * MB
 _BLOCK = b"x" * 64 * 1024
 
@@ -61,20 +61,20 @@ class HostileTrainer(FakeTrainer):
     def _disk_filler(self) -> None:
         fill(self._folder, MOST_DISK)
 
-    def _long_line(self) -> None:
+    def _flood(self) -> None:
+        """Say more than anybody can take, in a line without an end, leave processes behind, and come to a good end."""
         for stream in (1, 2):
             for _ in range(LINE // 2 // len(_BLOCK)):
                 write_all(stream, _BLOCK)
-        sys.exit(3)
-
-    def _pipe_flood(self) -> None:
-        """Write to the supervisor past the relay: what looks like progress, then a line without an end."""
+        # past the relay: what looks like progress, then a line that never ends
         (pipe,) = {number for number in pipes() if number > 2 and is_written_to(number)}
         told = {"type": "progress", "event": "epoch_end", "epoch": 1, "logs": {"val/loss": 0.5}}
         lines = (json.dumps(told).encode() + b"\n") * 500
-        for block in (*[lines] * 10, *[b"[" * len(_BLOCK)] * 400):
+        for block in (*[lines] * 4, *[b"[" * len(_BLOCK)] * 400):
             write_all(pipe, block)
-        sys.exit(3)
+        write_all(pipe, b"\n")
+        self._lurking()
+        self._stopped = True
 
     def _deaf(self) -> None:
         """Fill the pipe by which a stop would come, and be deaf to what is sent instead."""
@@ -88,11 +88,6 @@ class HostileTrainer(FakeTrainer):
                 except BlockingIOError:
                     os.close(other_end)
         time.sleep(60)
-
-    def _left_behind(self) -> None:
-        """Leave processes behind and come to a good end."""
-        self._lurking()
-        self._stopped = True
 
     def _lurking(self) -> None:
         """Start processes that are hard to find or to end, each in another way, and train on."""
@@ -113,7 +108,7 @@ def stopped() -> None:
 
 def fill(folder: Path, most: int) -> None:
     for number in range(most // MB):
-        (folder / f"filler-{number}").write_bytes(os.urandom(MB))
+        (folder / f"filler-{number}").write_bytes(b"x" * MB)
 
 
 def pipes() -> Iterator[int]:

@@ -33,11 +33,10 @@ class InstantRun:
         """Say nothing about it."""
 
     def see_through(
-        self, command: Callable[[], str | None], tick: Callable[[], None], begin: Callable[[], None]
+        self, command: Callable[[], str | None], begin: Callable[[], None]
     ) -> tuple[RunResult, ErrorInfo | None]:
         """Pretend to run it."""
         before, after = self.pauses.get(self._folder.job, (0.0, 0.0))
-        tick()
         begin()
         model = self._folder.models / self._run.name
         model.mkdir(parents=True)

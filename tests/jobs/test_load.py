@@ -92,8 +92,8 @@ def test_pages_that_processes_have_from_their_parent_count_once() -> None:
         assert job.look(100).processes == 4
         assert job.look(100).memory > 300 * MB
         # four fifths of it, for the parent is not among its own descendants
-        assert 40 * MB < job.memory() < 100 * MB
-        assert job.look(2).processes == 3
+        assert 40 * MB < job.look_closely(100).memory < 100 * MB
+        assert (job.look(2).processes, job.look_closely(2).processes) == (3, 3)
 
 
 @linux
@@ -157,11 +157,11 @@ def test_memory_is_looked_at_closely_only_where_it_may_be_too_much_and_not_all_t
     looks: list[int] = []
     monkeypatch.setattr(Processes, "look", lambda *_: Consumption(1, 1, 1000))
 
-    def closely(_: Processes) -> int:
-        looks.append(1)
-        return 500
+    def closely(_: Processes, most: int) -> Consumption:
+        looks.append(most)
+        return Consumption(processes=most, memory=500)
 
-    monkeypatch.setattr(Processes, "memory", closely)
+    monkeypatch.setattr(Processes, "look_closely", closely)
     assert watch(at_work(root, MINE), max_memory=1000)._look() is None
     assert not looks
     monkeypatch.setattr(load, "_BUSY_SHARE", 10**9)

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from sleap_rtc.errors import StorageError
+from sleap_rtc.jobs.bounds import Bounds, Excess
 from sleap_rtc.jobs.environment import job_environment, runner_environment
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.run import _copy_files
@@ -300,9 +301,31 @@ async def test_what_goes_wrong_in_the_supervisor_fails_the_job_with_its_sentence
     assert folder.exit() is not None
 
 
+async def test_a_job_whose_hours_are_over_stops_properly_and_has_failed_with_its_model_kept(
+    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    too_long = Excess("it has run for more than 48 hours.", "stop")
+    # as soon as it is known to train
+    journal = JobFolder(root / "j_12345678").events
+    monkeypatch.setattr(
+        Bounds, "excess", property(lambda _: too_long if "epoch_ended" in journal.read_text() else None)
+    )
+    folder = await supervised(root, fake, tmp_path, monkeypatch, behaviour="endless")
+    (state, exit_record) = folder.state(), folder.exit()
+    assert state.state is JobState.FAILED
+    assert state.error is not None
+    assert state.error.sentence == (
+        "Run 'one' was ended: it has run for more than 48 hours. Its best model so far is kept and can be fetched."
+    )
+    assert exit_record is not None
+    assert exit_record.runs[0].exit_code == 0
+    assert "one/best.ckpt" in [file.path for file in folder.results()]
+
+
 async def supervised(
-    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, break_config: bool = False
-) -> JobFolder:
+    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, break_config: bool = False,
+    behaviour: str = "good",
+) -> JobFolder:  # fmt: skip
     """A job seen through by a supervisor in this process, whose other children are none of the job's."""
     for module in ("supervisor", "runners"):
         monkeypatch.setattr(f"sleap_rtc.jobs.{module}.kill_descendants", lambda: True)
@@ -310,7 +333,7 @@ async def supervised(
     folder = await submit(new_board(root, fake("good")), write_package(tmp_path / "package", ONE))
     if break_config:
         folder.config_of("one").write_bytes(b"{")
-    await asyncio.to_thread(Supervisor(folder, fake("good")).run)
+    await asyncio.to_thread(Supervisor(folder, fake(behaviour)).run)
     return folder
 
 

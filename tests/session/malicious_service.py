@@ -42,6 +42,8 @@ Lie = Callable[[Body], list[Body]]
 Data = str | bytes
 Part = Callable[[Channel, Channel], Awaitable[None]]
 """What a man in the middle does with his two open channels, to the client and to the worker."""
+Disguise = Callable[[str, str], str]
+"""What fingerprint lines he writes into his own description, given the line of whom he poses as, and his own."""
 
 
 def honest(body: Body) -> list[Body]:
@@ -86,6 +88,9 @@ class Service:
         for each in self._lie(body):
             self.client.hear(each)
 
+    def one_left(self) -> None:
+        """Note that one of the two peers has gone."""
+
     async def close(self) -> None:
         """End what the service has running."""
 
@@ -96,19 +101,27 @@ def stamped(offer: Body, **stamp: str) -> Body:
     return offer | {"from": sender.model_dump(mode="json", exclude_none=True)}
 
 
+def fingerprint_line(sdp: str) -> str:
+    return next(line for line in sdp.splitlines() if line.startswith("a=fingerprint:"))
+
+
 class ManInTheMiddle(Service):
     """Answers the client itself, dials the worker itself, and plays a part between the two.
 
     Args:
         engines: of its peer towards the client, and of the one towards the worker.
         part: what it does once both connections are open.
+        disguise: what it writes into the offer that it makes to the worker; its own line alone by default.
     """
 
-    def __init__(self, engines: tuple[str, str], part: Part) -> None:
+    def __init__(self, engines: tuple[str, str], part: Part, disguise: Disguise = lambda theirs, own: own) -> None:
         super().__init__()
+        self._disguise = disguise
         self._engines = engines
         self._part = part
         self._tasks: list[asyncio.Task[None]] = []
+        self._playing = False
+        self._stopped = False
 
     async def from_client(self, body: Body) -> None:
         if body["type"] == "offer":
@@ -128,11 +141,16 @@ class ManInTheMiddle(Service):
         async with self.near, self.far:
             answer = await self.near.accept_offer(self.offer["sdp"])
             self.client.hear({"type": "answer", "link": link, "sdp": answer})
-            self.worker.hear(self.offer | {"sdp": await self.far.create_offer()})
+            self.worker.hear(self.offer | {"sdp": self._disguised(await self.far.create_offer())})
             for peer, end in ((self.near, self.client), (self.far, self.worker)):
                 self._tasks.append(asyncio.create_task(_trickle(peer, end, link)))
             client, worker = await asyncio.gather(self.near.wait_open(), self.far.wait_open())
+            self._playing = True
             await self._part(client, worker)
+
+    def _disguised(self, sdp: str) -> str:
+        theirs, own = fingerprint_line(self.offer["sdp"]), fingerprint_line(sdp)
+        return sdp.replace(own, self._disguise(theirs, own))
 
     def as_client(self) -> LinkContext:
         """What the worker and it agree on, where it is taken for the client."""
@@ -145,11 +163,20 @@ class ManInTheMiddle(Service):
     def _context(self, client: bytes, worker: bytes) -> LinkContext:
         return LinkContext(CLIENT.room, CLIENT.user, self.offer["link"], fp_client=client, fp_worker=worker)
 
+    def one_left(self) -> None:
+        if not self._playing:
+            self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopped:  # a second time would cut the closing of its peers short
+            self._stopped = True
+            for task in self._tasks:
+                task.cancel()
+
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self._stop()
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            assert outcome is None or isinstance(outcome, asyncio.CancelledError | ConnectionLost), outcome
+            assert outcome is None or isinstance(outcome, asyncio.CancelledError | SleapRTCError), outcome
 
 
 async def _trickle(peer: Peer, end: End, link: str) -> None:
@@ -259,13 +286,18 @@ class Meeting:
         async with boards(service) as (client, worker):
             dialling = asyncio.create_task(self._dial(client, at_client, outcome))
             accepting = asyncio.create_task(self._accept(worker, at_worker, outcome))
-            sides = ((dialling, clients), (accepting, workers))
-            await asyncio.wait([dialling, accepting], return_when=asyncio.FIRST_COMPLETED)
-            for side, peers in sides:
-                if not side.done() and not _opened(peers):
-                    side.cancel()  # the other end was refused: what is not open now never will be
-            found = await asyncio.gather(dialling, accepting, return_exceptions=True)
-        await service.close()
+            try:
+                await asyncio.wait([dialling, accepting], return_when=asyncio.FIRST_COMPLETED)
+                service.one_left()
+                for side, peers in ((dialling, clients), (accepting, workers)):
+                    if not side.done() and not _opened(peers):
+                        side.cancel()  # the other end was refused: what is not open now never will be
+                await asyncio.wait([dialling, accepting])
+            finally:
+                dialling.cancel()
+                accepting.cancel()
+                found = await asyncio.gather(dialling, accepting, return_exceptions=True)
+                await service.close()
         outcome.client, outcome.worker = (
             None if isinstance(error, asyncio.CancelledError) else error for error in found
         )

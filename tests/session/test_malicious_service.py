@@ -26,12 +26,14 @@ from tests.session.malicious_service import (
     WORKER,
     Body,
     Data,
+    Disguise,
     Lie,
     ManInTheMiddle,
     Meeting,
     Part,
     Service,
     boards,
+    fingerprint_line,
     reflect,
     relay,
     stamped,
@@ -87,7 +89,7 @@ def rewriting(kind: str, change: Callable[[str], str]) -> Lie:
     def lie(body: Body) -> list[Body]:
         if body["type"] != kind:
             return [body]
-        line = next(line for line in body["sdp"].splitlines() if line.startswith("a=fingerprint:"))
+        line = fingerprint_line(body["sdp"])
         return [body | {"sdp": body["sdp"].replace(line, change(line))}]
 
     return lie
@@ -200,6 +202,32 @@ async def test_who_only_relays_is_noticed_by_both(engines: tuple[str, str], secr
     outcome.assert_refused_by_both()
     assert isinstance(outcome.worker, AuthenticationError)
     assert {json.loads(data)["type"] for data in read} == {"hello", "proof.client", "error"}
+
+
+DISGUISES: dict[str, Disguise] = {
+    "the client's fingerprint": lambda client, own: client,
+    "the client's, then his": lambda client, own: f"{client}\r\n{own}",
+    "his, then the client's": lambda client, own: f"{own}\r\n{client}",
+    "the client's, then his as sha-512": lambda client, own: f"{client}\r\n{FORGED['sha-512']}",
+    "his as sha-384, then the client's": lambda client, own: f"{FORGED['sha-384']}\r\n{client}",
+}
+
+
+@every_pair
+async def test_a_man_in_the_middle_cannot_show_the_clients_fingerprint_beside_his_own(engines: tuple[str, str]) -> None:
+    async def attempt(name: str) -> None:
+        try:
+            service = ManInTheMiddle(engines[::-1], relay, DISGUISES[name])
+            outcome = await replace(both_know(SECRET), engines=engines).over(service)
+            outcome.assert_refused()
+            assert outcome.sent == []
+        except Exception as error:
+            error.add_note(name)
+            raise
+
+    async with asyncio.TaskGroup() as group:
+        for name in DISGUISES:
+            group.create_task(attempt(name))
 
 
 async def test_whoever_is_sent_back_his_own_words_is_not_deceived() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from sleap_rtc.cli.telling import say_met, say_service
+from sleap_rtc.client.acquaintance import OnMet
 from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.client import Client, enter_session
 from sleap_rtc.client.link import OnState
@@ -31,6 +32,7 @@ class Request:
         session_typed: whether the session string was typed, and does not come from the environment.
         timeouts: how long to wait for what.
         secrets: finds the secrets of rooms.
+        on_met: told of each worker that is remembered.
     """
 
     session_string: str | None
@@ -40,6 +42,7 @@ class Request:
     settings: Settings
     timeouts: Timeouts = field(default_factory=Timeouts)
     secrets: SecretLookup = field(default_factory=SecretLookup.of_this_machine)
+    on_met: OnMet = say_met
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ async def enter_room(
     await asyncio.to_thread(request.secrets.check_name, place.server, place.room, room.room_id)
     async with Client.join(
         place.server, account, room=room.room_id, engine=engine, timeouts=request.timeouts,
-        limits=request.settings.limits, secrets=request.secrets.secrets, on_service=say_service, on_met=say_met,
+        limits=request.settings.limits, secrets=request.secrets.secrets, on_service=say_service, on_met=request.on_met,
     ) as client:  # fmt: skip
         yield client, room, await client.workers()
 
