@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Literal
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 from signaling_server import errors, http
 from signaling_server.audit.routes import router as audit_router
@@ -96,13 +98,14 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=SCHEMA_URL,
         docs_url=None,
         redoc_url=None,
+        routes=_routes(),
     )
     app.state.service = service
     app.state.router = router
     errors.install(app)
     app.add_middleware(http.BodyGuard, limits=settings.limits)
     app.add_middleware(RequestLog)  # the last is the outermost
-    _mount(app)
+    _about(app)
     return app
 
 
@@ -141,23 +144,29 @@ def _client(provider: Provider) -> ProviderClient:
     return GitHubClient(provider) if isinstance(provider, GitHubProvider) else OIDCClient(provider)
 
 
-def _mount(app: FastAPI) -> None:
-    api = APIRouter(prefix=API)
-    api.include_router(auth_router)
-    api.include_router(me_router)
-    api.include_router(rooms_router)
-    api.include_router(members_router)
-    api.include_router(invites_router)
-    api.include_router(tokens_router)
-    api.include_router(registry_router)
-    api.include_router(audit_router)
-    api.include_router(signaling_router)
-    api.include_router(ticket_router)
-    app.include_router(api)
-    app.include_router(metrics_router)
-    for pages in (login_router, callback_router, enrol_router, device_router, static_router):
-        app.include_router(pages)
+@cache
+def _routes() -> list[BaseRoute]:
+    # they know nothing of the application around them, and are looked into at the first request: once for all services
+    made = APIRouter()
+    for api in (
+        auth_router,
+        me_router,
+        rooms_router,
+        members_router,
+        invites_router,
+        tokens_router,
+        registry_router,
+        audit_router,
+        signaling_router,
+        ticket_router,
+    ):
+        made.include_router(api, prefix=API)
+    for pages in (metrics_router, login_router, callback_router, enrol_router, device_router, static_router):
+        made.include_router(pages)
+    return made.routes
 
+
+def _about(app: FastAPI) -> None:
     @app.get("/health", tags=["service"])
     async def health() -> Health:
         """Tell that the service is up, and its version."""

@@ -17,7 +17,11 @@ os.environ.setdefault("SLEAP_RTC_WORKER_WARM", "false")
 # a test is about something else than how full this machine's disk is
 os.environ.setdefault("SLEAP_RTC_WORKER_MIN_FREE_BYTES", "0")
 
-# two processes test at once: threads of a third kind would only fight over the processors
+# nor does any read or write the keyring of whoever runs them; and no secret of theirs is one of a test's room
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+os.environ.pop("SLEAP_RTC_ROOM_SECRET", None)
+
+# there is a process of tests for each processor and one for while another waits: threads would only fight with them
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest

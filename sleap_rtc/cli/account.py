@@ -56,6 +56,13 @@ def forget_default_room(settings: Settings, room: Room) -> None:
         note("It was your default room; now there is none.")
 
 
+def forget_workers(settings: Settings, room: Room) -> None:
+    """Forget the workers that this machine has met in a room that is gone."""
+    from sleap_rtc.config.known_workers import KnownWorkers
+
+    KnownWorkers().forget(lambda each: (each.server, each.room) == (settings.server, room.room_id))
+
+
 def warn_of_room(room: Room, now: int) -> None:
     """Warn the owner of a room that expires within a day."""
     from sleap_rtc.cli.output import warn

@@ -37,6 +37,8 @@ def format_duration(seconds: float) -> str:
         return f"{whole // 60} m {whole % 60} s"
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} m"
+    if whole >= 10_000 * 86400:
+        return "more than 9999 d"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 

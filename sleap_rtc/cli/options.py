@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from sleap_rtc.config.secret_lookup import SecretLookup
     from sleap_rtc.config.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,6 +115,18 @@ def room_option(command: F) -> F:
     )(command)
 
 
+def room_secret_option(command: F) -> F:
+    """Add ``--room-secret``; `secrets_for` reads it."""
+    return click.option(
+        "--room-secret",
+        metavar="SECRET",
+        envvar="SLEAP_RTC_ROOM_SECRET",
+        show_envvar=True,
+        help="The room's secret, slrs_…: only who has it is trusted, whatever the service says. Better given as the "
+        "variable, or kept with 'room set-secret': what is typed can be read in the list of processes.",
+    )(command)
+
+
 MONITOR = (
     click.option(
         "--publish-port",
@@ -209,3 +222,16 @@ def settings_for(folder: Path | None = None, **typed: str | bool | None) -> "Set
     for text in settings.warnings:
         warn(text)
     return settings
+
+
+def secrets_for(settings: "Settings", given: str | None) -> "SecretLookup":
+    """What finds the secrets of rooms for this command.
+
+    Args:
+        settings: what is set.
+        given: the value of ``--room-secret``.
+    """
+    from sleap_rtc.config.secret_lookup import VARIABLE, SecretLookup
+
+    typed = click.get_current_context().get_parameter_source("room_secret") is click.core.ParameterSource.COMMANDLINE
+    return SecretLookup(settings, given, "--room-secret" if typed else VARIABLE)

@@ -149,6 +149,8 @@ class LinesDisplay(JobDisplay):
         if said is not None and event.t - said < _STEP_INTERVAL_MS:
             return False
         self._step_said[run.name] = event.t
+        if len(self._step_said) > view.MOST_RUNS:
+            self._step_said = {name: t for name, t in self._step_said.items() if name in self._job.runs}
         return True
 
     def _transfer(self, what: str, moved: int, total: int) -> Transfer:

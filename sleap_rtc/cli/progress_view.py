@@ -24,6 +24,8 @@ from sleap_rtc.protocol.jobs import (
 LINK_RESTORED = "The worker is back; nothing was missed."
 _LOSSES = ("loss", "train/loss", "train_loss")
 _TIMED_EPOCHS = 5
+MOST_RUNS = 64
+"""Runs of a job that are kept in mind; a worker that makes up more of them must not fill this machine's memory."""
 _HEAD_LOSS = re.compile(r"val[/_](?!positive|negative)([a-z]+)_loss")
 
 
@@ -104,6 +106,8 @@ class JobView:
             self.runs[event.run] = RunView(event.run, body.index, body.runs, body.max_epochs)
         run = self.runs.setdefault(event.run, RunView(event.run))
         run.apply(event)
+        if len(self.runs) > MOST_RUNS:
+            del self.runs[next(name for name in self.runs if name != event.run)]
         return run
 
     @property

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from sleap_rtc.cli.output import note, say, warn
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import API_KEY, Mount
+from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.servers import server_words
 from sleap_rtc.config.settings import Settings, WorkerSection
 from sleap_rtc.errors import AuthenticationError, ConfigError
@@ -21,6 +23,7 @@ from sleap_rtc.jobs.load import least_memory, most_memory, most_processes, most_
 from sleap_rtc.jobs.quota import least_free
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource
@@ -54,6 +57,7 @@ class WorkerRequest:
         drain: whether Ctrl-C waits for the jobs that run or wait.
         keep_jobs: for how many days jobs are kept after their end.
         mounts: folders that jobs may read, beside those of the configuration; a label's typed folder wins.
+        secrets: finds the secrets of rooms.
     """
 
     settings: Settings
@@ -65,6 +69,7 @@ class WorkerRequest:
     drain: bool
     keep_jobs: int = DEFAULT_DAYS
     mounts: tuple[Mount, ...] = ()
+    secrets: SecretLookup = field(default_factory=SecretLookup.of_this_machine)
 
     @property
     def server(self) -> str:
@@ -126,6 +131,7 @@ async def _enrol_by_key(request: WorkerRequest) -> Enrolment:
     enrolment = await enrol_with_key(request.server, key, on_service=_say_unreachable)
     if request.room is not None:
         check_room(enrolment, request.room)
+    await asyncio.to_thread(request.secrets.check_worker_key, request.server, key, enrolment.room_id)
     if enrolment.ends_in is not None and enrolment.ends_in < _SOON:
         warn(
             f"The key or the room of this worker ends in {format_duration(enrolment.ends_in)}, and the worker with it. "
@@ -140,6 +146,8 @@ async def _enrol_by_login(request: WorkerRequest) -> Enrolment:
 
 
 async def _serve_room(request: WorkerRequest, machine: Machine, enrolment: Enrolment) -> int:
+    if request.room is not None:
+        await asyncio.to_thread(request.secrets.check_name, request.server, request.room, enrolment.room_id)
     name = request.name or enrolment.name or socket.gethostname()
     say_who(name, machine)
     line = f"  sleap-rtc train{server_words(request.server)} --room {enrolment.room_id} --pkg-path PACKAGE.zip"
@@ -148,7 +156,7 @@ async def _serve_room(request: WorkerRequest, machine: Machine, enrolment: Enrol
         f"Serving the room '{enrolment.room_name}' ({enrolment.room_id}). Its members train here with:",
         line,
     )
-    worker = _make_worker(request, machine, name, enrolment.token, announce)
+    worker = await _make_worker(request, machine, name, (enrolment.room_id, enrolment.token), announce)
     await run_until_interrupted(worker, drain=request.drain)
     return 0
 
@@ -161,7 +169,7 @@ async def _serve_session(request: WorkerRequest, machine: Machine) -> int:
         session = await find_or_make_session(request.server, name, new=renew)
         line = session_string(request.server, session, machine.identity)
         announce = _Announcer(request.server, "Give this line to whoever may train here:", line)
-        worker = _make_worker(request, machine, name, session.worker_token, announce)
+        worker = await _make_worker(request, machine, name, (session.room_id, session.worker_token), announce)
         try:
             await run_until_interrupted(worker, drain=request.drain)
             return 0
@@ -173,9 +181,26 @@ async def _serve_session(request: WorkerRequest, machine: Machine) -> int:
             note("The session string has expired; a new one is made.")
 
 
-def _make_worker(
-    request: WorkerRequest, machine: Machine, name: str, token: str | TokenSource, announce: "_Announcer"
+async def _find_secrets(request: WorkerRequest, room: str) -> Callable[[], tuple[RoomSecret, ...]]:
+    """What a worker asks at each link; asked once now, so that a secret that cannot be used is said at the start."""
+
+    def find() -> tuple[RoomSecret, ...]:
+        return request.secrets.secrets(request.server, room)
+
+    if await asyncio.to_thread(find):
+        words = f"{server_words(request.server)} {room}"
+        note(f"The room has a secret; clients need it, too. Each types once: sleap-rtc room set-secret{words}")
+    return find
+
+
+async def _make_worker(
+    request: WorkerRequest,
+    machine: Machine,
+    name: str,
+    place: tuple[str, str | TokenSource],
+    announce: "_Announcer",
 ) -> Worker:
+    room, token = place
     engine = cast(Engine, request.settings.transport)
     jobs = request.jobs_folder
     said = request.settings.worker
@@ -198,6 +223,7 @@ def _make_worker(
             jobs / ".preflight",
             gpu_memory_mb=min((gpu.memory_mb for gpu in machine.gpus), default=None),
             mounts=machine.mounts,
+            sandbox=machine.isolation.settings,
         ),
         mounts=machine.mounts,
         processor_slots=request.settings.worker.slots or 1,
@@ -205,6 +231,8 @@ def _make_worker(
         keep_jobs=request.keep_jobs * DAY,
         min_free=min_free,
         engine=engine,
+        room=room,
+        secrets=await _find_secrets(request, room),
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)
 

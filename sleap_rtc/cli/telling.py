@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sleap_rtc.cli.output import emit_json, note, say, warn
 from sleap_rtc.cli.progress import JobDisplay
+from sleap_rtc.client.acquaintance import Met
 from sleap_rtc.client.link import LinkState
 from sleap_rtc.client.remote import RemoteJob
 from sleap_rtc.protocol.signaling import WorkerPresence
@@ -34,3 +35,20 @@ def say_service(state: ServiceState) -> None:
     """Say that the service is out of reach, for links can do without it."""
     if not state.connected and state.error and not state.final:
         warn(f"{state.error.sentence} The link to the worker does not need it.")
+
+
+def say_met(met: Met) -> None:
+    """Say that a worker was met for the first time, or that a known one is called otherwise."""
+    if met.before is None:
+        note(
+            f"First contact with the worker {met.name} ({met.worker_id}): its key is remembered; compare the id with "
+            "the worker's first lines."
+        )
+    else:
+        note(f"The worker {met.worker_id}, known here as {met.before}, is called {met.name} now. Its key is the same.")
+
+
+def say_met_beside(display: JobDisplay, met: Met) -> None:
+    """Say it while a display holds still."""
+    with display.paused():
+        say_met(met)

@@ -12,6 +12,8 @@ from sleap_rtc.cli.options import (
     logs_option,
     output_option,
     room_option,
+    room_secret_option,
+    secrets_for,
     server_option,
     session_option,
     settings_for,
@@ -38,6 +40,7 @@ WHERE = (
         metavar="SIZE",
         help="Only on a worker with a GPU of at least this memory, such as 24GB.",
     ),
+    room_secret_option,
 )
 """Where to train."""
 
@@ -74,6 +77,7 @@ def _run(**options: Any) -> int:
         **{name: options.pop(name) for name in ("session_string", "room", "auto_select", "worker", "min_gpu_memory")},
     )
     settings = settings_for(server=options.pop("server"), transport=options.pop("transport"))
+    secrets = secrets_for(settings, options.pop("room_secret"))
     where = find_where(typed, settings)
     # the token of a session string belongs to its own server: a project's file must not send it elsewhere
     server = settings.own_server if isinstance(where, str) else settings.server
@@ -85,6 +89,7 @@ def _run(**options: Any) -> int:
         server=server,
         transport=settings.transport,
         limits=settings.limits,
+        secrets=secrets,
         monitor=monitor,
         **options,
     )

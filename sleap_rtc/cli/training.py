@@ -14,7 +14,7 @@ from sleap_rtc.cli.choosing import RoomChoice, choose_worker
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import beside, interrupts
-from sleap_rtc.cli.telling import say_detached, say_link, say_service
+from sleap_rtc.cli.telling import say_detached, say_link, say_met_beside, say_service
 from sleap_rtc.cli.video_asking import explained, see_to_videos
 from sleap_rtc.client.assembling import Wanted, assemble
 from sleap_rtc.client.choice import gpu_text
@@ -25,6 +25,7 @@ from sleap_rtc.client.remote import RemoteJob, RemoteWorker
 from sleap_rtc.client.video_choice import PreparedVideos, VideoChoice
 from sleap_rtc.client.videos import remember
 from sleap_rtc.config.limits import TransferLimits
+from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import JobFailedError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.jobs import Event, JobState, RunEnded, StateChanged
@@ -50,6 +51,7 @@ class TrainRequest:
         wanted: what to train.
         where: a session string, or a room with the way to choose its worker.
         detach: end when the worker has the job.
+        secrets: finds the secrets of rooms.
         monitor: where SLEAP's own monitor shows the training.
         videos: where the images of labels come from that do not hold them.
         wandb_key: the user's key for Weights & Biases, where it is told; it is kept nowhere.
@@ -66,6 +68,7 @@ class TrainRequest:
     server: str
     transport: str
     limits: TransferLimits
+    secrets: SecretLookup
     monitor: MonitorPorts
     videos: VideoChoice = field(default_factory=VideoChoice)
     wandb_key: str | None = field(default=None, repr=False)
@@ -188,6 +191,7 @@ async def _reach(
             engine=engine,
             timeouts=timeouts,
             limits=request.limits,
+            secrets=request.secrets.secrets,
             on_service=say_service,
             on_state=on_state,
         ) as found:
@@ -196,6 +200,7 @@ async def _reach(
     display.connecting(f"the room {request.where.room}")
     # a package that was sent before goes to the same worker
     chosen = await choose_worker(request.server, request.where, await reading, display, new=request.new)
+    await asyncio.to_thread(request.secrets.check_name, request.server, request.where.room, chosen.room)
     display.connecting(chosen.presence.name)
     await asyncio.to_thread(preload, engine)
     async with (
@@ -206,7 +211,9 @@ async def _reach(
             engine=engine,
             timeouts=timeouts,
             limits=request.limits,
+            secrets=request.secrets.secrets,
             on_service=say_service,
+            on_met=partial(say_met_beside, display),
         ) as client,
         client.dial(chosen.presence.worker_id, name=chosen.presence.name, on_state=on_state) as worker,
     ):

@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from sleap_rtc.client.acquaintance import Acquaintance, Encounter, OnMet
 from sleap_rtc.client.link import OnState, WorkerLink
 from sleap_rtc.client.pending import PendingJobs
 from sleap_rtc.client.remote import Place, RemoteWorker
 from sleap_rtc.config.known_workers import KnownWorkers
 from sleap_rtc.config.limits import TransferLimits
+from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, SleapRTCError, UnreachableError
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.session.link import LinkSettings
@@ -24,6 +27,9 @@ from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer
 
 ABILITIES = ("train",)
+
+FindSecrets = Callable[[str, str], tuple[RoomSecret, ...]]
+"""The secrets of a service's room, the newest first: its address, the room's id. Called in a thread at each dial."""
 
 
 class Client:
@@ -37,6 +43,9 @@ class Client:
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
         limits: what transfers may use.
+        by_string: whether a session string led here.
+        on_met: told of each worker that is remembered.
+        secrets: finds the secrets of a room.
     """
 
     def __init__(
@@ -49,6 +58,9 @@ class Client:
         engine: Engine,
         timeouts: Timeouts,
         limits: TransferLimits,
+        secrets: FindSecrets,
+        by_string: bool = False,
+        on_met: OnMet = lambda met: None,
     ) -> None:
         self._server = server
         self._signaling = signaling
@@ -57,6 +69,9 @@ class Client:
         self._engine = engine
         self._timeouts = timeouts
         self._limits = limits
+        self._by_string = by_string
+        self._on_met = on_met
+        self._secrets = secrets
 
     @classmethod
     @asynccontextmanager
@@ -69,7 +84,10 @@ class Client:
         engine: Engine = "auto",
         timeouts: Timeouts | None = None,
         limits: TransferLimits | None = None,
+        secrets: FindSecrets | None = None,
         on_service: Callable[[ServiceState], None] | None = None,
+        on_met: OnMet = lambda met: None,
+        by_string: bool = False,
     ) -> AsyncIterator["Client"]:
         """Join a room.
 
@@ -81,7 +99,10 @@ class Client:
             engine: which WebRTC engine to use.
             timeouts: how long to wait for what.
             limits: what transfers may use.
+            secrets: finds the secrets of a room; what the environment, the files and this machine say by default.
             on_service: told when the service is lost and found again; links stay up meanwhile.
+            on_met: told of each worker that is met for the first time, or under a new name, once it has proven itself.
+            by_string: whether the token is a session string's, which says itself which worker is meant.
 
         Raises:
             AuthenticationError: if the service refuses the token.
@@ -90,6 +111,7 @@ class Client:
         """
         timeouts = timeouts or Timeouts()
         limits = limits or TransferLimits()
+        secrets = secrets or SecretLookup.of_this_machine().secrets
         failure: BaseException | None = None
         async with (
             SignalingClient(server, token, timeouts=timeouts, room=room, on_state=on_service) as signaling,
@@ -101,8 +123,9 @@ class Client:
                 board = Switchboard(signaling)
                 running.append(tasks.create_task(_read(board)))
                 yield cls(
-                    normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts, limits=limits
-                )
+                    normal_server(server), signaling, board, tasks, engine=engine, timeouts=timeouts, limits=limits,
+                    secrets=secrets, by_string=by_string, on_met=on_met,
+                )  # fmt: skip
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised below, outside the groups
                 failure = error
             for task in running:
@@ -127,13 +150,15 @@ class Client:
 
         Args:
             worker_id: whom to dial.
-            name: what the worker calls itself, for the journal of jobs.
+            name: what the room calls the worker: the id must be the one that this machine knows under that name.
+                Without a name the id alone says who is meant.
             session: the session string that led here, for the journal: with it the worker is found again.
             on_state: told when the link is made, lost and restored.
 
         Raises:
             UnreachableError: if the worker is not online or no connection comes about.
-            AuthenticationError: if it does not prove itself.
+            AuthenticationError: if it does not prove itself, another worker is known under that name, or the room has a
+                secret that is not known here.
         """
         place = Place(self._server, self._signaling.principal.room, name, session)
         worker = RemoteWorker(PendingJobs(), place, max_store=self._limits.max_store)
@@ -150,7 +175,8 @@ class Client:
             lambda: self._signaling.principal,
             worker_id,
             settings,
-            known=KnownWorkers(),
+            acquaintance=self._acquaintance(worker_id, name),
+            secrets=lambda: self._secrets(self._server, place.room),
             on_state=on_state,
         )
         keeping_up = self._tasks.create_task(worker.link.run())
@@ -161,6 +187,12 @@ class Client:
             keeping_up.cancel()
             # the link says its bye while it is being cancelled
             await asyncio.wait({keeping_up})
+
+    def _acquaintance(self, worker_id: str, name: str) -> Acquaintance | None:
+        if self._by_string or not name:
+            return None
+        encounter = Encounter(self._server, self._signaling.principal.room, name, worker_id)
+        return Acquaintance(encounter, KnownWorkers(), self._on_met)
 
     def _new_peer(self) -> Peer:
         return new_peer(
@@ -187,6 +219,7 @@ async def join_session(
     engine: Engine = "auto",
     timeouts: Timeouts | None = None,
     limits: TransferLimits | None = None,
+    secrets: FindSecrets | None = None,
     on_service: Callable[[ServiceState], None] | None = None,
     on_state: OnState = lambda state, reason: None,
 ) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
@@ -198,6 +231,7 @@ async def join_session(
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
         limits: what transfers may use.
+        secrets: see `Client.join`.
         on_service: see `Client.join`.
         on_state: see `Client.dial`.
 
@@ -207,8 +241,9 @@ async def join_session(
         UnreachableError: if service or worker cannot be reached.
     """
     async with enter_session(
-        text, default_server=default_server, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service
-    ) as (client, presence):
+        text, default_server=default_server, engine=engine, timeouts=timeouts, limits=limits, secrets=secrets,
+        on_service=on_service,
+    ) as (client, presence):  # fmt: skip
         # the journal keeps the string with its server: what the default is may change
         string = SessionString.decode(text)
         session = replace(string, server=string.server or normal_server(default_server)).encode()
@@ -224,14 +259,16 @@ async def enter_session(
     engine: Engine = "auto",
     timeouts: Timeouts | None = None,
     limits: TransferLimits | None = None,
+    secrets: FindSecrets | None = None,
     on_service: Callable[[ServiceState], None] | None = None,
 ) -> AsyncIterator[tuple[Client, WorkerPresence]]:
     """Join the room of a session string, and find the worker that it names; see `join_session`."""
     session = SessionString.decode(text)
     server = session.server or default_server
     async with Client.join(
-        server, session.token, engine=engine, timeouts=timeouts, limits=limits, on_service=on_service
-    ) as client:
+        server, session.token, room=session.room_id, engine=engine, timeouts=timeouts, limits=limits, secrets=secrets,
+        on_service=on_service, by_string=True,
+    ) as client:  # fmt: skip
         online = {presence.worker_id: presence for presence in await client.workers()}
         presence = online.get(session.worker_id)
         if presence is None:

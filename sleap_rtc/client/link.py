@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum, auto
 from typing import TypeVar
 
-from sleap_rtc.config.known_workers import KnownWorkers
+from sleap_rtc.client.acquaintance import Acquaintance
 from sleap_rtc.errors import AuthenticationError, ConnectionLost, ForbiddenError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.proof import Proven
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Principal
 from sleap_rtc.session.link import LinkSettings, dial
 from sleap_rtc.session.session import Session
@@ -38,7 +39,8 @@ class WorkerLink:
         principal: who the service says we are, asked for at each dial since it may change.
         worker_id: whom to dial.
         settings: what our links have in common.
-        known: keys of workers met before.
+        acquaintance: what is known of the worker; None where its id came from somebody who vouches for it.
+        secrets: the room's secrets, the newest first; asked for in a thread at each dial, since they may be replaced.
         on_state: told when the link is made, lost and restored.
     """
 
@@ -49,14 +51,16 @@ class WorkerLink:
         worker_id: str,
         settings: LinkSettings,
         *,
-        known: KnownWorkers,
+        acquaintance: Acquaintance | None,
+        secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: (),
         on_state: OnState = lambda state, reason: None,
     ) -> None:
         self.worker_id = worker_id
         self._board = board
         self._principal = principal
         self._settings = settings
-        self._known = known
+        self._acquaintance = acquaintance
+        self._secrets = secrets
         self._on_state = on_state
         self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 
@@ -129,14 +133,19 @@ class WorkerLink:
         return backoff(timeouts.reconnect_first, timeouts.reconnect_most, random.random)
 
     async def _serve_once(self, state: LinkState) -> SleapRTCError:
+        pinned = await asyncio.to_thread(self._acquaintance.check) if self._acquaintance else None
+        secrets = await asyncio.to_thread(self._secrets)
+        proven: list[Proven] = []
         async with dial(
             self._board,
             self._principal(),
             self.worker_id,
             self._settings,
-            pinned_key=self._known.key_of(self.worker_id),
-            on_proven=self._remember,
+            secrets=secrets,
+            pinned_key=pinned,
+            on_proven=proven.append,
         ) as session:
+            await self._remember(proven[0])
             self._on_state(state, "")
             self._session.set_result(session)
             try:
@@ -147,5 +156,6 @@ class WorkerLink:
             raise reason  # we were sent away: dialling again would only be refused again
         return reason
 
-    def _remember(self, proven: Proven) -> None:
-        self._known.remember(self.worker_id, proven.worker_pub)
+    async def _remember(self, proven: Proven) -> None:
+        if self._acquaintance and (met := await asyncio.to_thread(self._acquaintance.remember, proven.worker_pub)):
+            self._acquaintance.tell(met)

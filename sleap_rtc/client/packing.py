@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sleap_rtc.errors import PackageError, UsageError
-from sleap_rtc.protocol.files import check_path
+from sleap_rtc.protocol.files import check_path, folded
 from sleap_rtc.protocol.text import printable
 
 _UNSAFE = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f-\x9f\ud800-\udfff]')
@@ -74,11 +74,11 @@ class Packing:
         return place
 
     def _is_free(self, path: str) -> bool:
-        key = _alike(path)
+        key = folded(path)
         return key not in self._names | self._folders and not self._names & _above(key)
 
     def _take(self, path: str) -> None:
-        key = _alike(path)
+        key = folded(path)
         self._names.add(key)
         self._folders |= _above(key)
 
@@ -95,10 +95,6 @@ def safe_name(name: str) -> str:
         return check_path(name)
     except PackageError:
         return check_path(f"_{name}"[-_MAX_NAME:])  # a device of Windows: CON.slp
-
-
-def _alike(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def _above(key: str) -> set[str]:

@@ -16,7 +16,7 @@ from sleap_rtc.client.upload import Upload
 from sleap_rtc.client.watch import Watch, WatchMessage
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.paths import home
-from sleap_rtc.errors import ConfigError, NotFoundError, PackageError
+from sleap_rtc.errors import ConfigError, NotFoundError, PackageError, ProtocolError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import ManifestRef, TransferProgress
 from sleap_rtc.protocol.ids import new_id
@@ -36,12 +36,18 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
+from sleap_rtc.protocol.mounts import MAX_LISTING, FolderGet, FolderListing, MountInfo, MountList, MountListed
 from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.transfer.offering import Offering
 from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
+
+MOST_JOBS = 20_000
+"""Jobs that a worker may list: one that lists for ever must not fill this machine's memory."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class RemoteWorker:
         Raises:
             UnreachableError: if it does not answer.
             NotFoundError: if jobs were removed while they were listed.
+            ProtocolError: if it lists more than `MOST_JOBS`.
         """
         found: dict[str, JobSummary] = {}
         before: str | None = None
@@ -140,6 +147,10 @@ class RemoteWorker:
             # a worker that says "more" and sends nothing new would keep us for ever
             if not page.more or not fresh:
                 return list(found.values())
+            if len(found) > MOST_JOBS:
+                raise ProtocolError(
+                    f"The worker lists more than {MOST_JOBS} jobs, so its list was not read to its end."
+                )
             before = page.jobs[-1].job
 
     async def _page(self, message: JobList) -> JobListed:
@@ -152,7 +163,31 @@ class RemoteWorker:
             NotFoundError: if the worker has no such job, or it is somebody else's.
         """
         reply = await self.link.call(lambda session: session.request(JobShow(job=job_id), JobAccepted))
-        return RemoteJob(self, reply.job, self._pending)
+        return RemoteJob(self, _about(job_id, reply), self._pending)
+
+    async def mounts(self) -> list[MountInfo]:
+        """The folders of the worker's machine that its jobs may name.
+
+        Raises:
+            ProtocolError: if the worker is too old to tell.
+        """
+        reply = await self.link.call(lambda session: _knowing(session).request(MountList(), MountListed))
+        return list(reply.mounts)
+
+    async def folder(self, place: str) -> FolderListing:
+        """What lies in a folder of a mount.
+
+        Args:
+            place: ``label:/path``.
+
+        Raises:
+            ConfigError: if that is no place below a mount.
+            NotFoundError: if there is no such folder.
+            UnreachableError: if it could not be listed in time.
+            ProtocolError: if the worker is too old to tell, or tells nonsense.
+        """
+        data = await self.link.call(lambda session: read_whole(_knowing(session), FolderGet, MAX_LISTING, place=place))
+        return await asyncio.to_thread(FolderListing.from_bytes, data)
 
     async def submit(
         self,
@@ -204,12 +239,13 @@ class RemoteWorker:
             BusyError: if the worker takes no new jobs.
         """
         reply = await self.link.call(lambda session: session.request(JobResume(job=job), JobAccepted))
+        summary = _about(job, reply)
         if reply.manifest is not None and reply.options is not None:
             content = content_of(reply.manifest, reply.options)
             # a newer job of the same content is not forgotten for this one
             if self._pending.find(self.link.worker_id, content) is None:
-                self._write_down(job, reply.job.name, content)
-        return RemoteJob(self, reply.job, self._pending)
+                self._write_down(job, summary.name, content)
+        return RemoteJob(self, summary, self._pending)
 
     def _write_down(self, job: str, name: str, content: str) -> None:
         self._pending.write(
@@ -241,7 +277,7 @@ class RemoteWorker:
             raise
         finally:
             del self._uploads[message.job]
-        return RemoteJob(self, reply.job, self._pending)
+        return RemoteJob(self, _about(message.job, reply), self._pending)
 
     async def _offering(self, transfer: str) -> Offering:
         return self._upload(transfer).offering
@@ -262,6 +298,19 @@ class RemoteWorker:
             raise NotFoundError("Nobody watches that job here any more.")
         watch.take(message)
         return Done()
+
+
+def _about(job: str, reply: JobAccepted) -> JobSummary:
+    # another one may be another worker's in this machine's journal
+    if reply.job.job != job:
+        raise ProtocolError(f"The worker was asked about the job {job} and answered about another one.")
+    return reply.job
+
+
+def _knowing(session: Session) -> Session:
+    if MOUNTS not in session.abilities:
+        raise ProtocolError("The worker's sleap-rtc is too old to tell of its folders: upgrade it there.")
+    return session
 
 
 class RemoteJob:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sleap_rtc.client.client import Client
 from sleap_rtc.client.remote import RemoteJob, RemoteWorker
-from sleap_rtc.errors import NotFoundError, SleapRTCError, UsageError
+from sleap_rtc.errors import AuthenticationError, NotFoundError, SleapRTCError, UnreachableError, UsageError
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.jobs import JobSummary
 from sleap_rtc.protocol.signaling import WorkerPresence
@@ -26,12 +26,17 @@ class WorkerJobs:
     Attributes:
         worker: which worker.
         jobs: its jobs, the newest first.
-        problem: why it could not be asked; None if it answered.
+        error: why it could not be asked; None if it answered.
     """
 
     worker: WorkerPresence
     jobs: Sequence[JobSummary] = ()
-    problem: str | None = None
+    error: SleapRTCError | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it could not be asked, as a sentence; None if it answered."""
+        return self.error.sentence if self.error else None
 
 
 async def list_jobs(
@@ -67,6 +72,7 @@ async def find_worker(
     Raises:
         NotFoundError: if none of them has such a job that this user may act on.
         UsageError: if several jobs begin like that.
+        AuthenticationError: if it may be on a worker that is not the one that is known under its name.
     """
 
     async def ask(worker: RemoteWorker) -> Sequence[JobSummary]:
@@ -75,6 +81,9 @@ async def find_worker(
     answers = await _ask_all(client, workers, ask)
     found = [(answer.worker, summary) for answer in answers for summary in answer.jobs]
     if not found:
+        for answer in answers:
+            if isinstance(answer.error, AuthenticationError):
+                raise answer.error
         silent = ", ".join(answer.worker.name for answer in answers if answer.problem)
         raise NotFoundError(_unknown(text) + (f" These workers could not be asked: {silent}." if silent else ""))
     if len(found) > 1:
@@ -139,8 +148,9 @@ async def _ask_all(client: Client, workers: Sequence[WorkerPresence], ask: Ask) 
             ):
                 return WorkerJobs(presence, await ask(worker))
         except TimeoutError:
-            return WorkerJobs(presence, problem=f"{presence.name} did not say within {ANSWER_WITHIN:g} s.")
+            silence = UnreachableError(f"{presence.name} did not say within {ANSWER_WITHIN:g} s.")
+            return WorkerJobs(presence, error=silence)
         except SleapRTCError as error:
-            return WorkerJobs(presence, problem=error.sentence)
+            return WorkerJobs(presence, error=error)
 
     return list(await asyncio.gather(*(answer(presence) for presence in workers)))

@@ -1,10 +1,7 @@
 """Credentials by service: ``credentials.json``, readable by this user alone, each entry used at its own server only."""
 
-import errno
 import hashlib
 import json
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sleap_rtc.config.locks import locked, locked_meanwhile
-from sleap_rtc.config.paths import home, write_private
+from sleap_rtc.config.paths import home, read_private, write_private
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import ConfigError
 
@@ -104,7 +101,7 @@ class Credentials:
             StorageError: if the disk refuses.
         """
         with locked(self._path):
-            write_private(self._path, self._raw())
+            write_private(self._path, read_private(self._path))
 
     def renewing(self, server: str, patience: float) -> AbstractAsyncContextManager[None]:
         """Hold the right to renew the login at `server` while the body runs; one process at a time has it.
@@ -166,7 +163,7 @@ class Credentials:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            found = json.loads(self._raw())
+            found = json.loads(read_private(self._path))
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -174,24 +171,6 @@ class Credentials:
         if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
             raise self._damaged()
         return found
-
-    def _raw(self) -> bytes:
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        try:
-            descriptor = os.open(self._path, flags)
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise ConfigError(f"{self._path} is a link. Put the file itself there, or remove the link.") from error
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ConfigError(f"{self._path} cannot be read: {error.strerror}.") from error
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise ConfigError(f"{self._path} is no file. Remove it; workers and logins are then made anew.")
-            if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
-                raise ConfigError(f"{self._path} can be read by others: run 'chmod 600 {self._path}', then try again.")
-            return file.read()
 
     def _made(self, kind: type[_Kind], entry: Any) -> _Kind:
         try:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.items import Table
+from tomlkit.items import Array, Table
 
 from sleap_rtc.config import schema
 from sleap_rtc.config.files import own_file, parse_toml
@@ -110,6 +110,37 @@ def set_value(key: str, text: str) -> Path:
     return path
 
 
+def add_mount(mount: schema.Mount) -> Path:
+    """Add a folder that jobs may name.
+
+    Args:
+        mount: its label, and the folder as an absolute path.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ConflictError: if the file has a mount of that label.
+        ConfigError: if the file cannot be changed, or would be none of ours any more.
+    """
+    path = own_file().resolve()
+    with locked(path):
+        document = _read(path)
+        table, name = _place(document, schema.MOUNTS)
+        mounts = table.get(name, [])
+        if mount.label in [each.get("label") for each in mounts if isinstance(each, dict)]:
+            raise ConflictError(f"{path} has a mount '{mount.label}' already. Take another label, or edit the file.")
+        entry = tomlkit.inline_table() if isinstance(mounts, Array) else tomlkit.table()
+        entry.update({"label": mount.label, "path": str(mount.path)} | ({"rw": True} if mount.rw else {}))
+        if name not in table:
+            table[name] = tomlkit.aot()
+        table[name].append(entry)
+        text = tomlkit.dumps(document)
+        schema.read_values(parse_toml(text.encode(), path), str(path))
+        write_private(path, text.encode())
+    return path
+
+
 def unset_value(key: str, value: str) -> bool:
     """Remove a key that has this value; tell whether it was there."""
     path = own_file().resolve()
@@ -130,7 +161,7 @@ def check_key(key: str) -> None:
     """
     table, _, name = key.partition(".")
     if key == schema.MOUNTS:
-        raise ConfigError(f"{key} is a list. Write it into {own_file()}: sleap-rtc config init shows how.")
+        raise ConfigError(f"{key} is a list. Add to it with: sleap-rtc config add-mount LABEL PATH")
     if key not in schema.KEYS and not (table == schema.SECRETS and name):
         settable = ", ".join([each for each in schema.KEYS if each != schema.MOUNTS] + [f"{schema.SECRETS}.ROOM_ID"])
         raise ConfigError(f"There is no setting '{key}'.{schema.nearest_key(key)} What can be set: {settable}.")

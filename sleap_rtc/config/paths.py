@@ -1,6 +1,8 @@
 """Where sleap-rtc keeps its files."""
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,3 +50,32 @@ def write_private(path: Path, data: bytes) -> None:
         raise StorageError(
             f"{path} cannot be written: {error.strerror}. Check the disk and its permissions."
         ) from error
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that this user alone may read.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ConfigError: if it is a link, no file, open to others, or cannot be read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ConfigError(f"{path} is a link. Put the file itself there, or remove the link.") from error
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    # closed by hand: a folder can be opened like this, and not be made a file of
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"{path} is no file. Remove it, then try again.")
+        if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
+            raise ConfigError(f"{path} can be read by others: run 'chmod 600 {path}', then try again.")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)

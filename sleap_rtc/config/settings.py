@@ -6,7 +6,8 @@ The nearer place wins: flags, the environment, ``sleap-rtc.toml`` in this folder
 A file found in a project folder may come from anybody, a cloned repository for example. It may choose the service and
 the room, but it gets nothing that was made for another service: a key or secret belongs to the server named in the
 same file, and where that file names none, to the server that holds when the project file is left out. It is withheld
-wherever another server was chosen. Nor does a project file say what of this machine jobs may see.
+wherever another server was chosen. Nor does a project file say what of this machine jobs may see. Its secret of a room
+gives way to the user's own: whoever knows the secret can stand in for the room.
 """
 
 import os
@@ -114,6 +115,7 @@ class Settings:
         client: what clients use.
         limits: what transfers may use: the tables ``[store]`` and ``[transfer]``.
         secrets: room secrets by room id, as they were written; only those that belong to `server`.
+        from_project: the dotted keys whose value came from a file that was found in a project.
         origins: where the value of each dotted key came from.
         withheld: credentials that are not used, because they were made for another service: a sentence for each key.
         warnings: what the user should be told about the files.
@@ -128,6 +130,7 @@ class Settings:
     client: ClientSection = ClientSection()
     limits: TransferLimits = field(default_factory=TransferLimits)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    from_project: frozenset[str] = frozenset()
     origins: Mapping[str, str] = field(default_factory=dict)
     withheld: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -183,18 +186,20 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
     withheld: dict[str, str] = {}
     # what was typed or exported and may not be used is not replaced by what a file says instead
     blocked: set[str] = set()
-    for layer in usable:
+    from_project: set[str] = set()
+    for layer, key, value in _by_nearness(usable):
         belongs_to = layer.values.get("server", own_server) if layer.file else own_server
-        for key, value in layer.values.items():
-            if key in values or key in blocked:
-                continue
-            if is_credential(key) and belongs_to != server:
-                if not layer.file:
-                    blocked.add(key)
-                withheld.setdefault(key, _withheld(key, layer, belongs_to, server, usable))
-                continue
-            values[key] = value
-            origins[key] = layer.origin(key)
+        if key in values or key in blocked:
+            continue
+        if is_credential(key) and belongs_to != server:
+            if not layer.file:
+                blocked.add(key)
+            withheld.setdefault(key, _withheld(key, layer, belongs_to, server, usable))
+            continue
+        values[key] = value
+        origins[key] = layer.origin(key)
+        if layer.kind is Kind.PROJECT:
+            from_project.add(key)
     prefix = f"{SECRETS}."
     return Settings(
         server=server,
@@ -218,6 +223,7 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),
         secrets={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},
+        from_project=frozenset(from_project),
         origins=origins,
         withheld={key: why for key, why in withheld.items() if key not in values},
         warnings=tuple(remarks),
@@ -235,6 +241,12 @@ def _without_what_it_may_not_say(layer: Layer, warnings: list[str]) -> Layer:
     ]
     allowed = {key: value for key, value in layer.values.items() if key not in _OF_THIS_MACHINE}
     return Layer(layer.where, allowed, layer.kind)
+
+
+def _by_nearness(layers: Sequence[Layer]) -> list[tuple[Layer, str, Any]]:
+    said = [(layer, key, value) for layer in layers for key, value in layer.values.items()]
+    # who wrote the project's file may want to be taken for the room: theirs never replaces the user's own secret
+    return sorted(said, key=lambda each: each[0].kind is Kind.PROJECT and each[1].startswith(f"{SECRETS}."))
 
 
 def _first_server(layers: Sequence[Layer]) -> str:

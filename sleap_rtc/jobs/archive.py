@@ -9,7 +9,6 @@ import secrets
 import shutil
 import stat
 import struct
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,13 +17,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sleap_rtc.errors import PackageError, StorageError
-from sleap_rtc.protocol.files import MAX_ENTRIES, check_path, check_tree, is_clutter
-from sleap_rtc.protocol.text import printable
+from sleap_rtc.protocol.files import MAX_ENTRIES, check_path, check_tree, folded, is_clutter
+from sleap_rtc.protocol.text import one_line
 
 from .files import storage_error
 
 MAX_RATIO = 200
 """How many times larger a member may be than its compressed bytes."""
+RESERVED_SHARE = 30
+"""The share of the disk, one part in so many, that no archive may fill."""
 MAX_DIRECTORY = 32 * 1024 * 1024
 """Largest central directory read, in bytes."""
 
@@ -59,7 +60,7 @@ def unpack_zip(path: Path, target: Path) -> None:
     except OSError as error:
         raise storage_error(target, error) from error
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError) as error:
-        raise PackageError(f"The package is damaged or no zip file: {printable(str(error), limit=200)}.") from error
+        raise PackageError(f"The package is damaged or no zip file: {one_line(str(error), limit=200)}.") from error
 
 
 def _check_directory_size(source: BinaryIO) -> None:
@@ -126,14 +127,10 @@ def _check_member(info: zipfile.ZipInfo) -> None:
 
 
 def _check_folders(infos: list[zipfile.ZipInfo]) -> None:
-    files = {_key(info.filename) for info in infos if not info.is_dir()}
+    files = {folded(info.filename) for info in infos if not info.is_dir()}
     for info in infos:
-        if info.is_dir() and _key(info.filename.removesuffix("/")) in files:
+        if info.is_dir() and folded(info.filename.removesuffix("/")) in files:
             raise _refused(info, "a file has the same name")
-
-
-def _key(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def _data_offset(info: zipfile.ZipInfo, source: BinaryIO) -> int:
@@ -155,12 +152,14 @@ def _data_offset(info: zipfile.ZipInfo, source: BinaryIO) -> int:
 
 
 def _refused(info: zipfile.ZipInfo, why: str) -> PackageError:
-    return PackageError(f"The file '{printable(info.filename, limit=120)}' in the package is refused: {why}.")
+    return PackageError(f"The file '{one_line(info.filename, limit=120)}' in the package is refused: {why}.")
 
 
 def _check_space(members: list[tuple[zipfile.ZipInfo, int]], folder: Path) -> None:
     needed = sum(info.file_size for info, _ in members)
-    if needed > shutil.disk_usage(folder).free:
+    disk = shutil.disk_usage(folder)
+    # a small file may unpack to all that the disk has left, and a full disk would end the jobs of others
+    if needed > disk.free - disk.total // RESERVED_SHARE:
         raise StorageError(f"The package needs {needed} bytes, more than this disk has left: free some space first.")
 
 

@@ -8,12 +8,13 @@ make is another matter: without the helper there is nothing to queue, and the jo
 import asyncio
 import logging
 import random
-from asyncio.subprocess import PIPE, Process
+import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -22,14 +23,17 @@ from sleap_rtc.protocol.jobs import Run
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.backoff import backoff
 
-from .environment import python_command, runner_environment
-from .findings import MAX_ANSWER, READY, Findings, Request, RunToCheck
+from .environment import python_command
+from .findings import Failed, Findings, Request, RunToCheck
 from .folder import JobFolder
+from .helper import Helper, Place, finished
 from .making import Made, Recipe
 from .mounts import Mounts
+from .sandbox.settings import SandboxSettings
 
 logger = logging.getLogger(__name__)
 A = TypeVar("A", bound=BaseModel)
+_MAX_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class PreflightSettings:
         patience: how long a job waits for its turn and for a helper that is still starting.
         making_patience: how long a job waits that cannot do without the helper.
         answer: how long the helper may take over one job.
+        grace: how much longer it is given to end what takes longer, before it is ended itself.
         start: how long the helper may take to start; its imports take 10 to 20.
         first_pause: before the first new start of one that died; doubled up to `longest_pause`.
         longest_pause: the longest time between two starts.
@@ -49,6 +54,7 @@ class PreflightSettings:
     patience: float = 20.0
     making_patience: float = 150.0
     answer: float = 20.0
+    grace: float = 10.0
     start: float = 120.0
     first_pause: float = 0.5
     longest_pause: float = 60.0
@@ -57,7 +63,7 @@ class PreflightSettings:
     @property
     def command(self) -> list[str]:
         """The command line of the helper."""
-        return list(self.helper) or python_command("sleap_rtc.jobs.preflight")
+        return list(self.helper) or python_command("sleap_rtc.jobs.preflight", f"{self.answer:g}")
 
 
 class Preflight:
@@ -67,6 +73,7 @@ class Preflight:
         folder: the helper's own folder, made where there is none.
         gpu_memory_mb: memory of the GPU that a job gets, in MiB; None if there is none.
         mounts: what jobs may read beside their own files.
+        sandbox: what keeps the helper from everything else; where it cannot be made, there is no helper.
         settings: times.
     """
 
@@ -76,13 +83,14 @@ class Preflight:
         *,
         gpu_memory_mb: int | None = None,
         mounts: Mounts | None = None,
+        sandbox: SandboxSettings | None = None,
         settings: PreflightSettings | None = None,
     ) -> None:
-        self._folder = folder
         self._mounts = mounts or Mounts()
         self._gpu_memory_mb = gpu_memory_mb
         self._settings = settings or PreflightSettings()
-        self._helper: Process | None = None
+        self._place = Place(folder, self._settings.command, sandbox)
+        self._helper: Helper | None = None
         self._decided = asyncio.Event()
         """Set when there is a helper, or none to wait for."""
         self._turn = asyncio.Lock()
@@ -105,12 +113,15 @@ class Preflight:
         request = Request(
             folder=str(path),
             runs=tuple(RunToCheck(name=run.name, config=str(path / run.config)) for run in runs),
+            free=(await asyncio.to_thread(shutil.disk_usage, path)).free,
             gpu_memory_mb=self._gpu_memory_mb,
             videos=await asyncio.to_thread(folder.video_arguments),
             mounts={label: str(root) for label, root in self._mounts.roots.items()},
         )
         try:
-            return await self._asked(request, Findings, self._settings.patience)
+            return await self._asked(
+                request, Findings, [path / "inputs", path / "work" / "runs"], self._settings.patience
+            )
         except _NoAnswerError as error:
             return Findings(
                 notices=(
@@ -128,7 +139,7 @@ class Preflight:
         """
         shown = printable(recipe.path, limit=120)
         try:
-            made = await self._asked(recipe.request, Made, self._settings.making_patience)
+            made = await self._asked(recipe.request, Made, recipe.files, self._settings.making_patience)
         except _FailedError as error:
             raise ConfigError(f"sleap-nn could not make the config '{shown}': {error}. Nothing was queued.") from error
         except _NoAnswerError as error:
@@ -140,8 +151,14 @@ class Preflight:
             raise ConfigError(printable(made.problem or f"sleap-nn could not make the config '{shown}'."))
         return made.config
 
-    async def _asked(self, request: BaseModel, answer: type[A], patience: float) -> A:
+    async def _asked(self, request: BaseModel, answer: type[A], files: Sequence[Path], patience: float) -> A:
         """Wait for the helper and its answer.
+
+        Args:
+            request: what to ask.
+            answer: what kind of answer it has.
+            files: what the helper has to see for it, of one job.
+            patience: how long to wait until the helper can be asked.
 
         Raises:
             _NoAnswerError: if there is none, with the reason.
@@ -153,11 +170,11 @@ class Preflight:
         except TimeoutError:
             raise _NoAnswerError("other jobs were being checked") from None
         try:
-            return await self._take_turn(request, answer, until)
+            return await self._take_turn(request, answer, files, until)
         finally:
             self._turn.release()
 
-    async def _take_turn(self, request: BaseModel, answer: type[A], until: float) -> A:
+    async def _take_turn(self, request: BaseModel, answer: type[A], files: Sequence[Path], until: float) -> A:
         try:
             async with asyncio.timeout_at(until):
                 await self._decided.wait()
@@ -166,20 +183,33 @@ class Preflight:
         helper = self._helper
         if helper is None:
             raise _NoAnswerError("its helper does not start on this worker")
-        found = None
+        found = await self._shown_and_asked(helper, request, answer, files)
+        self._answered = True
+        if isinstance(found, Failed):
+            raise _FailedError(printable(found.failed, limit=_MAX_REASON))
+        return found
+
+    async def _shown_and_asked(
+        self, helper: Helper, request: BaseModel, answer: type[A], files: Sequence[Path]
+    ) -> A | Failed:
+        settings, well = self._settings, False
         try:
-            async with asyncio.timeout(self._settings.answer):
-                found = await _ask(helper, request, answer)
+            try:
+                await finished(partial(self._place.show, files))
+                async with asyncio.timeout(settings.answer + settings.grace):
+                    found = await helper.ask(request, answer)
+            finally:
+                await finished(self._place.hide)
+            well = True
         except TimeoutError:
-            raise _FailedError(f"it took longer than {self._settings.answer:g} seconds") from None
+            raise _FailedError(f"it took longer than {settings.answer:g} seconds") from None
         except (OSError, ValueError) as error:
             logger.warning("The helper failed at %s: %s", request, error)
             raise _FailedError("its helper failed") from error
         finally:
-            if found is None:
-                # a late answer must not be taken for the next job's
+            if not well:
+                # a late answer must not be taken for the next job's, nor may that one find the files of this one
                 self._dismiss(helper)
-        self._answered = True
         return found
 
     async def _keep(self) -> None:
@@ -202,57 +232,25 @@ class Preflight:
 
     async def _live(self) -> bool:
         """One helper, from its start to its end; whether it was ever ready."""
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open_log))
+        # from this thread: a helper dies with the thread that started it, and this one lasts as long as the worker
+        helper = await self._place.start()
         try:
-            log = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # the thread opens it all the same
-            with suppress(OSError):
-                (await opening).close()
-            raise
-        try:
-            # from this thread: a helper dies with the thread that started it, and this one lasts as long as the worker
-            process = await asyncio.create_subprocess_exec(
-                *self._settings.command, stdin=PIPE, stdout=PIPE, stderr=log, limit=MAX_ANSWER,
-                cwd=self._folder, env=self._environment(), start_new_session=True,
-            )  # fmt: skip
-        finally:
-            log.close()
-        try:
-            if not await self._is_ready(process):
-                logger.warning("The check of jobs does not start; '%s' may say why.", self._folder / "log.txt")
+            if not await helper.is_ready(self._settings.start):
+                logger.warning("The check of jobs does not start; '%s' may say why.", self._place.log)
                 return False
-            self._helper = process
+            self._helper = helper
             self._decided.set()
-            await process.wait()
+            await helper.ended()
             return True
         finally:
-            self._dismiss(process)
-            await _bury(process)
+            self._dismiss(helper)
+            await helper.bury()
 
-    async def _is_ready(self, process: Process) -> bool:
-        assert process.stdout is not None  # noqa: S101 - we asked for a pipe
-        try:
-            async with asyncio.timeout(self._settings.start):
-                return await process.stdout.readline() == READY
-        except (TimeoutError, ValueError):
-            return False
-
-    def _dismiss(self, process: Process) -> None:
-        if self._helper is process:
+    def _dismiss(self, helper: Helper) -> None:
+        if self._helper is helper:
             self._helper = None
             self._decided.clear()
-        with suppress(ProcessLookupError):
-            process.kill()
-
-    def _open_log(self) -> IO[bytes]:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return (self._folder / "log.txt").open("wb")
-
-    def _environment(self) -> dict[str, str]:
-        home = self._folder.absolute()
-        # no device: the helper must not take memory of a GPU that a job trains on
-        return runner_environment(str(home), home) | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        helper.kill()
 
 
 class _NoAnswerError(Exception):
@@ -261,35 +259,3 @@ class _NoAnswerError(Exception):
 
 class _FailedError(_NoAnswerError):
     """It was asked, and failed."""
-
-
-async def _ask(helper: Process, request: BaseModel, answer: type[A]) -> A:
-    """Send a request and wait for its answer.
-
-    Raises:
-        OSError: if the helper is gone.
-        ValueError: if it answers what is no answer.
-    """
-    assert helper.stdin is not None  # noqa: S101 - we asked for pipes
-    assert helper.stdout is not None  # noqa: S101
-    helper.stdin.write(request.model_dump_json().encode() + b"\n")
-    await helper.stdin.drain()
-    line = await helper.stdout.readline()
-    if not line.endswith(b"\n"):
-        raise ConnectionResetError("the helper ended")
-    return answer.model_validate_json(line)
-
-
-async def _bury(process: Process) -> None:
-    """Wait for the end of a killed process, and give its pipes back."""
-    try:
-        if process.stdin is not None:
-            process.stdin.close()
-        await process.wait()
-        with suppress(TimeoutError, ValueError):
-            async with asyncio.timeout(1):
-                while process.stdout is not None and await process.stdout.read(MAX_ANSWER):
-                    continue
-    finally:
-        # by itself asyncio does it in a later turn of the loop, and there may be none
-        process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001

@@ -43,6 +43,8 @@ def runner_environment(mark: str, nursery: Path, *, source: Mapping[str, str] | 
             "PYTHONNOUSERSITE": "1",
             # a job's own folder is its working directory: nothing in there may pass for a module
             "PYTHONSAFEPATH": "1",
+            # a checkpoint is a pickle: a layer before the sandbox, for where there is none
+            "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
             "PYTHONIOENCODING": "utf-8",
             JOB_VARIABLE: mark,
         }

@@ -13,6 +13,8 @@ from sleap_rtc.protocol.text import printable
 
 READY = b'{"ready": true}\n'
 """What the helper says when everything is imported."""
+MAX_REQUEST = 8 * 1024 * 1024
+"""Bytes of the longest line that the helper is sent."""
 MAX_ANSWER = 1024 * 1024
 """Bytes of the longest line that is read from the helper."""
 MAX_SENTENCES = 100
@@ -40,6 +42,7 @@ class Request(_Line):
     Attributes:
         folder: the job's folder.
         runs: its runs, in order.
+        free: bytes that are free where jobs are kept; the helper may see another disk.
         gpu_memory_mb: the memory of the GPU it will get; None where that is not known.
         videos: the arguments that will tell sleap-nn where the videos are.
         mounts: the folders beside its own that it may read, by label.
@@ -47,6 +50,7 @@ class Request(_Line):
 
     folder: str
     runs: tuple[RunToCheck, ...]
+    free: int
     kind: Literal["check"] = "check"
     gpu_memory_mb: int | None = None
     videos: tuple[str, ...] = ()
@@ -84,6 +88,12 @@ class Findings(_Line):
                 break
             lines.append(line)
         return PackageError("\n".join(lines))
+
+
+class Failed(_Line):
+    """Why there is no answer, as the end of a sentence."""
+
+    failed: Sentence
 
 
 def _bounded(sentences: Iterable[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sleap_rtc.config.durable import sync_folder
 from sleap_rtc.errors import NotFoundError, PackageError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
-from sleap_rtc.protocol.files import MAX_ENTRIES, check_path
+from sleap_rtc.protocol.files import MAX_ENTRIES, check_path, colliding
 from sleap_rtc.protocol.jobs import JobSpec, JobState, RunEnded, StateChanged
 
 from .events import Journal, read_events
@@ -23,6 +24,8 @@ from .processes import ProcessRecord
 
 Command = Literal["stop", "cancel"]
 R = TypeVar("R", bound=BaseModel)
+_MOST_LOOKED_AT = 5 * MAX_ENTRIES
+"""Entries of all kinds in the folders of a job's models, however many of them are no files."""
 
 
 class _Record(BaseModel):
@@ -278,10 +281,14 @@ class JobFolder:
         # a run that was resumed has ended more than once: the latest end counts
         ends = {event.run: event.body for event in read_events(self.events) if isinstance(event.body, RunEnded)}
         folders = dict.fromkeys(body.folder for body in ends.values() if body.folder)
-        found = [file for name in folders for file in _plain_files(self.models / name, name)]
-        if len(found) > MAX_ENTRIES:
+        looked = _Looked()
+        found = {file.path: file for name in folders for file in _plain_files(self.models / name, name, looked)}
+        if len(found) > MAX_ENTRIES or looked.count > _MOST_LOOKED_AT:
             raise StorageError(f"The job wrote more than {MAX_ENTRIES} files into its models: they cannot be fetched.")
-        return sorted(found)
+        # two that are one file on another system would keep all of them from coming home
+        for path in list(colliding(found)):
+            del found[path]
+        return sorted(found.values())
 
     def _required(self, path: Path, kind: type[R]) -> R:
         found = self._optional(path, kind)
@@ -311,17 +318,27 @@ def is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _plain_files(folder: Path, prefix: str, depth: int = 0) -> Iterator[ResultFile]:
+@dataclass
+class _Looked:
+    """How many entries of the folders that a job wrote have been looked at."""
+
+    count: int = 0
+
+
+def _plain_files(folder: Path, prefix: str, looked: _Looked, depth: int = 0) -> Iterator[ResultFile]:
     """Files below a folder that a job wrote: links, pipes and names that are no names elsewhere are passed over."""
     if depth > 16 or not is_real_folder(folder):
         return
     with os.scandir(folder) as entries:
         for entry in entries:
+            looked.count += 1
+            if looked.count > _MOST_LOOKED_AT:
+                return
             path = f"{prefix}/{entry.name}"
             if not _allowed(path):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _plain_files(Path(entry.path), path, depth + 1)
+                yield from _plain_files(Path(entry.path), path, looked, depth + 1)
             elif entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1:
                 yield ResultFile(path, Path(entry.path))
 

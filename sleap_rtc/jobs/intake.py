@@ -85,7 +85,7 @@ def open_package(folder: JobFolder, mounts: Mounts | None = None) -> tuple[Recip
         _open_archive(folder)
         videos = folder.spec().options.videos
         if videos is not None:
-            folder.write_video_arguments(video_arguments(videos, folder.inputs.absolute(), mounts or Mounts()))
+            folder.write_video_arguments(video_arguments(videos, folder.inputs.resolve(), mounts or Mounts()))
         return recipes(folder)
 
 

@@ -51,6 +51,18 @@ MEMORY = (
 
 KNOWN = (
     _known(
+        r"^bwrap: ",
+        "the worker's sandbox could not be made",
+        "Nothing of the job was run. Ask the worker's owner to run 'sleap-rtc doctor' there and start the worker "
+        "again, or choose another worker.",
+    ),
+    _known(
+        r"Weights only load failed|UnpicklingError",
+        "a checkpoint holds more than weights",
+        "Such a file can run code when it is loaded, so workers load weights alone. Send a checkpoint as sleap-nn "
+        "writes it.",
+    ),
+    _known(
         r"No labeled frames available for|has no training samples: none of the",
         "the labels hold no frame that this model can train on",
         "Predicted instances and suggested frames do not count: label some frames by hand, and check "

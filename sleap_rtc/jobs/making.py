@@ -4,6 +4,7 @@ The answer is text of a stranger like the package itself: whoever asked reads it
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
@@ -64,3 +65,8 @@ class Recipe:
 
     path: str
     request: MakingRequest
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read for it."""
+        return (Path(self.request.path),) if isinstance(self.request, ConversionRequest) else ()

@@ -1,8 +1,6 @@
 """Folders of this machine that jobs may name, and the way to a file in one of them that never leaves it."""
 
-import os
 import re
-import stat
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +8,8 @@ from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import Mount
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
+
+from .below import NotThereError, check_file, folder_below, is_file_below
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 """At least two characters: one alone would be a drive of Windows."""
@@ -37,6 +37,11 @@ class Mounts:
         """Where each label's folder really is."""
         return dict(self._real)
 
+    @property
+    def labels(self) -> list[tuple[str, bool]]:
+        """What clients may know of them: each label, and whether jobs may write there."""
+        return [(label, label in self.writable) for label in sorted(self._real)]
+
     def find(self, text: str, *, folder: bool = False) -> Path:
         """The file, or folder, that a submitter means by ``label:/path``, or by an absolute path under a mount. Blocks.
 
@@ -45,10 +50,31 @@ class Mounts:
         """
         shown = printable(text, limit=200)
         label, parts = self._place(text, shown)
-        problem = _walk(self._real[label], parts, folder=folder)
-        if problem:
-            raise ConfigError(f"'{shown}' on this worker {problem}. Correct the place, or {_OTHERWISE}.")
-        return self._real[label].joinpath(*parts)
+        root = self._real[label]
+        try:
+            if folder:
+                with folder_below(root, parts):
+                    pass
+            else:
+                check_file(root, parts)
+        except NotThereError as error:
+            raise ConfigError(f"'{shown}' on this worker {error.why}. Correct the place, or {_OTHERWISE}.") from error
+        return root.joinpath(*parts)
+
+    def locate(self, text: str) -> tuple[Path, tuple[str, ...]]:
+        """A mount's folder and the names that lead down from it, for ``label:/path`` and nothing else.
+
+        Where the folder is on this machine is nobody's business, so its own path is not taken: not even to be refused
+        otherwise than any other one.
+
+        Raises:
+            ConfigError: if it is not written so, or there is no such mount.
+        """
+        shown = printable(text, limit=200)
+        named = _NAMED.fullmatch(text)
+        if named is None:
+            raise ConfigError(f"'{shown}' is no place below a mount: write it as label:/folder.")
+        return self._real[self._known(named[1])], _parts(named[2], shown)
 
     def holds(self, path: Path) -> bool:
         """Whether `path` is a regular file below a mount, with no link on the way. Blocks."""
@@ -65,9 +91,7 @@ class Mounts:
     def _place(self, text: str, shown: str) -> tuple[str, tuple[str, ...]]:
         named = _NAMED.fullmatch(text)
         if named:
-            if named[1] not in self._real:
-                raise ConfigError(f"This worker has no mount '{named[1]}': {self._offer()}.")
-            return named[1], _parts(named[2], shown)
+            return self._known(named[1]), _parts(named[2], shown)
         for label in self._real:
             for root in (self._written[label], self._real[label]):
                 if PurePosixPath(text).is_relative_to(root.as_posix()):
@@ -76,6 +100,11 @@ class Mounts:
             f"'{shown}' is under no mount of this worker: {self._offer()}. Name a place below one as label:/path, or "
             f"{_OTHERWISE}."
         )
+
+    def _known(self, label: str) -> str:
+        if label not in self._real:
+            raise ConfigError(f"This worker has no mount '{label}': {self._offer()}.")
+        return label
 
     def _offer(self) -> str:
         names = ", ".join(sorted(self._real))
@@ -117,63 +146,8 @@ def _check_root(mount: Mount, ours: Sequence[Path]) -> None:
         )
 
 
-def is_file_below(root: Path, path: Path) -> bool:
-    """Whether `path`, an absolute one below `root`, is a regular file with no link on the way. Blocks."""
-    return not _walk(root, path.relative_to(root).parts, folder=False)
-
-
 def _parts(path: str, shown: str) -> tuple[str, ...]:
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if ".." in parts or _CONTROL.search(path) or len(parts) > _MOST_PARTS:
         raise ConfigError(f"'{shown}' is no path below a mount: write it without '..', as label:/folder/video.mp4.")
     return parts
-
-
-def _walk(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
-    """Why there is no such file or folder, as the end of a sentence; None if there is."""
-    if ".." in parts:
-        return "does not exist"
-    if os.open not in os.supports_dir_fd:
-        return _walk_by_name(root, parts, folder=folder)
-    try:
-        return _walk_by_descriptor(root, parts, folder=folder)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return "does not exist"
-    except OSError as error:
-        return f"cannot be read: {os.strerror(error.errno or 0)}"
-
-
-def _walk_by_descriptor(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
-    """Go down step by step, each from the folder that was opened before: a link that is swapped in is not followed."""
-    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        for index, part in enumerate(parts):
-            mode = os.stat(part, dir_fd=at, follow_symlinks=False).st_mode
-            if stat.S_ISLNK(mode):
-                return "is a link, or lies behind one, which is not followed"
-            last = index == len(parts) - 1
-            if last and not folder:
-                return _open_file(part, at) if stat.S_ISREG(mode) else "is no regular file"
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-            os.close(at)
-            at = below
-        return None if folder else "is a folder"
-    finally:
-        os.close(at)
-
-
-def _open_file(name: str, folder: int) -> str | None:
-    # it may have become another thing since it was looked at
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    try:
-        return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else "is no regular file"
-    finally:
-        os.close(descriptor)
-
-
-def _walk_by_name(root: Path, parts: Sequence[str], *, folder: bool) -> str | None:
-    path = root.joinpath(*parts)
-    if path.resolve() != path:
-        return "is a link, or lies behind one, which is not followed"
-    there = path.is_dir() if folder else path.is_file()
-    return None if there else "does not exist"

@@ -11,7 +11,7 @@ from sleap_rtc.protocol.jobs import Run
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.protocol.training import JobOptions
 
-from .config_rules import heads_of, load_config, model_type
+from .config_rules import check_config, heads_of, load_config, model_type
 from .configs import JobPaths, prepare_config
 from .devices import devices_of_job
 from .files import write_atomically
@@ -162,6 +162,8 @@ def _prepare(
             devices=devices,
             options=options,
         )
+        # once more, with what the worker has put in
+        check_config(config, "as it would run")
     except ConfigError as error:
         raise ConfigError(f"In '{printable(path, limit=120)}': {error.sentence}") from error
     file = folder.config_of(name)

@@ -2,21 +2,26 @@
 
 One helper serves a worker: it imports sleap-io and sleap-nn's config classes, says that it is ready, and answers
 requests one after another, JSON lines on its pipes. It also makes the configs that only sleap-nn can (`config_making`).
-It reads files of strangers and may end over one; whoever started it (`checking`) bounds its time and starts another. It
-opens no device and decodes no image.
+The files are strangers': each request is answered in a process of its own (`apart`) where that can be had, and whoever
+started the helper (`checking`) puts a sandbox around all of it where there is one. It opens no device and decodes no
+image.
 """
 
 import gc
 import logging
 import os
-import shutil
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sleap_rtc.errors import ConfigError, PackageError
+from sleap_rtc.jobs.apart import serve_apart
 from sleap_rtc.jobs.config_checks import verify_config
 from sleap_rtc.jobs.config_making import Maker
 from sleap_rtc.jobs.estimates import disk_problem, memory_notice
@@ -30,10 +35,9 @@ from sleap_rtc.jobs.video_checks import Granted, video_problems
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
 from sleap_rtc.protocol.text import printable
 
-_MEMORY = 4 * 1024**3
-"""Address space for the work, beyond what the imports took."""
-_LARGEST_FILE = 1024**2
-"""The helper writes nothing but its log."""
+_WITHIN = 20.0
+_USED_LATER = ("sleap_io.io.slp", "sleap_io.io.slp_lazy", "sleap_io.model.centroid", "shapely.geometry")
+"""What sleap-io imports when it is first used, which is here once or in each forked process again."""
 
 
 class Checker:
@@ -41,7 +45,6 @@ class Checker:
 
     def __init__(self) -> None:
         import sleap_io
-        import sleap_io.io.slp  # named here because sleap-io imports its parts when they are first used
         from omegaconf import OmegaConf
         from sleap_nn.config.training_job_config import verify_training_cfg
         from sleap_nn.config.utils import check_centroid_methods, check_output_strides
@@ -49,6 +52,9 @@ class Checker:
 
         from sleap_rtc.jobs.hdf5_links import datasets_of
 
+        for name in _USED_LATER:
+            with suppress(ImportError):
+                import_module(name)
         self._load_slp = sleap_io.load_slp
         self._verify = verify_training_cfg
         self._checks = (check_output_strides, check_centroid_methods)
@@ -107,7 +113,7 @@ class _Check:
     def findings(self) -> Findings:
         for run in self._request.runs:
             self._guarded(run)
-        full = disk_problem(self._backbones, shutil.disk_usage(self._folder).free)
+        full = disk_problem(self._backbones, self._request.free)
         if full is not None:
             self._problems.append(full)
         return Findings.of(self._problems, self._notices)
@@ -187,40 +193,39 @@ class _Check:
             return [f"It is not certain what the job would read: {said}. Export the labels again, with their images."]
 
 
-def serve() -> None:
-    """Answer requests until the pipe ends."""
+def serve(within: float = _WITHIN) -> None:
+    """Answer requests until the pipe ends.
+
+    Args:
+        within: seconds that one may take, where each has a process of its own.
+    """
     die_with_parent()
     logging.disable()
     requests, answers = _take_pipes()
-    checker, maker = Checker(), Maker()
-    _limit_resources()
-    _write(answers, READY)
+    answer = partial(_answer, Checker(), Maker())
+    answers.write(READY)
+    if sys.platform == "linux":
+        serve_apart(requests, answers, answer, within)
+    else:
+        _serve_here(requests, answers, answer)
+
+
+def _answer(checker: Checker, maker: Maker, line: bytes) -> bytes:
+    request = AnyRequest.validate_json(line)
+    answer = checker.check(request) if isinstance(request, Request) else maker.make(request)
+    return answer.model_dump_json().encode() + b"\n"
+
+
+def _serve_here(requests: FileIO, answers: FileIO, answer: Callable[[bytes], bytes]) -> None:
+    # a process that has loaded so much cannot be forked everywhere
     while line := requests.readline():
-        request = AnyRequest.validate_json(line)
-        answer = checker.check(request) if isinstance(request, Request) else maker.make(request)
-        _write(answers, answer.model_dump_json().encode() + b"\n")
+        answers.write(answer(line))
         gc.collect()  # labels are full of cycles, and hold their files open
 
 
-def _limit_resources() -> None:
-    if sys.platform == "linux":
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + _MEMORY
-        for limit, value in (
-            (resource.RLIMIT_AS, most),
-            (resource.RLIMIT_FSIZE, _LARGEST_FILE),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            _, hard = resource.getrlimit(limit)
-            allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(limit, (allowed, allowed))
-
-
-def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+def _take_pipes() -> tuple[FileIO, FileIO]:
     """Keep standard input and output for ourselves; what a library prints goes to the log."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, answers = FileIO(os.dup(0), "rb"), FileIO(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -228,10 +233,5 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, answers
 
 
-def _write(answers: BinaryIO, line: bytes) -> None:
-    answers.write(line)
-    answers.flush()
-
-
 if __name__ == "__main__":
-    serve()
+    serve(*map(float, sys.argv[1:]))

@@ -18,6 +18,7 @@ from .descendants import descendants
 from .environment import JOB_VARIABLE, supervisor_environment
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PAUSE = 0.02
 _GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
@@ -88,6 +89,11 @@ def adopt_orphans() -> None:
 def die_with_parent() -> None:
     """Ask for SIGKILL when the parent ends, however it ends (Linux)."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def hide_memory() -> None:
+    """Keep this user's other processes from reading or changing this one's memory and descriptors (Linux)."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Step
-from sleap_rtc.protocol.text import printable
+from sleap_rtc.protocol.text import one_line
 
 _MAX_METRICS = 128
 _MAX_NAME = 128
+_MAX_NAMES = 16 * 1024
+"""Bytes of all names together: an event must fit into a message, also beside the end of a log."""
 _MAX_COUNT = 2**53
+_MOST_AT_ONCE = 3000
+_PER_SECOND = 100.0
+"""How many events a run may make, at once and then in the long run: an epoch of some 30 ms makes that many."""
 _WEB_ADDRESS = re.compile(r"https?://[!-~]{1,500}")
 
 
@@ -28,13 +33,29 @@ class Progress:
         self._last_step = -math.inf
         self._epoch: int | None = None
         self._seen_step = False
+        self._linked = False
+        self._allowed, self._counted = float(_MOST_AT_ONCE), -math.inf
 
     def receive(self, message: Mapping[str, Any], now: float) -> EventBody | None:
-        """The event that a message makes, if it makes one. Anything unknown or malformed makes none."""
+        """The event that a message makes, if it makes one; `now` in seconds.
+
+        Anything unknown or malformed makes none, nor does what comes faster than any training goes.
+        """
+        made = self._made(message, now)
+        if made is None:
+            return None
+        self._allowed = min(_MOST_AT_ONCE, self._allowed + _PER_SECOND * max(0.0, now - self._counted))
+        self._counted = now
+        if self._allowed < 1:
+            return None
+        self._allowed -= 1
+        return made
+
+    def _made(self, message: Mapping[str, Any], now: float) -> EventBody | None:
         event = message.get("event")
         if event == "train_begin":
             self.training = True
-            return _link(message.get("wandb_url"))
+            return self._link(message.get("wandb_url"))
         if event == "epoch_begin" and (epoch := _count(message.get("epoch"))) is not None:
             self.training = True
             self._begin_epoch(epoch)
@@ -45,6 +66,13 @@ class Progress:
             self.metrics = numeric(message.get("logs"))
             return EpochEnded(epoch=epoch, metrics=self.metrics)
         return None
+
+    def _link(self, url: object) -> Notice | None:
+        """Where the run can be looked at, once, if it is a web address and nothing else."""
+        if self._linked or not isinstance(url, str) or not _WEB_ADDRESS.fullmatch(url):
+            return None
+        self._linked = True
+        return Notice(text=f"W&B run: {url}")
 
     def _begin_epoch(self, epoch: int) -> None:
         self._epoch, self._seen_step = epoch, False
@@ -71,19 +99,16 @@ def numeric(logs: object) -> dict[str, float | None]:
     if not isinstance(logs, Mapping):
         return {}
     found: dict[str, float | None] = {}
+    room = _MAX_NAMES
     for name, value in logs.items():
         if len(found) == _MAX_METRICS:
             break
         if isinstance(name, str) and isinstance(value, int | float | None) and not isinstance(value, bool):
-            shown = printable(name[: 4 * _MAX_NAME], limit=_MAX_NAME).strip()
-            if shown:
+            shown = one_line(name[: 4 * _MAX_NAME], limit=_MAX_NAME)
+            room -= len(shown.encode())
+            if shown and room >= 0:
                 found[shown] = _finite(value)
     return found
-
-
-def _link(url: object) -> Notice | None:
-    """Where the run can be looked at, if it is a web address and nothing else."""
-    return Notice(text=f"W&B run: {url}") if isinstance(url, str) and _WEB_ADDRESS.fullmatch(url) else None
 
 
 def _finite(value: float | None) -> float | None:

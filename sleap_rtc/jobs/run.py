@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -28,8 +28,9 @@ from .progress import Progress
 from .quota import free_up
 from .runners import RunnerProcess, Runners
 from .settings import SupervisorSettings
+from .video_places import check_places
 
-_MAX_LINE = 256 * 1024
+_MAX_LINE = 64 * 1024
 _BLOCK = 64 * 1024
 _PIPES_CLOSE = 5.0
 _CHECKPOINTS = ("best.ckpt", "last.ckpt")
@@ -181,14 +182,15 @@ class RunSupervision:
                 continue
 
     def _hand_over(self, runner: RunnerProcess) -> None:
+        arguments = self._folder.video_arguments()
+        check_places(arguments, self._folder.inputs.resolve())
         limits = {FILE: self._settings.max_work}
         if runner.sandbox:
             # elsewhere the kernel would count what the user runs beside the job
             limits[TASKS] = self._settings.max_threads
         _tell(
             runner.process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
-            limits=limits, folder=str(self._folder.work), environment=dict(self._environment),
-            arguments=self._folder.video_arguments(),
+            limits=limits, folder=str(self._folder.work), environment=dict(self._environment), arguments=arguments,
         )  # fmt: skip
         _never_wait_for(runner.process)
 
@@ -258,7 +260,7 @@ class RunSupervision:
             self._log.write(data)
 
     def _read_messages(self, pipe: BinaryIO) -> None:
-        while line := pipe.readline(_MAX_LINE):
+        for line in _lines(pipe):
             message = _parse(line)
             if message is None:
                 continue
@@ -300,6 +302,16 @@ def _tell(process: subprocess.Popen[bytes], **message: Any) -> None:
         return  # the runner has ended; its exit code tells more
     except BlockingIOError:
         return  # it does not listen; the ladder goes on without it
+
+
+def _lines(pipe: BinaryIO) -> Iterator[bytes]:
+    """The lines of at most `_MAX_LINE` bytes; a longer one is passed over, and its end is no line."""
+    whole = True
+    while line := pipe.readline(_MAX_LINE):
+        ends = line.endswith(b"\n")
+        if whole and ends:
+            yield line
+        whole = ends
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

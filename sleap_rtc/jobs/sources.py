@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.protocol.files import is_clutter
-from sleap_rtc.protocol.text import printable
+from sleap_rtc.protocol.text import one_line, printable
 from sleap_rtc.protocol.training import JobOptions
 
 from .yaml_data import MAX_BYTES, read_yaml
@@ -67,6 +67,12 @@ def open_package(inputs: Path, options: JobOptions) -> Package:
     files = {name: path for name, path in found.items() if not is_clutter(name)}
     if not files:
         raise PackageError("The package is empty: it needs a labels file (.pkg.slp) and at least one training config.")
+    if (odd := next((name for name in files if "${" in name), None)) is not None:
+        # where a path stands in a config, sleap-nn would put another one in its place
+        raise PackageError(
+            f"The file name '{one_line(odd, limit=120)}' is refused: it holds '${{', which sleap-nn would replace. "
+            "Rename the file."
+        )
     labels = _labels(files)
     _check_named(files, labels, options)
     configs = () if options.preset else _configs(files, options)

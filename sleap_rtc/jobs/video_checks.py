@@ -12,8 +12,9 @@ from typing import Any
 from sleap_rtc.errors import PackageError
 from sleap_rtc.protocol.text import printable
 
+from .below import is_file_below
 from .label_checks import MAX_FRAMES, Opened, shown_name
-from .mounts import Mounts, is_file_below
+from .mounts import Mounts
 from .video_places import OPTIONS
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -4,14 +4,15 @@ The places are looked up here. What comes of them for each video, the preflight 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sleap_rtc.errors import ConfigError
-from sleap_rtc.protocol.text import printable
+from sleap_rtc.protocol.text import one_line, printable
 from sleap_rtc.protocol.training import Videos, VideoTarget
 
-from .mounts import Mounts, is_file_below
+from .below import is_file_below, why_not
+from .mounts import Mounts
 
 OPTIONS = {"paths": "--video-paths", "map": "--video-path-map", "prefix": "--prefix-map"}
 """What sleap-nn calls each way to say it."""
@@ -30,6 +31,28 @@ def video_arguments(videos: Videos, inputs: Path, mounts: Mounts) -> tuple[str, 
         ConfigError: if a place is not there, or is not for jobs to read.
     """
     return tuple(word for target in videos.targets for word in _words(videos.kind, target, inputs, mounts))
+
+
+def check_places(arguments: Sequence[str], inputs: Path) -> None:
+    """Look once more at what `video_arguments` found, before a training opens it: hours may have passed. Blocks.
+
+    Args:
+        arguments: what it returned.
+        inputs: the folder of the package, with no link in its path.
+
+    Raises:
+        ConfigError: if a place is gone, or a link has taken its place or that of a folder above.
+    """
+    step = 2 if arguments[:1] == (OPTIONS["paths"],) else 3
+    for place in map(Path, arguments[step - 1 :: step]):
+        # mounts were found without a link in their own path, too
+        root = inputs if place.is_relative_to(inputs) else Path(place.anchor)
+        problem = why_not(root, place, folder=arguments[0] == OPTIONS["prefix"])
+        if problem:
+            raise ConfigError(
+                f"'{one_line(str(place), limit=200)}' was there when the job was submitted, and now {problem}. "
+                "Nothing was read. Ask the worker's owner, or submit the job again with its videos."
+            )
 
 
 def _words(kind: str, target: VideoTarget, inputs: Path, mounts: Mounts) -> Iterator[str]:

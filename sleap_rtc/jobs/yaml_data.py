@@ -28,6 +28,9 @@ from sleap_rtc.protocol.text import printable
 MAX_BYTES = 256 * 1024
 MAX_OWN_BYTES = 8 * 1024 * 1024
 """What `write_yaml` wrote may be this large: it needs more room than its source."""
+MAX_EVENTS = 20_000
+"""Values, and beginnings and ends of lists and mappings; the reader takes a tenth of a millisecond for each. What
+`write_yaml` wrote may have twice as many: overrides are in it as well."""
 MAX_KEY = 256
 MAX_DEPTH = 16
 _MAX_DIGITS = 20
@@ -51,8 +54,9 @@ def read_yaml(data: bytes, limit: int = MAX_BYTES) -> Any:
     The sentence of an error begins with "it": the caller knows which file it is.
 
     Raises:
-        ConfigError: if the file is larger than `limit` or deeper than `MAX_DEPTH`, is not UTF-8 or not YAML, holds
-            control characters, or uses an anchor, an alias, a tag, a duplicate key or a second document.
+        ConfigError: if the file is larger than `limit` or deeper than `MAX_DEPTH`, holds more than `MAX_EVENTS`, is not
+            UTF-8 or not YAML, holds control characters, or uses an anchor, an alias, a tag, a duplicate key or a second
+            document.
     """
     if len(data) > limit:
         raise ConfigError(f"it is larger than {limit // 1024} KiB")
@@ -60,7 +64,7 @@ def read_yaml(data: bytes, limit: int = MAX_BYTES) -> Any:
         text = data.decode("utf-8-sig")
         if "\0" in text:
             raise ConfigError("it contains a NUL character")
-        return _build(text)
+        return _build(text, MAX_EVENTS if limit <= MAX_BYTES else 2 * MAX_EVENTS)
     except UnicodeDecodeError as error:
         raise ConfigError("it is not UTF-8 text") from error
     except YAMLError as error:
@@ -72,8 +76,8 @@ def read_yaml(data: bytes, limit: int = MAX_BYTES) -> Any:
         raise ConfigError(f"it is not YAML: {printable(str(error), limit=200)}") from error
 
 
-def _build(text: str) -> Any:
-    events = YAML(typ="safe", pure=True).parse(text)
+def _build(text: str, most: int) -> Any:
+    events = _bounded(YAML(typ="safe", pure=True).parse(text), most)
     documents: list[Any] = []
     for event in events:
         if isinstance(event, DocumentStartEvent):
@@ -81,6 +85,13 @@ def _build(text: str) -> Any:
                 raise ConfigError("it holds more than one document")
             documents.append(_value(next(events), events, 0))
     return documents[0] if documents else None
+
+
+def _bounded(events: Iterator[Any], most: int) -> Iterator[Any]:
+    for count, event in enumerate(events):
+        if count > most:
+            raise ConfigError(f"it holds more than {most} values")
+        yield event
 
 
 def _value(event: Any, events: Iterator[Any], depth: int) -> Any:

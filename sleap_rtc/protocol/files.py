@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -18,15 +19,19 @@ from sleap_rtc.errors import PackageError, ProtocolError
 from sleap_rtc.protocol.chunks import LARGEST_AVERAGE, MAX_CHUNKS, SINGLE
 from sleap_rtc.protocol.codec import Message, parse_json
 from sleap_rtc.protocol.streams import LINK_WINDOW, StreamRequest
-from sleap_rtc.protocol.text import printable
+from sleap_rtc.protocol.text import one_line
 
 MAX_ENTRIES = 20_000
 MAX_MANIFEST = 16 * 1024 * 1024
 MAX_FILE_SIZE = MAX_CHUNKS * LARGEST_AVERAGE
+MAX_PARTS = 32
+"""Deepest path: folders cost a receiver more than the bytes that name them."""
 _MAX_PATH = 1024
 _MAX_NAME = 255
 _DRIVE = re.compile(r"^[A-Za-z]:")
-_DEVICE = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
+_DEVICE = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+# control characters, lone surrogates, and what breaks a line elsewhere
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -35,12 +40,12 @@ def check_path(path: str) -> str:
     """Return `path` if it may name a file on every system: relative, ``/`` between names, no trick in any of them.
 
     Raises:
-        PackageError: for an empty, absolute or over-long path, ``.`` or ``..``, backslashes, drive letters, control
-            characters, a trailing dot or space, or a Windows device name.
+        PackageError: for an empty, absolute, over-long or over-deep path, ``.`` or ``..``, backslashes, drive letters,
+            control characters, a trailing dot or space, or a Windows device name.
     """
     problem = _path_problem(path)
     if problem:
-        raise PackageError(f"The file name '{printable(path, limit=120)}' is refused: {problem}.")
+        raise PackageError(f"The file name '{one_line(path, limit=120)}' is refused: {problem}.")
     return path
 
 
@@ -51,8 +56,10 @@ def _path_problem(path: str) -> str | None:
         return "it is absolute"
     if "\\" in path:
         return "it contains a backslash"
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in path):
         return "it contains control characters"
+    if path.count("/") >= MAX_PARTS:
+        return f"it is more than {MAX_PARTS} names deep"
     return next((problem for name in path.split("/") if (problem := _name_problem(name))), None)
 
 
@@ -73,28 +80,47 @@ def is_clutter(path: str) -> bool:
     return path.startswith("__MACOSX/") or path.rsplit("/", 1)[-1].startswith(".")
 
 
-def check_tree(paths: Iterable[str]) -> None:
-    """Check that `paths` can live in one folder: each one allowed, no two alike, none below another.
+def folded(path: str) -> str:
+    """`path` as the pickiest file system compares it: what has the same form is one file somewhere."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
-    Names are compared as the pickiest file system would: after NFC and casefold.
+
+def check_tree(paths: Iterable[str]) -> None:
+    """Check that `paths` can live in one folder: each one allowed, no two alike, none below another, not too many.
 
     Raises:
-        PackageError: with the first path that breaks a rule.
+        PackageError: with a path that breaks a rule.
     """
-    files: set[str] = set()
-    folders: set[str] = set()
+    found: list[str] = []
     for path in paths:
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", check_path(path)).casefold())
-        parts = key.split("/")
-        above = {"/".join(parts[:end]) for end in range(1, len(parts))}
-        if key in files or key in folders or above & files:
-            raise PackageError(
-                f"The file name '{printable(path, limit=120)}' collides with another one in the package."
-            )
-        files.add(key)
-        folders |= above
-        if len(files) > MAX_ENTRIES:
+        found.append(check_path(path))
+        if len(found) > MAX_ENTRIES:
             raise PackageError(f"The package has more than {MAX_ENTRIES} files.")
+    for path in colliding(found):
+        raise PackageError(f"The file name '{one_line(path, limit=120)}' collides with another one in the package.")
+    if _count_folders(found) > MAX_ENTRIES:
+        raise PackageError(f"The package has more than {MAX_ENTRIES} folders.")
+
+
+def colliding(paths: Iterable[str]) -> Iterator[str]:
+    """Those of allowed `paths` that cannot live in one folder with the others: without them, the rest can."""
+    # sorted like this, all that a path collides with follows right after it; sets of all folders would take gigabytes
+    before = ""
+    for key, path in sorted((folded(path).replace("/", "\0"), path) for path in paths):
+        if before and (key == before or key.startswith(f"{before}\0")):
+            yield path
+        else:
+            before = key
+
+
+def _count_folders(paths: Iterable[str]) -> int:
+    count = 0
+    before: list[str] = []
+    for folders in sorted(path.split("/")[:-1] for path in paths):
+        shared = takewhile(lambda pair: pair[0] == pair[1], zip(before, folders, strict=False))
+        count += len(folders) - sum(1 for _ in shared)
+        before = folders
+    return count
 
 
 class FileEntry(BaseModel):
@@ -109,7 +135,7 @@ class FileEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     path: str
-    size: int = Field(ge=0, le=MAX_FILE_SIZE)
+    size: int = Field(ge=0, le=MAX_FILE_SIZE, strict=True)
     sha256: Sha256
     chunks: Sha256 | None = None
 
@@ -155,7 +181,12 @@ class Manifest(BaseModel):
             PackageError: if it breaks a path rule or has more than `MAX_ENTRIES` files.
         """
         try:
-            manifest = cls.model_validate(parse_json(data.decode("utf-8"), limit=MAX_MANIFEST))
+            body = parse_json(data.decode("utf-8"), limit=MAX_MANIFEST)
+            # counted first: of each entry that is none, a complaint would be made, and millions fit into a manifest
+            listed = body.get("files") if isinstance(body, dict) else None
+            if isinstance(listed, list) and len(listed) > MAX_ENTRIES:
+                raise PackageError(f"The package has more than {MAX_ENTRIES} files.")
+            manifest = cls.model_validate(body)
         except (ValidationError, UnicodeDecodeError) as error:
             raise ProtocolError("A manifest arrived that cannot be read.") from error
         check_tree(entry.path for entry in manifest.files)

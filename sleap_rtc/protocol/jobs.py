@@ -10,6 +10,7 @@ from sleap_rtc.errors import ConflictError
 from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.files import ManifestRef, Sha256
 from sleap_rtc.protocol.ids import JobId, RoomId, UserId
+from sleap_rtc.protocol.labels import Label, Title
 from sleap_rtc.protocol.training import JobOptions
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -208,10 +209,10 @@ class JobSummary(_Record):
     """
 
     job: JobId
-    name: str
+    name: Title
     state: JobState
     submitted: int
-    owner: str
+    owner: Label
     mine: bool = True
     changed: int = 0
     attempt: int = 1
@@ -292,8 +293,8 @@ class JobWatch(Message):
     TYPE = "job.watch"
     job: JobId
     watch: WatchNumber
-    since: int = Field(default=0, ge=0)
-    log_offset: int | None = Field(default=None, ge=0)
+    since: int = Field(default=0, ge=0, lt=2**53)
+    log_offset: int | None = Field(default=None, ge=0, lt=2**53)
     follow: bool = True
 
 

@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
-from sleap_rtc.protocol import files, jobs
+from sleap_rtc.protocol import files, jobs, mounts
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
+from sleap_rtc.protocol.labels import Farewell
 from sleap_rtc.protocol.sdp import Candidate
 from sleap_rtc.protocol.streams import MAX_LANES, LaneId, StreamId
 
@@ -27,7 +28,7 @@ class Bye(Message):
     """
 
     TYPE = "bye"
-    reason: str = Field(max_length=500)
+    reason: Farewell
 
 
 class LaneOpen(Message):
@@ -111,5 +112,8 @@ LINK = Registry(
     jobs.JobLog,
     jobs.JobWatchEnded,
     jobs.JobCommand,
+    mounts.MountList,
+    mounts.MountListed,
+    mounts.FolderGet,
 )
 """What may be said on a link's control channel once both sides are proven."""

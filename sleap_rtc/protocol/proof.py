@@ -1,6 +1,6 @@
 """The mutual proof of a link, bound to the very connection it runs over.
 
-Both sides show that they know the room's secret (32 zero bytes where a room has none) and see the same DTLS
+Both sides show that they know the same secret of the room (32 zero bytes where a room has none) and see the same DTLS
 fingerprints; the worker also signs with the key its id is made of. HKDF: RFC 5869, HMAC: RFC 2104, channel binding in
 the sense of RFC 5056, Ed25519: RFC 8032. Cores only: text in, text out.
 """
@@ -14,13 +14,12 @@ from enum import Enum, auto
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from sleap_rtc.errors import AuthenticationError, ProtocolError, SleapRTCError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.hello import (
     HELLO,
+    MAX_SECRETS,
     SUITE,
     VERSION,
     ClientHello,
@@ -29,8 +28,8 @@ from sleap_rtc.protocol.hello import (
     WorkerProof,
 )
 from sleap_rtc.protocol.ids import worker_id_from_key
+from sleap_rtc.protocol.room_secrets import NO_SECRET, RoomSecret, newest_common, with_epoch
 
-NO_SECRET = bytes(32)
 _TRANSCRIPT_LABEL = b"sleap-rtc/p2p-auth/1"
 _SIGNATURE_LABEL = b"sleap-rtc worker/1"
 
@@ -45,8 +44,7 @@ class LinkContext:
         session: the link's id, good for this one connection.
         fp_client: SHA-256 of the client's certificate, 32 bytes, from the very SDP text the engine got.
         fp_worker: the same of the worker's.
-        secret: the room's secret, 32 bytes; zeros where there is none.
-        epoch: the secret's epoch, 0 where there is none.
+        secrets: the room's secrets as this end knows them, the newest first; none where the room has none.
     """
 
     room: str
@@ -54,8 +52,7 @@ class LinkContext:
     session: str
     fp_client: bytes
     fp_worker: bytes
-    secret: bytes = NO_SECRET
-    epoch: int = 0
+    secrets: tuple[RoomSecret, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,13 +92,13 @@ def transcript(context: LinkContext, hello: WorkerHello, hello_text: str, client
         hello_text: its exact text on the wire.
         client_text: the client's hello, exactly as it travelled.
     """
-    nonce = ClientHello.model_validate_json(client_text).nonce
+    client_hello = ClientHello.model_validate_json(client_text)
     return frames(
         (
             _TRANSCRIPT_LABEL,
             hello.suite.encode(),
             context.room.encode(),
-            struct.pack("!I", context.epoch),
+            struct.pack("!I", client_hello.epoch),
             hello.worker_id.encode(),
             bytes.fromhex(hello.worker_pub),
             context.user.encode(),
@@ -109,17 +106,14 @@ def transcript(context: LinkContext, hello: WorkerHello, hello_text: str, client
             context.fp_client,
             context.fp_worker,
             bytes.fromhex(hello.nonce),
-            bytes.fromhex(nonce),
+            bytes.fromhex(client_hello.nonce),
             hashlib.sha256(frames((hello_text.encode(), client_text.encode()))).digest(),
         )
     )
 
 
-def _mac(context: LinkContext, role: bytes, text: bytes) -> bytes:
-    salt = hashlib.sha256(b"sleap-rtc room" + context.room.encode()).digest()
-    pseudorandom_key = hmac.digest(salt, context.secret, "sha256")
-    key = HKDFExpand(algorithm=SHA256(), length=32, info=role + b" proof").derive(pseudorandom_key)
-    return hmac.digest(key, text, "sha256")
+def _mac(context: LinkContext, secret: RoomSecret, role: str, text: bytes) -> bytes:
+    return hmac.digest(secret.proof_key(context.room, role), text, "sha256")
 
 
 @dataclass
@@ -163,7 +157,9 @@ class _Exchange:
         if self.state is ProofState.FAILED:
             return
         self.state = ProofState.FAILED
-        self._outbox.append(HELLO.encode(Failure(error=ErrorInfo.of(error))))
+        # why this side cannot prove the other is for its own user: a stranger learns no more than that it is so
+        said = _refusal() if isinstance(error, AuthenticationError) else error
+        self._outbox.append(HELLO.encode(Failure(error=ErrorInfo.of(said))))
         self._events.append(Failed(error))
 
     def _succeed(self, abilities: Iterable[str], worker_pub: bytes) -> None:
@@ -176,6 +172,24 @@ def _refusal() -> AuthenticationError:
         "The link was refused because the other side could not prove who it is. "
         "Check that both use the same room and secret, then try again."
     )
+
+
+def _no_common_secret(context: LinkContext, hello: WorkerHello) -> AuthenticationError:
+    at_worker, ask = "On the worker's machine, run:", "Ask for it in the room, then run:"
+    newest = max((name.epoch for name in hello.secrets), default=0)
+    ours = max((secret.epoch for secret in context.secrets), default=0)
+    if not newest:
+        why = f"the worker has no secret of this room and this machine has one. {at_worker}"
+    elif not ours:
+        why = f"the worker has a secret of this room and this machine has none. {ask}"
+    elif newest > ours:
+        why = f"the worker has a newer secret of this room. {ask}"
+    elif newest < ours:
+        why = f"the worker has an older secret of this room. {at_worker}"
+    else:
+        why = f"the worker has another secret of this room. {ask}"
+    sentence = f"The link was refused: {why} sleap-rtc room set-secret {context.room}"
+    return AuthenticationError(sentence)
 
 
 def _check_version(v: int, suite: str, other: str) -> None:
@@ -210,7 +224,7 @@ class WorkerExchange(_Exchange):
             suite=SUITE,
             worker_id=worker_id_from_key(self.public_key),
             worker_pub=self.public_key.hex(),
-            epoch=self.context.epoch,
+            secrets=tuple(secret.name_in(self.context.room) for secret in self.context.secrets[:MAX_SECRETS]),
             nonce=self.nonce.hex(),
             abilities=self.abilities,
         )
@@ -224,11 +238,14 @@ class WorkerExchange(_Exchange):
         if not isinstance(hello, ClientHello):
             raise ProtocolError("The client's proof carries no hello.")
         _check_version(hello.v, SUITE, "client")
+        secret = with_epoch(self.context.secrets, hello.epoch)
+        if secret is None:
+            raise AuthenticationError("The client does not know the room's secret, or only one that has ended.")
         covered = transcript(self.context, self._hello, self._hello_text, message.hello)
-        if not hmac.compare_digest(bytes.fromhex(message.mac), _mac(self.context, b"client", covered)):
+        if not hmac.compare_digest(bytes.fromhex(message.mac), _mac(self.context, secret, "client", covered)):
             raise _refusal()
         proof = WorkerProof(
-            mac=_mac(self.context, b"worker", covered).hex(),
+            mac=_mac(self.context, secret, "worker", covered).hex(),
             signature=self.sign(_SIGNATURE_LABEL + covered).hex(),
         )
         self._outbox.append(HELLO.encode(proof))
@@ -252,6 +269,7 @@ class ClientExchange(_Exchange):
     pinned_key: bytes | None = None
     abilities: tuple[str, ...] = ()
     _hello: WorkerHello | None = field(default=None, init=False)
+    _secret: RoomSecret = field(default=NO_SECRET, init=False)
     _covered: bytes = field(default=b"", init=False)
 
     def _take(self, message: Message | None, text: str) -> None:
@@ -269,21 +287,24 @@ class ClientExchange(_Exchange):
             raise _refusal()
         if self.pinned_key is not None and key != self.pinned_key:
             raise AuthenticationError(
-                f"The worker {self.worker_id} has another key than before. If its owner reinstalled it, remove its "
-                "line from ~/.sleap-rtc/known_workers; otherwise somebody is standing in for it."
+                f"The worker {self.worker_id} has another key than before. Its id is made of its key, so somebody "
+                "is standing in for it: ask who runs it."
             )
-        if hello.epoch != self.context.epoch:
-            raise _refusal()
-        client_text = HELLO.encode(ClientHello(v=VERSION, nonce=self.nonce.hex(), abilities=self.abilities))
-        self._hello = hello
+        secret = newest_common(self.context.secrets, hello.secrets, self.context.room)
+        if secret is None:
+            raise _no_common_secret(self.context, hello)
+        client_text = HELLO.encode(
+            ClientHello(v=VERSION, epoch=secret.epoch, nonce=self.nonce.hex(), abilities=self.abilities)
+        )
+        self._hello, self._secret = hello, secret
         self._covered = transcript(self.context, hello, text, client_text)
-        mac = _mac(self.context, b"client", self._covered)
+        mac = _mac(self.context, secret, "client", self._covered)
         self._outbox.append(HELLO.encode(ClientProof(hello=client_text, mac=mac.hex())))
 
     def _take_proof(self, proof: Message | None, hello: WorkerHello) -> None:
         if not isinstance(proof, WorkerProof):
             raise ProtocolError("The worker sent something else where its proof belongs.")
-        if not hmac.compare_digest(bytes.fromhex(proof.mac), _mac(self.context, b"worker", self._covered)):
+        if not hmac.compare_digest(bytes.fromhex(proof.mac), _mac(self.context, self._secret, "worker", self._covered)):
             raise _refusal()
         key = bytes.fromhex(hello.worker_pub)
         try:

@@ -4,10 +4,10 @@ The checksum lets a client refuse a mistyped token without asking anyone; it pro
 """
 
 import re
-import zlib
 from typing import Literal, get_args
 
 from sleap_rtc.errors import AuthenticationError
+from sleap_rtc.protocol.base62 import CHECKSUM_LENGTH, base62, checksum
 
 TokenKind = Literal["worker", "access", "refresh", "cookie", "invite", "enrolment", "session", "ticket"]
 
@@ -27,14 +27,12 @@ DEVICE_CODE_PREFIX = "slpd_"
 """The first characters of what a command line that logs in asks with: no token, but as secret."""
 
 BODY_LENGTH = 30
-CHECKSUM_LENGTH = 6
 RANDOM_BYTES = 32
 """Random bytes `make_token` wants: more than the 178 bits it keeps, so that the remainder is even."""
 
 MAX_GRACE_HOURS = 30 * 24
 """How long a token that was replaced can still work."""
 
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TAIL = re.compile(rf"[0-9A-Za-z]{{{BODY_LENGTH + CHECKSUM_LENGTH}}}")
 # slrs_ is the room secret: never a token, never in a log either
 _SECRETS = re.compile(
@@ -49,8 +47,8 @@ def make_token(kind: TokenKind, randomness: bytes) -> str:
     """Make a token of `kind` from at least `RANDOM_BYTES` random bytes."""
     if len(randomness) < RANDOM_BYTES:
         raise ValueError(f"a token needs {RANDOM_BYTES} random bytes")
-    body = PREFIXES[kind] + _base62(int.from_bytes(randomness, "big") % 62**BODY_LENGTH, BODY_LENGTH)
-    return body + _checksum(body)
+    body = PREFIXES[kind] + base62(int.from_bytes(randomness, "big") % 62**BODY_LENGTH, BODY_LENGTH)
+    return body + checksum(body)
 
 
 def check_token(text: str) -> TokenKind:
@@ -62,7 +60,7 @@ def check_token(text: str) -> TokenKind:
     prefix, underscore, tail = text.partition("_")
     for kind in get_args(TokenKind):
         if prefix + underscore == PREFIXES[kind] and _TAIL.fullmatch(tail):
-            if _checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]:
+            if checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]:
                 found: TokenKind = kind
                 return found
             break
@@ -72,15 +70,3 @@ def check_token(text: str) -> TokenKind:
 def redact(text: str) -> str:
     """Return `text` with every token, room secret and session string cut down to its kind."""
     return _SECRETS.sub(lambda match: next(group for group in match.groups() if group) + "…", text)
-
-
-def _checksum(body: str) -> str:
-    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
-
-
-def _base62(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))

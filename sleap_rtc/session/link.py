@@ -1,16 +1,17 @@
 """Dialling a worker and accepting a client: offer, answer, candidates, connection, proof, session."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from secrets import token_bytes
 
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ProtocolError, UnreachableError, ungrouped
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.proof import ClientExchange, LinkContext, Proven, WorkerExchange
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Principal, Reject
 from sleap_rtc.protocol.streams import MAX_LANES
 from sleap_rtc.session.handshake import prove
@@ -48,6 +49,7 @@ async def dial(
     worker_id: str,
     settings: LinkSettings,
     *,
+    secrets: tuple[RoomSecret, ...] = (),
     pinned_key: bytes | None = None,
     on_proven: Callable[[Proven], None] | None = None,
 ) -> AsyncIterator[Session]:
@@ -58,6 +60,7 @@ async def dial(
         principal: who the service says we are.
         worker_id: whom to dial.
         settings: what our links have in common.
+        secrets: the room's secrets, the newest first; with any, a worker that knows none of them is refused.
         pinned_key: the worker's key, where it is known.
         on_proven: told the proof's outcome, before anything else is sent.
 
@@ -65,7 +68,7 @@ async def dial(
         UnreachableError: if the worker is not there or no connection comes about.
         AuthenticationError: if it does not prove itself.
     """
-    link = new_id("link", secrets.token_bytes(15))
+    link = new_id("link", token_bytes(15))
     async with settings.new_peer() as peer:
         with board.mailbox(link) as box:
             offer = await peer.create_offer()
@@ -77,11 +80,12 @@ async def dial(
             session=link,
             fp_client=peer.local_fingerprint,
             fp_worker=peer.remote_fingerprint,
+            secrets=secrets,
         )
         exchange = ClientExchange(
             context,
             worker_id=worker_id,
-            nonce=secrets.token_bytes(32),
+            nonce=token_bytes(32),
             pinned_key=pinned_key,
             abilities=settings.abilities,
         )
@@ -95,7 +99,12 @@ async def dial(
 
 @asynccontextmanager
 async def accept(
-    board: Switchboard, offer: Offer, identity: Identity, settings: LinkSettings
+    board: Switchboard,
+    offer: Offer,
+    identity: Identity,
+    settings: LinkSettings,
+    *,
+    secrets: tuple[RoomSecret, ...] = (),
 ) -> AsyncIterator[Session]:
     """Take up a client's offer and serve the link while the body runs.
 
@@ -104,6 +113,7 @@ async def accept(
         offer: the offer, its sender stamped by the service.
         identity: the worker's key.
         settings: what our links have in common.
+        secrets: the room's secrets, the newest first; with any, a client that knows none of them is refused.
 
     Raises:
         UnreachableError: if no connection comes about.
@@ -123,12 +133,13 @@ async def accept(
             session=offer.link,
             fp_client=peer.remote_fingerprint,
             fp_worker=peer.local_fingerprint,
+            secrets=secrets,
         )
         exchange = WorkerExchange(
             context,
             public_key=identity.public_key,
             sign=identity.sign,
-            nonce=secrets.token_bytes(32),
+            nonce=token_bytes(32),
             abilities=settings.abilities,
         )
         proven = await prove(channel, exchange, timeout=settings.timeouts.proof)

@@ -15,7 +15,7 @@ from typing import Self
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, UnreachableError
+from sleap_rtc.errors import ConnectionLost, ForbiddenError, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import check_id, worker_id_from_key
 from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
@@ -293,12 +293,21 @@ class SignalingClient:
                 welcome = await socket.receive()
                 if not isinstance(welcome, Welcome):
                     raise ProtocolError("The signaling service did not say welcome.")
+                self._check_room(welcome)
                 if self._registration is not None:
                     await self._register(socket, welcome, self._registration)
             self._socket, self._welcome = socket, welcome
             await self._enter(ServiceState(connected=True))
             while True:
                 self._take(await socket.receive())
+
+    def _check_room(self, welcome: Welcome) -> None:
+        # what is known of a room, such as its secret, must not be left aside because the service leads to another one
+        if self._room is not None and welcome.principal.room != self._room:
+            raise ForbiddenError(
+                f"The signaling service led to the room {welcome.principal.room} instead of {self._room}, so this ends "
+                "here. Ask its operator."
+            )
 
     async def _register(self, socket: Socket, welcome: Welcome, registration: Registration) -> None:
         worker_id = worker_id_from_key(registration.public_key)

@@ -12,7 +12,8 @@ from sleap_rtc.errors import ConflictError, LaneLost, ProtocolError, ungrouped
 from sleap_rtc.protocol.chunks import ChunkList, max_list_size
 from sleap_rtc.protocol.exchange import FileExchange, Span
 from sleap_rtc.protocol.files import MAX_MANIFEST, ChunksGet, FileEntry, FileGet, Manifest, ManifestGet, ManifestRef
-from sleap_rtc.protocol.streams import FIRST_WINDOW, StreamRequest
+from sleap_rtc.protocol.streams import StreamRequest
+from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.session import Session
 from sleap_rtc.session.window import Slot
 from sleap_rtc.transfer.disk import storage_error
@@ -165,15 +166,7 @@ class Fetch:
         return chunks
 
     async def _read(self, kind: type[StreamRequest], at_most: int, **fields: object) -> bytes:
-        """Read a whole stream of unknown length, over another lane if the first one dies."""
-        while True:
-            # the other side may have to hash gigabytes first
-            with await self.session.slot(min(at_most, FIRST_WINDOW), due=False) as slot:
-                try:
-                    async with self.session.ask(slot, kind, transfer=self.transfer, **fields) as stream:
-                        return await stream.read_all(at_most)
-                except LaneLost as error:
-                    logger.info("Asking again for a list: %s", error)
+        return await read_whole(self.session, kind, at_most, transfer=self.transfer, **fields)
 
 
 class _Pull:

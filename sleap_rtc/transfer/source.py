@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 from sleap_rtc.errors import PackageError, TransferError
 from sleap_rtc.protocol.files import check_tree
+from sleap_rtc.protocol.text import one_line
 
 BLOCK = 1024 * 1024
 UNREADABLE = (OSError, EOFError, UnicodeDecodeError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -285,19 +286,38 @@ class FilesSource(Source):
 def folder_source(root: Path) -> FilesSource:
     """Return all regular files below `root`, in order of their paths; hidden ones stay at home.
 
+    A link to a file is followed where that would be sent as well. A package may come from somebody else, and one that
+    leads elsewhere would take along what its user never put there.
+
     Raises:
-        PackageError: if a part of it cannot be read, or is a link to a folder.
+        PackageError: if a part of it cannot be read, is a link to a folder, or one to a file elsewhere, or hidden.
     """
     found = {}
+    real = root.resolve()
     for folder, below, names in os.walk(root, onerror=_refuse_to_skip):
         below[:] = [name for name in below if not name.startswith(".")]
         if link := next((name for name in below if (Path(folder) / name).is_symlink()), None):
-            raise PackageError(f"{link} in the package is a link to a folder. Put the folder itself there.")
+            raise PackageError(f"{_named(link)} in the package is a link to a folder. Put the folder itself there.")
         for name in names:
             path = Path(folder) / name
-            if not name.startswith(".") and path.is_file():
-                found[path.relative_to(root).as_posix()] = path
+            if name.startswith(".") or not path.is_file():
+                continue
+            if path.is_symlink() and not _belongs(path.resolve(), real):
+                raise PackageError(
+                    f"{_named(name)} in the package is a link to {_named(str(path.readlink()))}, which is hidden, or "
+                    "outside of the package. Put the file itself there, name it beside the package (--labels, "
+                    "--config), or remove the link."
+                )
+            found[path.relative_to(root).as_posix()] = path
     return FilesSource(dict(sorted(found.items())))
+
+
+def _belongs(file: Path, root: Path) -> bool:
+    return file.is_relative_to(root) and not any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def _named(name: str) -> str:
+    return one_line(name, limit=120)
 
 
 def _refuse_to_skip(error: OSError) -> None:

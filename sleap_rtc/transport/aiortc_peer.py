@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import aioice.ice
 from aiortc import (
@@ -21,14 +21,11 @@ from OpenSSL import SSL
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError
 from sleap_rtc.protocol.sdp import Candidate, IceServer, candidates_in, is_named, without_named
+from sleap_rtc.transport.aiortc_bounds import bound
 from sleap_rtc.transport.base import ENDED_THERE, FAILED, TOO_SMALL, BasePeer
 from sleap_rtc.transport.buffered import LOW_WATER, BufferedChannel
 
 log = logging.getLogger(__name__)
-
-MAX_WAITING_CHUNKS = 2048
-"""Most SCTP chunks that may wait for a gap to close or a message to end: at most 3 MB."""
-_DCEP = 50  # the payload type that asks to open another channel (RFC 8832)
 
 _other_addresses = aioice.ice.get_host_addresses
 
@@ -98,7 +95,7 @@ class AiortcPeer(BasePeer):
         self.channel = channel
         sctp = self._pc.sctp
         assert sctp is not None, "a channel was just created"  # noqa: S101
-        _bound_reassembly(sctp, channel.violated)
+        bound(sctp, channel)
         _bound_gathering(sctp, timeouts.gathering)
         _hear_failures(self._pc, sctp, channel.lost)
         self._trickle(None)
@@ -142,22 +139,6 @@ class AiortcPeer(BasePeer):
             task.cancel()
         await asyncio.gather(*self._resolving, *filter(None, (self._describing,)), return_exceptions=True)
         await (self._ending or self._pc.close())
-
-
-def _bound_reassembly(sctp: RTCSctpTransport, refuse: Callable[[str], None]) -> None:
-    # aiortc keeps every fragment until its message is complete, without end, and opens any channel it is asked to
-    # open. It has no setting for either, so this connection's handler of data chunks is wrapped.
-    take = sctp._receive_data_chunk  # noqa: SLF001
-
-    async def take_within_bounds(chunk: Any) -> None:
-        if chunk.stream_id != 0 or chunk.protocol == _DCEP:
-            refuse("The other side tried to open a second channel.")
-        elif len(sctp._get_inbound_stream(0).reassembly) >= MAX_WAITING_CHUNKS:  # noqa: SLF001
-            refuse("The other side sent a message without end.")
-        else:
-            await take(chunk)
-
-    sctp._receive_data_chunk = take_within_bounds  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def _bound_gathering(sctp: RTCSctpTransport, seconds: float) -> None:

@@ -3,18 +3,31 @@
 import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import webrtc
+from webrtc.utils.loops import LoopState
 
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError
 from sleap_rtc.protocol.sdp import Candidate, IceServer
+from sleap_rtc.transport.backlog import Backlog
 from sleap_rtc.transport.base import ENDED_THERE, FAILED, TOO_SMALL, BasePeer
 from sleap_rtc.transport.buffered import LOW_WATER, BufferedChannel
 
 # A switch of the whole process, to be thrown before its first connection. What a peer must not announce is left out
 # of what it sends instead.
 webrtc.allow_loopback()
+
+_backlogs: WeakKeyDictionary[asyncio.AbstractEventLoop, Backlog] = WeakKeyDictionary()
+
+
+def _backlog() -> Backlog:
+    """The running loop's queue of what its connections received."""
+    loop = asyncio.get_running_loop()
+    if loop not in _backlogs:
+        _backlogs[loop] = Backlog(LoopState.of(loop).mailbox.__len__)
+    return _backlogs[loop]
 
 
 class LibwebrtcChannel(BufferedChannel):
@@ -26,6 +39,7 @@ class LibwebrtcChannel(BufferedChannel):
     def attach(self, native: webrtc.RTCDataChannel) -> None:
         """Listen to the engine's channel."""
         self._native = native
+        self._backlog = _backlog()
         native.buffered_amount_low_threshold = LOW_WATER
         native.on("open", lambda _: self.opened())
         native.on("message", self._on_message)
@@ -48,6 +62,7 @@ class LibwebrtcChannel(BufferedChannel):
     def _on_message(self, event: webrtc.MessageEvent) -> None:
         data = event.data
         self.arrived(data if isinstance(data, str | bytes) else bytes(data))
+        self._backlog.handed_over(self, len(data))
 
 
 class LibwebrtcPeer(BasePeer):
@@ -72,6 +87,8 @@ class LibwebrtcPeer(BasePeer):
         channel = LibwebrtcChannel(self.close, self._pc.close)
         channel.attach(self._pc.create_data_channel("sleap-rtc", webrtc.RTCDataChannelInit(negotiated=True, id=0)))
         self.channel = channel
+        # the engine opens whatever it is asked to, and keeps what arrives on it for whoever may come to read it
+        self._pc.on("datachannel", lambda _: channel.violated("The other side tried to open a second channel."))
 
     def _on_state(self) -> None:
         # "disconnected" may heal; how long silence is borne is decided above, by the keepalive

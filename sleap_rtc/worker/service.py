@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from sleap_rtc.errors import ConfigError, ConflictError, NotFoundError, SleapRTCError, ungrouped
+from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.events import last_seq, read_events
@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 FOR_EVER = float("inf")
 EVENTS_AT_ONCE = 64
+MAX_WATCHES = 64
+"""Jobs watched over one link: each is looked at several times a second for as long as it lasts."""
 MESSAGE_ROOM = 48 * 1024
 """Bytes of events in one message; the rest of the 64 KiB is the envelope's."""
 
@@ -172,6 +174,7 @@ class JobService:
         self._board = desk.board
         self._access = access
         self._owner = access.owner
+        self._watches = 0
 
     @property
     def handlers(self) -> Handlers:
@@ -246,6 +249,9 @@ class JobService:
 
     async def _watch(self, session: Session, message: JobWatch) -> Message:
         folder = await self._find(message.job)
+        if self._watches >= MAX_WATCHES:
+            raise BusyError(f"{MAX_WATCHES} jobs are watched over this link already. End one of these watches first.")
+        self._watches += 1
         session.start(self._serve_watch, session, folder, message)
         return Done()
 
@@ -263,6 +269,8 @@ class JobService:
         except Exception:
             logger.exception("Watching %s failed.", folder.job)
             reason = SleapRTCError("The worker failed while it was watched; its log says more. Watch the job again.")
+        finally:
+            self._watches -= 1
         ended = JobWatchEnded(watch=message.watch, reason=ErrorInfo.of(reason) if reason else None)
         try:
             await session.request(ended, Done, timeout=FOR_EVER)

@@ -9,7 +9,14 @@ from pathlib import Path
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import AuthenticationError, BusyError, SleapRTCError, ungrouped
+from sleap_rtc.errors import (
+    AuthenticationError,
+    BusyError,
+    SleapRTCError,
+    StorageError,
+    UnreachableError,
+    ungrouped,
+)
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.checking import Preflight
@@ -18,6 +25,8 @@ from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.switchboard import Switchboard
@@ -26,6 +35,7 @@ from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
+from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
 from sleap_rtc.worker.reporting import JobReporter, ModelReporter
 from sleap_rtc.worker.service import Desk, JobService
@@ -33,7 +43,7 @@ from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train",)
+ABILITIES = ("train", MOUNTS)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -64,6 +74,8 @@ class WorkerSettings:
         limits: what transfers may use.
         engine: which WebRTC engine to use.
         timeouts: how long to wait for what.
+        room: the id of the room that it serves, where that is known: the service can lead to no other.
+        secrets: the room's secrets, the newest first; asked for in a thread at each link, since they may be replaced.
     """
 
     server: str
@@ -83,6 +95,8 @@ class WorkerSettings:
     limits: TransferLimits = field(default_factory=TransferLimits)
     engine: Engine = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
+    room: str | None = None
+    secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: ()
 
 
 class Worker:
@@ -114,6 +128,7 @@ class Worker:
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
         )
+        self._browser = Browser(settings.mounts)
         self._visitors = Visitors(settings.timeouts)
         self._unproven = 0
 
@@ -130,6 +145,7 @@ class Worker:
         try:
             await self._serve_room(desk)
         finally:
+            self._browser.close()
             await desk.close()
             await asyncio.to_thread(store.close)
 
@@ -149,6 +165,7 @@ class Worker:
             settings.server,
             settings.token,
             timeouts=settings.timeouts,
+            room=settings.room,
             registration=registration,
             patient=True,
             on_state=on_state,
@@ -187,15 +204,17 @@ class Worker:
         try:
             owner = Owner(user=sender.user, name=sender.name, room=sender.room)
             service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+            browsing = BrowsingService(self._browser)
             settings = LinkSettings(
                 new_peer=lambda: self._new_peer(signaling),
                 timeouts=self._settings.timeouts,
-                handlers=service.handlers,
-                producers=service.producers,
+                handlers={**service.handlers, **browsing.handlers},
+                producers={**service.producers, **browsing.producers},
                 max_lanes=self._settings.limits.max_lanes,
                 abilities=ABILITIES,
             )
-            async with accept(switchboard, offer, self._settings.identity, settings) as session:
+            secrets = await self._secrets(switchboard, offer)
+            async with accept(switchboard, offer, self._settings.identity, settings, secrets=secrets) as session:
                 self._unproven -= 1
                 proven = True
                 visit.begin(session)
@@ -211,6 +230,16 @@ class Worker:
             self._visitors.leave(visit)
             if not proven:
                 self._unproven -= 1
+
+    async def _secrets(self, switchboard: Switchboard, offer: Offer) -> tuple[RoomSecret, ...]:
+        try:
+            return await asyncio.to_thread(self._settings.secrets)
+        except SleapRTCError as error:
+            logger.warning("A client was sent away, because the room's secret cannot be used here: %s", error)
+            # why is for the worker's owner; a keyring that does not answer now may do so in a moment
+            refusal = UnreachableError if isinstance(error, StorageError) else AuthenticationError
+            await switchboard.reject(offer.link, refusal("The worker cannot prove who it is just now."))
+            raise
 
     async def _announce(self, signaling: SignalingClient) -> None:
         said = self._describe()

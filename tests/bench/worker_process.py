@@ -24,8 +24,8 @@ from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine, preload
 from sleap_rtc.worker.enrolment import find_or_make_session, session_string
 from sleap_rtc.worker.worker import Worker, WorkerSettings
+from tests.jobs.fakes import FAKE
 
-FAKE = Path(__file__).parents[1] / "jobs" / "fake_sleap_nn.py"
 JOBS, STORE = "jobs", "store"
 
 

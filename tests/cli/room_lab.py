@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +15,18 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
+from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 from tests.forked import Result, sleap_rtc
-from tests.jobs.conftest import FAKE, LABELS, QUICK, training_config
+from tests.jobs.conftest import LABELS, training_config
 from tests.jobs.ending import end_jobs
+from tests.jobs.fakes import FAKE, QUICK
 from tests.roles.worker_process import TIMEOUTS
 from tests.service.people import join, person
 from tests.service.running import RunningService, running_service
@@ -76,6 +79,9 @@ class RoomLab:
         behaviour: str = "good",
         token: TokenSource | None = None,
         timeouts: Timeouts = TIMEOUTS,
+        mounts: Mounts | None = None,
+        secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: (),
+        on_client: Callable[[str], None] = lambda name: None,
     ) -> AsyncIterator[Worker]:
         """Run a worker with GPUs of these sizes, present in the room while the body runs, or until it has to leave."""
         jobs = self.jobs_of(name)
@@ -90,6 +96,8 @@ class RoomLab:
             gpus=[Gpu(f"Test GPU {size}", size * 1024, f"GPU-{name}-{at}") for at, size in enumerate(gigabytes)],
             executor=LocalExecutor(replace(QUICK, runner=runner)),
             timeouts=timeouts,
+            mounts=mounts or Mounts(),
+            secrets=secrets,
         )
         present = asyncio.Event()
 
@@ -97,7 +105,7 @@ class RoomLab:
             if state.connected:
                 present.set()
 
-        worker = Worker(settings, on_service=say)
+        worker = Worker(settings, on_service=say, on_client=on_client)
         running = asyncio.ensure_future(worker.run())
         try:
             async with asyncio.timeout(30):

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+from sleap_rtc.config.files import own_file
 from sleap_rtc.config.limits import TransferLimits
+from sleap_rtc.config.schema import Mount
 from sleap_rtc.config.settings import load_settings
 from sleap_rtc.protocol.tokens import make_token
 from tests.cli.shell import Shell
@@ -123,3 +125,50 @@ def test_init_writes_once(shell: Shell) -> None:
     assert (typed.code, "is there already" in typed.err) == (2, True)
     files = json.loads(shell.now("config", "path", "--json").out)
     assert files == {"path": path, "read": [path]}
+
+
+def test_a_mount_is_added_and_the_rest_of_the_file_stays(shell: Shell) -> None:
+    (shell.folder / "data").mkdir()
+    shell.now("config", "init")
+    typed = shell.now("config", "add-mount", "lab", "data")
+    assert typed.code == 0, typed.err
+    assert f"Jobs may read lab:/, which is {shell.folder / 'data'}" in typed.out
+    shell.now("config", "set", "worker.name", "gpu")
+    assert shell.now("config", "add-mount", "scratch", str(shell.folder / "data"), "--rw").code == 0
+    settings = load_settings()
+    assert settings.worker.name == "gpu"
+    assert settings.worker.mounts == (
+        Mount("lab", shell.folder / "data"),
+        Mount("scratch", shell.folder / "data", rw=True),
+    )
+    assert "# The signaling service." in own_file().read_text()
+
+
+def test_a_mount_is_added_to_a_list_on_one_line(shell: Shell) -> None:
+    (shell.folder / "data").mkdir()
+    own_file().write_text('worker = {mounts = [{label = "lab", path = "/data"}]}\n')
+    assert shell.now("config", "add-mount", "more", "data").code == 0
+    assert [mount.label for mount in load_settings().worker.mounts] == ["lab", "more"]
+
+
+def test_a_mount_that_is_there_or_gives_too_much_away_is_not_added(shell: Shell) -> None:
+    (shell.folder / "data").mkdir()
+    shell.now("config", "add-mount", "lab", "data")
+    before = own_file().read_text()
+    for label, path, words in (
+        ("lab", "data", "a mount 'lab' already"),
+        ("all", "/", "home folder"),
+        ("home", str(shell.user), "home folder"),
+        ("keys", str(own_file().parent), "overlaps"),
+        ("x", "data", "mount label"),
+        ("gone", "nowhere", "no folder"),
+    ):
+        typed = shell.now("config", "add-mount", label, path)
+        assert (typed.code, words in typed.err.replace("\n", " ")) == (2, True), typed.err
+    assert own_file().read_text() == before
+
+
+def test_a_mount_that_a_nearer_file_overrules_is_said(shell: Shell) -> None:
+    (shell.folder / "data").mkdir()
+    (shell.user / "sleap-rtc.toml").write_text('[[worker.mounts]]\nlabel = "own"\npath = "/data"\n')
+    assert "is set nearer by, too" in shell.now("config", "add-mount", "lab", "data").err

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from tests.cli.room_lab import room_lab
+
+SECRET = RoomSecret.make(bytes(range(32)), 1_800_000_000)
 
 
 async def test_the_dashboards_file_trains_without_an_option(tmp_path: Path) -> None:
@@ -17,14 +20,18 @@ api_key = "{lab.token}"
 name = "lab-gpu-1"
 # Room secrets (optional)
 [secrets]
-"{lab.room.room_id}" = "secret-for-room-1"
+"{lab.room.room_id}" = "{SECRET.text}"
 "room-id-2" = "secret-for-room-2"
 # Client configuration
 [client]
 auto_select = true
 """
         )
-        async with lab.worker("small", 8), lab.worker("large", 24):
+
+        def secrets() -> tuple[RoomSecret, ...]:
+            return (SECRET,)
+
+        async with lab.worker("small", 8, secrets=secrets), lab.worker("large", 24, secrets=secrets):
             result = await lab.run("train", "--pkg-path", "training.zip")
         assert result.code == 0, result.err
         assert (lab.starts("small"), lab.starts("large")) == (0, 1)

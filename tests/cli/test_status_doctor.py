@@ -308,11 +308,13 @@ def test_permissions(tmp_path: Path) -> None:
     assert look_at_permissions(tmp_path).status is Status.OK
     tmp_path.chmod(0o755)
     assert look_at_permissions(tmp_path).status is Status.WARN
-    (tmp_path / "credentials.json").write_text("{}")
-    (tmp_path / "credentials.json").chmod(0o644)
-    found = look_at_permissions(tmp_path)
-    assert found.status is Status.FAIL
-    assert f"chmod 600 {tmp_path / 'credentials.json'}" in found.sentence
+    for name in ("credentials.json", "room_secrets.json"):
+        (tmp_path / name).write_text("{}")
+        (tmp_path / name).chmod(0o644)
+        found = look_at_permissions(tmp_path)
+        assert found.status is Status.FAIL
+        assert f"chmod 600 {tmp_path / name}" in found.sentence
+        (tmp_path / name).chmod(0o600)
 
 
 async def test_settings() -> None:

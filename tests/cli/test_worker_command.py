@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -18,9 +19,14 @@ from sleap_rtc.cli import serving
 from sleap_rtc.cli.options import settings_for
 from sleap_rtc.cli.serving import WorkerRequest, serve
 from sleap_rtc.cli.times import DAY_MS
+from sleap_rtc.client.client import join_session
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials
+from sleap_rtc.config.room_secrets import RoomSecretStore
+from sleap_rtc.config.secret_lookup import SecretLookup
+from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import AuthenticationError, ConfigError, ConflictError, NotFoundError, SleapRTCError, UsageError
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import NewToken, Room, ServiceAPI
@@ -28,6 +34,7 @@ from tests.cli.shell import Shell, make_shell
 from tests.service.people import Clock
 from tests.service.running import RunningService, running_service
 
+SECRET = RoomSecret.make(bytes(range(32)), 1_800_000_000)
 GONE_S = 6.0
 """Three times as long as a revoked worker may stay."""
 
@@ -123,7 +130,7 @@ api_key = "{key.token}"
 name = "lab-gpu-1"
 # Room secrets (optional)
 [secrets]
-"{lab.room.room_id}" = "secret-for-room-1"
+"{lab.room.room_id}" = "{SECRET.text}"
 "room-id-2" = "secret-for-room-2"
 # Client configuration
 [client]
@@ -137,9 +144,10 @@ auto_select = true
     assert process.stdout
     assert process.stderr
     async with asyncio.timeout(60):
-        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(4)]
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(5)]
     assert lines[0].startswith("worker lab-gpu-1 (w_")
-    assert lines[1:] == [
+    assert lines[1].startswith("Sandbox: ")
+    assert lines[2:] == [
         f"Serving the room 'Fly lab' ({lab.room.room_id}). Its members train here with:",
         f"  sleap-rtc train --server {lab.service.url} --room {lab.room.room_id} --pkg-path PACKAGE.zip",
         "Waiting for clients; Ctrl-C ends.",
@@ -150,7 +158,9 @@ auto_select = true
     out, err = await process.communicate()
     assert process.returncode == 0
     assert "sleap-session:" not in (text := out.decode() + err.decode())
+    assert f"room set-secret --server {lab.service.url} {lab.room.room_id}" in text
     assert key.token not in text
+    assert SECRET.text not in text
 
 
 async def test_a_worker_is_called_as_its_key_unless_told_otherwise(lab: Lab) -> None:
@@ -300,6 +310,42 @@ async def test_a_room_without_key_and_login_is_a_sentence(lab: Lab) -> None:
     Credentials().forget_login(lab.service.url)
     with pytest.raises(AuthenticationError, match="You are not logged in"):
         await lab.start(room="Fly lab")
+
+
+async def test_a_session_string_and_a_secret_both_hold(lab: Lab, tmp_path: Path) -> None:
+    """Whoever has the string and not the secret sees that a worker is there, and no more of it."""
+    async with lab.serving(session=True, secrets=SecretLookup(given=SECRET.text)):
+        [string] = re.findall(r"sleap-session:\S+", lab.printed())
+        elsewhere = RoomSecretStore(tmp_path / "elsewhere.json")
+        for given in (None, SECRET.text):
+            lookup = SecretLookup(Settings(), given, store=elsewhere)
+            reaching = join_session(string, default_server=lab.service.url, secrets=lookup.secrets)
+            if given is None:
+                with pytest.raises(AuthenticationError, match="this machine has none"):
+                    await reaching.__aenter__()
+            else:
+                async with reaching as (worker, _):
+                    assert await worker.jobs() == []
+    assert "slrs_" not in lab.printed()
+
+
+async def test_a_worker_does_not_start_without_the_secret_that_its_room_had(lab: Lab) -> None:
+    key = await lab.key()
+    async with lab.serving(api_key=key.token, secrets=SecretLookup(given=SECRET.text)):
+        assert f"room set-secret --server {lab.service.url} {lab.room.room_id}" in lab.printed()
+    with pytest.raises(AuthenticationError, match="has a secret and this machine does not have it"):
+        await lab.start(api_key=key.token)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        await lab.start(api_key=key.token, secrets=SecretLookup(given="hunter2"))
+
+
+async def test_a_key_that_the_service_gives_to_another_room_is_not_used(lab: Lab) -> None:
+    key = await lab.key()
+    lookup = SecretLookup()
+    lookup.store.keep(lab.service.url, "r_before00", SECRET)
+    lookup.check_worker_key(lab.service.url, key.token, "r_before00")
+    with pytest.raises(AuthenticationError, match="A key never changes its room"):
+        await lab.start(api_key=key.token)
 
 
 async def test_a_session_string_can_be_forced(lab: Lab) -> None:

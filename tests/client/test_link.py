@@ -7,7 +7,6 @@ import pytest
 
 from sleap_rtc.client.link import LinkState, WorkerLink
 from sleap_rtc.client.watch import Watch
-from sleap_rtc.config.known_workers import KnownWorkers
 from sleap_rtc.errors import AuthenticationError, NotFoundError, ProtocolError, UnreachableError
 from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.jobs import (
@@ -46,7 +45,7 @@ def worker_link(found: Meeting, states: list[LinkState]) -> WorkerLink:
         lambda: CLIENT,
         found.identity.worker_id,
         found.client_settings,
-        known=KnownWorkers(),
+        acquaintance=None,
         on_state=lambda state, reason: states.append(state),
     )
 

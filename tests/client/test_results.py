@@ -11,7 +11,6 @@ import pytest
 
 from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.results import fetch_results
-from sleap_rtc.config.known_workers import KnownWorkers
 from sleap_rtc.errors import ConflictError, JobFailedError, ProtocolError
 from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.provider import Provider
@@ -38,7 +37,7 @@ async def link_to(tmp_path: Path, files: Mapping[str, bytes]) -> AsyncIterator[W
 
     async with meeting(worker_producers=Provider(find).producers) as found, accepting(found):
         link = WorkerLink(
-            found.client, lambda: CLIENT, found.identity.worker_id, found.client_settings, known=KnownWorkers()
+            found.client, lambda: CLIENT, found.identity.worker_id, found.client_settings, acquaintance=None
         )
         running = asyncio.ensure_future(link.run())
         yield link

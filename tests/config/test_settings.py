@@ -261,7 +261,7 @@ def test_a_wrong_value_names_file_and_key(data: dict[str, Any], words: str) -> N
         ({"apikey": "x"}, " Did you mean worker.api_key?"),
         ({"worker": {"api-key": "x"}}, " Did you mean worker.api_key?"),
         ({"auto_select": True}, " Did you mean client.auto_select?"),
-        ({"worker": {"sandbox": "none"}}, ""),
+        ({"worker": {"colour": "none"}}, ""),
         ({"colour": "red"}, ""),
         ({"store": {"max_size": 1}}, " Did you mean store.max_bytes?"),
         ({"max_lanes": 4}, " Did you mean transfer.max_lanes?"),

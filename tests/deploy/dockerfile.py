@@ -1,5 +1,6 @@
 """A Dockerfile's steps, run without a container engine: in a scratch folder that stands for the image's root."""
 
+import hashlib
 import json
 import os
 import re
@@ -54,9 +55,11 @@ class Image:
         healthcheck: the command that tells whether it is well.
         ran: the RUN lines that were run.
         left_out: the RUN lines that were not.
+        kept: where the first thing that a Dockerfile runs is kept, for the next one that begins alike, as engines do.
     """
 
     root: Path
+    kept: Path
     environment: dict[str, str] = field(default_factory=_outer_environment)
     folder: Path = Path()
     entrypoint: list[str] = field(default_factory=list)
@@ -86,7 +89,7 @@ class Image:
             case "RUN" if text.startswith(NEEDS_AN_IMAGE):
                 self.left_out.append(text)
             case "RUN":
-                self._run(text)
+                self._run_or_copy(text)
                 self.ran.append(text)
             case "ENV":
                 self._set(text)
@@ -103,6 +106,17 @@ class Image:
                 self.healthcheck = json.loads(text.partition("CMD ")[2])
             case name:
                 assert name in _IGNORED, f"these steps know no {name}: keep the Dockerfiles plain"
+
+    def _run_or_copy(self, text: str) -> None:
+        if any(self.root.iterdir()):
+            self._run(text)
+            return
+        layer = self.kept / hashlib.sha256(text.encode()).hexdigest()
+        if not layer.exists():
+            self._run(text)
+            shutil.copytree(self.root, layer, symlinks=True, copy_function=os.link)
+        else:
+            shutil.copytree(layer, self.root, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
 
     def _run(self, text: str) -> None:
         shell = ["/bin/sh", "-c", self._inside(text)]

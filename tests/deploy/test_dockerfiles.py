@@ -16,6 +16,8 @@ from tests.deploy.dockerfile import NEEDS_AN_IMAGE, ROOT, Image, instructions
 
 FILES = [ROOT / "Dockerfile.worker", ROOT / "Dockerfile.signaling"]
 BOTH = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+# what both begin with is done once, in one process
+pytestmark = pytest.mark.xdist_group("images")
 HEAVY = {"torch", "sleap-nn", "sleap-io", "aiortc", "wrtc", "av", "numpy"}
 
 built = pytest.mark.skipif(
@@ -24,11 +26,17 @@ built = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="layers-") as folder:
+        yield Path(folder).resolve()
+
+
 @pytest.fixture
-def image() -> Iterator[Image]:
+def image(kept: Path) -> Iterator[Image]:
     # not tmp_path, which pytest keeps: a worker's packages take several GB
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
-        yield Image(Path(folder).resolve())
+        yield Image(Path(folder).resolve(), kept)
 
 
 @BOTH

@@ -38,7 +38,7 @@ NAMES: list[tuple[Any, str]] = [
     (reports.ErrorCode, "error code"),
     (signaling.Sdp, "SDP"),
 ]
-_HEX = {r"^[0-9a-f]{64}$": "64 hex digits", r"^[0-9a-f]{128}$": "128 hex digits"}
+_HEX = {r"^[0-9a-f]{16}$": "16 hex digits", r"^[0-9a-f]{64}$": "64 hex digits", r"^[0-9a-f]{128}$": "128 hex digits"}
 _PLAIN: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "boolean"}
 
 

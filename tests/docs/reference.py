@@ -30,6 +30,7 @@ from sleap_rtc.protocol.hello import HELLO
 from sleap_rtc.protocol.ids import worker_id_from_key
 from sleap_rtc.protocol.link import LINK
 from sleap_rtc.protocol.proof import ClientExchange, LinkContext, WorkerExchange, transcript
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import SIGNALING
 from tests.docs.field_types import models_in, own_fields
 from tests.docs.pages import blocks, pages, table, with_blocks
@@ -215,12 +216,13 @@ def _option(param: click.Parameter, context: click.Context) -> list[str] | None:
 
 
 def proof_example() -> str:
-    """An exchange of proofs with fixed keys and nonces, as a test vector."""
+    """An exchange of proofs with a fixed secret, fixed keys and nonces, as a test vector."""
+    room, secret = "r_exampleroom", RoomSecret.make(bytes(range(0x20, 0x40)), 1_800_000_000)
     key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
     public = key.public_key().public_bytes_raw()
     context = LinkContext(
-        room="r_exampleroom", user="u_exampleuser", session="l_examplelink",
-        fp_client=bytes([0xC1]) * 32, fp_worker=bytes([0x0E]) * 32,
+        room=room, user="u_exampleuser", session="l_examplelink",
+        fp_client=bytes([0xC1]) * 32, fp_worker=bytes([0x0E]) * 32, secrets=(secret,),
     )  # fmt: skip
     worker = WorkerExchange(context, public_key=public, sign=key.sign, nonce=bytes([1]) * 32, abilities=("train",))
     client = ClientExchange(context, worker_id=worker_id_from_key(public), nonce=bytes([2]) * 32, abilities=("train",))
@@ -237,6 +239,8 @@ def proof_example() -> str:
     return "".join(
         f"{caption}:\n\n```text\n{text}\n```\n\n"
         for caption, text in (
+            ("The secret as people copy it", secret.text),
+            ("Kc and Kw, in hex", "\n".join(secret.proof_key(room, role).hex() for role in ("client", "worker"))),
             ("The worker's hello", said[0]),
             ("The client's proof", said[1]),
             ("The transcript, in hex", "\n".join(textwrap.wrap(covered.hex(), 64))),

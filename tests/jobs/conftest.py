@@ -23,12 +23,11 @@ from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.jobs import Event, Owner
 from sleap_rtc.protocol.training import JobOptions
 from tests.jobs.ending import end_jobs
+from tests.jobs.fakes import FAKE, QUICK
 
-FAKE = Path(__file__).with_name("fake_sleap_nn.py")
 OWNER = Owner(user="u_alice1234", name="Alice", room="r_lab12345")
 STRANGER = Owner(user="u_mallory12", name="Mallory", room="r_lab12345")
 HEADS = ("single_instance", "centroid", "centered_instance", "bottomup")
-QUICK = SupervisorSettings(tick=0.02, heartbeat=0.1, stop_grace=0.5, terminate_grace=0.3, step_interval=0.05)
 LABELS = b"\x89HDF\r\n\x1a\n" + bytes(100)
 
 
@@ -221,6 +220,14 @@ def is_epoch_end(event: Event) -> bool:
 
 def lives(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def words(process: psutil.Process) -> list[str]:
+    """Its command line; none of one that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def noted(ledger: Path, kind: str = "start") -> list[tuple[str, int]]:

@@ -14,7 +14,7 @@ from sleap_rtc.jobs.supervisor import Supervisor
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import EpochEnded, Run, RunEnded
 
-from .conftest import QUICK
+from .fakes import QUICK
 
 
 class InstantRun:

@@ -19,7 +19,6 @@ from tests.sandboxes import sandbox_for
 
 from .aftermath import assert_whole, processes_of
 from .conftest import (
-    QUICK,
     all_events,
     ended_by,
     events_until,
@@ -32,6 +31,7 @@ from .conftest import (
     training_config,
     write_package,
 )
+from .fakes import QUICK
 
 MB = 1024 * 1024
 HOSTILE = Path(__file__).with_name("hostile_sleap_nn.py")

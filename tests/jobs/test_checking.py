@@ -12,6 +12,7 @@ from sleap_rtc.jobs.estimates import LEAST_DISK, checkpoint_bytes, disk_problem,
 from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.findings import Findings
 from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.jobs.sandbox.settings import SandboxSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice
@@ -31,15 +32,22 @@ def starts(tmp_path: Path) -> Path:
     return path
 
 
-def new_preflight(root: Path, starts: Path, behaviour: str, *, patience: float | None = None) -> Preflight:
+def new_preflight(
+    root: Path,
+    starts: Path,
+    behaviour: str,
+    *,
+    patience: float | None = None,
+    sandbox: SandboxSettings | None = None,
+) -> Preflight:
     """A preflight with a helper that behaves so; waits end at once where they would be in vain."""
     patience = patience or (0.2 if behaviour == "slow" else 20)
     answer = 0.2 if behaviour == "hangs" else 20
     helper = (sys.executable, str(HELPER), behaviour, str(starts))
     settings = PreflightSettings(
-        patience=patience, making_patience=patience, answer=answer, first_pause=0.05, helper=helper
+        patience=patience, making_patience=patience, answer=answer, grace=0, first_pause=0.05, helper=helper
     )
-    return Preflight(root / ".preflight", settings=settings)
+    return Preflight(root / ".preflight", sandbox=sandbox, settings=settings)
 
 
 def notices(folder: JobFolder) -> list[str]:
@@ -108,6 +116,24 @@ async def test_a_helper_that_never_starts_is_tried_on_and_not_waited_for(
         folder = await submit(board, package)
         await eventually(lambda: count(starts) >= 3)
     assert "does not start" in notices(folder)[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no sandboxes")
+@pytest.mark.parametrize("program", ["/usr/bin/false", "/nowhere/bwrap"])
+async def test_a_helper_whose_sandbox_cannot_be_made_is_not_started_without(
+    root: Path, fake: FakeRunner, package: Path, starts: Path, program: str
+) -> None:
+    sandbox = SandboxSettings(bwrap=program, jobs=str(root))
+    preflight = new_preflight(root, starts, "good", sandbox=sandbox)
+    (package / "a.mp4").touch()
+    videos = Videos(kind="map", targets=(VideoTarget(old="/old/a.mp4", new="a.mp4", in_package=True),))
+    async with preflight.at_work():
+        board = new_board(root, fake("good"), preflight=preflight)
+        folder = await submit(board, package)
+        with pytest.raises(BusyError, match="cannot be checked"):
+            await submit(board, package, "j_22222222", options=JobOptions(videos=videos))
+    assert "does not start" in notices(folder)[0]
+    assert count(starts) == 0
 
 
 async def test_the_end_of_the_worker_leaves_a_job_unchecked_not_unqueued(

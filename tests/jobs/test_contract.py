@@ -11,6 +11,7 @@ from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event
+from tests.sandboxes import sandbox_or_none
 
 from .conftest import (
     LABELS,
@@ -30,21 +31,24 @@ PATIENCE = 280
 
 
 class Runner(NamedTuple):
-    """What is started, the labels it can train on, and whether the job's first run finds it warm."""
+    """What is started, the labels it can train on, whether the first run finds it warm, and whether it is real."""
 
     settings: SupervisorSettings
     labels: bytes
     warm: bool
+    real: bool = False
 
     def board(self, root: Path) -> JobBoard:
-        return new_board(root, self.settings, warm=self.warm)
+        # the real one as workers run it: in a sandbox, where there is one
+        sandbox = sandbox_or_none(root) if self.real else None
+        return new_board(root, replace(self.settings, sandbox=sandbox), warm=self.warm)
 
 
 # the real one: of a pair the first run is warm and the second cold
 @pytest.fixture(params=["cold", "warm", pytest.param("real", marks=[pytest.mark.real, pytest.mark.timeout(600)])])
 def runner(request: pytest.FixtureRequest, fake: FakeRunner) -> Runner:
     if request.param == "real":
-        return Runner(SupervisorSettings(), request.getfixturevalue("real_labels"), warm=True)
+        return Runner(SupervisorSettings(), request.getfixturevalue("real_labels"), warm=True, real=True)
     settings = replace(fake("good"), stop_grace=60, step_interval=0.0)
     return Runner(settings, LABELS, warm=request.param == "warm")
 

@@ -24,7 +24,8 @@ from sleap_rtc.jobs.runners import Runners
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import JobState
 
-from .conftest import QUICK, names_in
+from .conftest import names_in
+from .fakes import QUICK
 
 MB = 1024 * 1024
 MINE, OTHER = "j_22222222", "j_11111111"

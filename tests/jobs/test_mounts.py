@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from sleap_rtc.config.paths import home
 from sleap_rtc.config.schema import Mount, read_mount
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.jobs.mounts import Mounts, check_mounts
-from sleap_rtc.jobs.video_places import video_arguments
+from sleap_rtc.jobs.video_places import check_places, video_arguments
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.training import JobOptions, Videos, VideoTarget
 
@@ -19,6 +21,7 @@ from .conftest import (
     all_events,
     names_in,
     new_board,
+    noted,
     of_type,
     running,
     submit,
@@ -202,3 +205,89 @@ async def test_a_job_whose_video_is_not_there_leaves_nothing_behind(
             options=on_worker(VideoTarget(old="a", new="lab:/b.mp4")),
         )
     assert names_in(root) == []
+
+
+def test_a_folder_that_cannot_be_listed_can_be_gone_through(
+    mounts: Mounts, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = os.open, []
+
+    def open_(name: Path | str, flags: int, *rest: Any, **more: Any) -> int:
+        # root may list anything, so that the system would not refuse it here
+        if name == "day 1" and not flags & os.O_PATH:
+            refused.append(name)
+            raise PermissionError(13, "Permission denied")
+        return real(name, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", open_)
+    monkeypatch.setattr(os, "supports_dir_fd", {open_})
+    assert mounts.holds(lab / "day 1" / "a.mp4")
+    assert not mounts.holds(lab / "day 1" / "b.mp4")
+    assert refused
+
+
+def swap_a_link_in(lab: Path, tmp_path: Path) -> None:
+    (lab / "day 1" / "a.mp4").unlink()
+    (lab / "day 1" / "a.mp4").symlink_to(tmp_path / "secret.mp4")
+
+
+def swap_a_folder_for_a_link(lab: Path, tmp_path: Path) -> None:
+    (lab / "day 1").rename(tmp_path / "elsewhere")
+    (lab / "day 1").symlink_to(tmp_path / "elsewhere")
+
+
+def swap_the_mount_for_a_link(lab: Path, tmp_path: Path) -> None:
+    lab.rename(tmp_path / "elsewhere")
+    lab.symlink_to(tmp_path / "elsewhere")
+
+
+def swap_a_pipe_in(lab: Path, tmp_path: Path) -> None:
+    (lab / "day 1" / "a.mp4").unlink()
+    os.mkfifo(lab / "day 1" / "a.mp4")
+
+
+def remove_it(lab: Path, tmp_path: Path) -> None:
+    (lab / "day 1" / "a.mp4").unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "swap", "why"),
+    [
+        ("map", swap_a_link_in, "is a link, or lies behind one"),
+        ("paths", swap_a_link_in, "is a link, or lies behind one"),
+        ("map", swap_a_folder_for_a_link, "is a link, or lies behind one"),
+        ("prefix", swap_a_folder_for_a_link, "is a link, or lies behind one"),
+        ("map", swap_the_mount_for_a_link, "is a link, or lies behind one"),
+        ("prefix", swap_the_mount_for_a_link, "is a link, or lies behind one"),
+        ("paths", swap_a_pipe_in, "is no regular file"),
+        ("map", remove_it, "does not exist"),
+    ],
+)
+def test_what_takes_a_videos_place_while_the_job_waits_is_not_read(
+    tmp_path: Path, mounts: Mounts, lab: Path, kind: str, swap: Callable[[Path, Path], None], why: str
+) -> None:
+    (tmp_path / "inputs").mkdir()
+    said = "lab:/day 1" if kind == "prefix" else "lab:/day 1/a.mp4"
+    video = VideoTarget(old="" if kind == "paths" else "/old", new=said)
+    found = arguments(kind, video, inputs=tmp_path / "inputs", mounts=mounts)
+    check_places(found, tmp_path / "inputs")
+    swap(lab, tmp_path)
+    with pytest.raises(ConfigError, match=why):
+        check_places(found, tmp_path / "inputs")
+
+
+async def test_a_link_that_is_swapped_in_while_a_job_waits_fails_it_before_anything_is_trained(
+    root: Path, fake: FakeRunner, ledger: Path, tmp_path: Path, mounts: Mounts, lab: Path
+) -> None:
+    package = write_package(tmp_path / "package", {"one": training_config(run_name="one")})
+    board = new_board(root, fake("good"), mounts=mounts)
+    video = VideoTarget(old="/old/a.mp4", new="lab:/day 1/a.mp4")
+    folder = await submit(board, package, options=on_worker(video))
+    swap_a_folder_for_a_link(lab, tmp_path)
+    async with running(board):
+        ended = of_type(await all_events(board, folder), "state")[-1]
+        await board.idle()
+    assert ended.state is JobState.FAILED
+    assert "now is a link, or lies behind one" in ended.error.sentence
+    assert noted(ledger) == []
+    assert folder.results() == []

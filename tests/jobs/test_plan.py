@@ -7,7 +7,7 @@ from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.making import ConversionRequest, PresetRequest
 from sleap_rtc.jobs.plan import Plan, recipes, stage
-from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml, write_yaml
+from sleap_rtc.jobs.yaml_data import MAX_BYTES, MAX_OWN_BYTES, read_yaml, write_yaml
 from sleap_rtc.protocol.jobs import JobSpec
 from sleap_rtc.protocol.training import JobOptions, Override, Preset
 
@@ -139,6 +139,57 @@ def test_configs_that_are_refused_are_named(folder: JobFolder, name: str, conten
         staged(folder)
 
 
+@pytest.mark.parametrize(
+    "path", ["${name}.slp", "a/${trainer_config.run_name}/labels.slp", "${oc.env}.ckpt", "$${x}.yaml"]
+)
+def test_no_file_name_makes_sleap_nn_read_another_file(folder: JobFolder, path: str) -> None:
+    # what OmegaConf makes of a path with "${name}" in it, the config's "name" decides
+    write_package(folder.inputs, {"a": training_config() | {"name": "../../../secret"}})
+    add(folder, path, LABELS)
+    with pytest.raises(PackageError, match="which sleap-nn would replace"):
+        staged(folder)
+    assert not (folder.work / "runs").exists()
+
+
+def test_a_folder_of_jobs_with_such_a_name_trains_nothing_else(tmp_path: Path) -> None:
+    spec = JobSpec(job="j_12345678", owner=OWNER, name="test", manifest="0" * 64, submitted=0)
+    (tmp_path / "${name}").mkdir()
+    folder = JobFolder.create(tmp_path / "${name}" / spec.job, spec)
+    write_package(folder.inputs, {"a": training_config()})
+    with pytest.raises(
+        ConfigError, match=r"In 'a\.yaml': The config as it would run is refused: it uses interpolation"
+    ):
+        staged(folder)
+
+
+@pytest.mark.parametrize(
+    "labels", ["a,/etc/passwd", "[a", "--help", "/etc/passwd", "../../x.slp", "lab:/a.slp", "~/x.slp"]
+)
+@pytest.mark.parametrize("how", ["config", "override", "jobs.yaml", "validation"])
+def test_whatever_labels_are_called_only_files_of_the_package_are_read(
+    folder: JobFolder, labels: str, how: str
+) -> None:
+    config = training_config()
+    options: dict[str, Any] = {}
+    if how == "config":
+        config["data_config"]["train_labels_path"] = labels
+    elif how == "validation":
+        config["data_config"]["val_labels_path"] = [labels, "labels.pkg.slp"]
+    elif how == "override":
+        options["overrides"] = (Override(key="data_config.train_labels_path", value=labels),)
+    else:
+        add(folder, "jobs.yaml", {"training": [{"cfg": "a.yaml", "train_labels": labels}]})
+    write_package(folder.inputs, {"a": config})
+    try:
+        plan = staged(folder, **options)
+    except ConfigError:
+        assert not (folder.work / "runs").exists()
+        return
+    (written,) = configs_of(folder, plan)
+    assert written["data_config"]["train_labels_path"] == [str(folder.inputs / "labels.pkg.slp")]
+    assert written["data_config"]["val_labels_path"] is None
+
+
 def test_a_path_that_is_not_in_the_package_names_the_config(folder: JobFolder) -> None:
     config = training_config()
     config["data_config"]["val_labels_path"] = ["/home/alice/val.slp"]
@@ -148,15 +199,13 @@ def test_a_path_that_is_not_in_the_package_names_the_config(folder: JobFolder) -
 
 
 def test_a_config_that_grows_when_it_is_written_can_still_be_run(folder: JobFolder) -> None:
-    config = write_yaml(training_config() | {"description": "X"}).replace(
-        '"X"', "{a: " * 12 + "[" + "1," * 10_000 + "1]" + "}" * 12
-    )
+    config = write_yaml(training_config() | {"description": "X"}).replace("X", "\u00e9" * 100_000)
     add(folder, "labels.slp", LABELS)
     add(folder, "a.yaml", config)
     (run,) = staged(folder).runs
     data = (folder.path / run.config).read_bytes()
     assert len(data) > MAX_BYTES
-    assert b"- 1" in data
+    assert read_yaml(data, MAX_OWN_BYTES)["description"] == "\u00e9" * 100_000
 
 
 def test_a_config_that_cannot_be_read_back_is_refused(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from sleap_rtc.transfer.offering import Offering
 from sleap_rtc.transfer.provider import Provider
 from tests.jobs.aftermath import assert_whole
 from tests.jobs.conftest import eventually
+from tests.peak_memory import forget_peak, peak_memory
 from tests.roles.conftest import Lab
 from tests.roles.faults import DIE_AT_SUBMIT
 from tests.roles.test_jobs_from_elsewhere import Jobs
 from tests.roles.test_queue import folder_of
-from tests.roles.test_transfer_hostile import forget_peak, peak_memory
 from tests.roles.typing_client import KILLED, MB, Command
 
 MOST_MEMORY = 16 * MB

@@ -63,6 +63,8 @@ async def test_a_detached_job_outlives_its_worker_and_is_watched_without_a_gap(l
     assert lab.starts() == ["single_instance"]
     # its models are home: the journal, and the string with it, forgets the job
     assert list((user.folder / "home" / "pending").glob("*.json")) == []
+    # the string says itself which worker is meant: nothing has to be remembered
+    assert not (user.folder / "home" / "known_workers").exists()
 
 
 async def test_a_worker_that_cannot_be_reached_hides_the_jobs_of_no_other(lab: Lab) -> None:

@@ -14,7 +14,8 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.codec import MAX_MESSAGE, ErrorInfo
 from sleap_rtc.protocol.jobs import JobList, JobListed, JobSpec, JobState, JobSummary, Owner, Run
 from sleap_rtc.worker.listing import PAGE_JOBS, list_jobs
-from tests.jobs.conftest import OWNER, QUICK, STRANGER, new_board
+from tests.jobs.conftest import OWNER, STRANGER, new_board
+from tests.jobs.fakes import QUICK
 
 ELSEWHERE = Owner(user=OWNER.user, name="Alice", room="r_otherlab1")
 SUBMITTER, MEMBER, ROOM_OWNER = Access(OWNER), Access(STRANGER), Access(STRANGER, owns_room=True)

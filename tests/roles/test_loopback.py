@@ -18,7 +18,7 @@ from sleap_rtc.signaling.client import SignalingClient
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine
 from sleap_rtc.worker.worker import Worker, WorkerSettings
-from tests.jobs.conftest import QUICK
+from tests.jobs.fakes import QUICK
 
 TIMES = Timeouts(gathering=0.2, connect=20, close=10)
 WELCOME = Welcome(
@@ -32,8 +32,9 @@ def peers_of(server: str, engine: Engine, folder: Path, tasks: asyncio.TaskGroup
     signaling = SignalingClient(server, "x", timeouts=TIMES)
     signaling._welcome = WELCOME  # as if it had been reached
     client = Client(
-        server, signaling, Switchboard(signaling), tasks, engine=engine, timeouts=TIMES, limits=TransferLimits()
-    )
+        server, signaling, Switchboard(signaling), tasks, engine=engine, timeouts=TIMES, limits=TransferLimits(),
+        secrets=lambda server, room: (),
+    )  # fmt: skip
     settings = WorkerSettings(
         server, "x", "gpu", Identity(Ed25519PrivateKey.generate()), folder / "jobs", folder / "store", [],
         LocalExecutor(QUICK), engine=engine, timeouts=TIMES,

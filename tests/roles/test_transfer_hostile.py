@@ -18,6 +18,7 @@ from sleap_rtc.session.session import Producer, Session
 from sleap_rtc.session.streams import SendStream
 from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import LEAST
+from tests.peak_memory import forget_peak, peak_memory
 from tests.roles.conftest import Lab
 from tests.roles.typing_client import MB
 from tests.roles.worker_process import ENGINE
@@ -45,31 +46,6 @@ async def bytes_one_by_one(_: Session, message: FileGet, stream: SendStream) -> 
 async def frames_without_bytes(_: Session, message: FileGet, stream: SendStream) -> None:
     while True:
         await stream._streams.send_frames(stream.lane, [Frame(stream.number, 0, b"").pack()])
-
-
-async def tiny_messages(session: Session, message: FileGet, stream: SendStream) -> None:
-    for _ in range(300_000):
-        await session._lanes.find(stream.lane).peer.channel.send(b"x")
-    await asyncio.Event().wait()
-
-
-async def a_large_message(session: Session, message: FileGet, stream: SendStream) -> None:
-    channel = session._lanes.find(stream.lane).peer.channel
-    channel._native.transport._remote_max_message_size = 2**32  # type: ignore[attr-defined]
-    channel._native.send(bytes(2 * MB))  # type: ignore[attr-defined]
-    await asyncio.Event().wait()
-
-
-def peak_memory(pid: int) -> int:
-    """The most memory that a process had since `forget_peak`, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def forget_peak(pid: int) -> int:
-    """Begin to look for the most memory anew; return what it has now."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return peak_memory(pid)
 
 
 async def attack(lab: Lab, engine: str, producer: Producer) -> None:
@@ -109,8 +85,6 @@ async def served_again(lab: Lab) -> None:
         ("libwebrtc", garbage, TransferError),
         ("libwebrtc", bytes_one_by_one, UnreachableError),
         ("libwebrtc", frames_without_bytes, UnreachableError),
-        ("libwebrtc", tiny_messages, UnreachableError),
-        ("aiortc", a_large_message, UnreachableError),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

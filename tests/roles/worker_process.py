@@ -21,7 +21,7 @@ from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine
 from sleap_rtc.worker.enrolment import find_or_make_session, session_string
 from sleap_rtc.worker.worker import Worker, WorkerSettings
-from tests.jobs.conftest import FAKE, QUICK
+from tests.jobs.fakes import FAKE, QUICK
 from tests.roles import faults
 from tests.roles.times import TIMEOUTS as TIMEOUTS
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 
-from tests.service.peers import WAIT
+from tests.service.peers import http_client
 from tests.service.running import RunningService
 
 
@@ -24,7 +24,7 @@ class Browser:
 
     def __init__(self, service: RunningService, origin: str | None = None) -> None:
         self.origin = origin or service.url
-        self.client = httpx2.AsyncClient(base_url=service.url, trust_env=False, timeout=WAIT)
+        self.client = http_client(service)
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,7 +54,7 @@ class Browser:
 @asynccontextmanager
 async def other_site() -> AsyncIterator[httpx2.AsyncClient]:
     """The same browser at another site, whose cookies are of no concern."""
-    async with httpx2.AsyncClient(trust_env=False, timeout=WAIT) as client:
+    async with http_client() as client:
         yield client
 
 

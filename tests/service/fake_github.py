@@ -92,9 +92,25 @@ async def fake_github() -> AsyncIterator[FakeGitHub]:
 
 
 class _Server(uvicorn.Server):
+    """Stops when it is asked, not at the next of its ticks."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.asked = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # they are the tests' own
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.asked.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
 
 @asynccontextmanager
@@ -107,6 +123,6 @@ async def serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                server.should_exit = True
+                server.asked.set()
     finally:
         listener.close()

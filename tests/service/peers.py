@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tests.service.running import RunningService
 
 WAIT = 30
 """Seconds after which something has not happened."""
+# plain HTTP never looks at it, and to read all certificates of the world takes longer than what is asked
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 INFO = WorkerInfo(name="lab-gpu-1", version="0.1.0")
 
 
@@ -116,7 +119,13 @@ def link(number: int = 0) -> str:
     return new_id("link", number.to_bytes(10, "big"))
 
 
+def http_client(service: RunningService | None = None, **more: Any) -> httpx2.AsyncClient:
+    """Somebody who speaks plain HTTP, at a service if one is given."""
+    url = service.url if service else ""
+    return httpx2.AsyncClient(base_url=url, trust_env=False, timeout=WAIT, verify=_NO_TLS, **more)
+
+
 @asynccontextmanager
 async def browser(service: RunningService) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=service.url, trust_env=False, timeout=WAIT) as client:
+    async with http_client(service) as client:
         yield client

@@ -19,6 +19,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from tests.service.fake_github import CLIENT_ID, CLIENT_SECRET, FakeGitHub, serving
+from tests.service.peers import http_client
 from tests.service.running import RunningService, running_service
 
 SECRET = "q8Zk3vT1xN5bW7yR2mJ4"
@@ -79,7 +80,7 @@ async def oidc_provider(*users: dict[str, Any]) -> AsyncIterator[str]:
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
+    async with http_client() as client, asyncio.timeout(60):
         while True:
             assert process.returncode is None
             try:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
+from websockets.typing import Subprotocol
 
 from signaling_server.housekeeping import recheck
 from signaling_server.models import Token
@@ -20,6 +22,7 @@ from sleap_rtc.errors import (
     BusyError,
     ConflictError,
     ConnectionLost,
+    ForbiddenError,
     ProtocolError,
     SleapRTCError,
     StorageError,
@@ -27,7 +30,17 @@ from sleap_rtc.errors import (
     UsageError,
 )
 from sleap_rtc.protocol.codec import Message
-from sleap_rtc.protocol.signaling import Answer, Gone, GpuInfo, IceCandidate, Offer
+from sleap_rtc.protocol.signaling import (
+    SIGNALING,
+    SUBPROTOCOL,
+    Answer,
+    Gone,
+    GpuInfo,
+    IceCandidate,
+    Offer,
+    Principal,
+    Welcome,
+)
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.address import service_address
 from sleap_rtc.signaling.api import AnonymousRoom, ServiceAPI
@@ -206,6 +219,21 @@ async def test_a_refused_credential_is_final_even_for_the_patient(service: Runni
         with pytest.raises(AuthenticationError, match="does not accept"):
             await client.welcome()
     assert [(state.connected, state.final) for state in states] == [(False, True)]
+
+
+async def test_a_service_that_leads_to_another_room_is_left_for_good() -> None:
+    """Else what is known of the room that was meant, such as its secret, would be left aside."""
+    principal = Principal(user="u_user0000", name="ada", role="client", room="r_other000", session="p_session0")
+
+    async def lie(socket: ServerConnection) -> None:
+        await socket.send(SIGNALING.encode(Welcome(principal=principal, nonce="00" * 32)))
+        await socket.wait_closed()
+
+    async with serve(lie, "127.0.0.1", 0, subprotocols=[Subprotocol(SUBPROTOCOL)]) as server:
+        address = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        async with SignalingClient(address, "x", timeouts=QUICK, room="r_room0000", patient=True) as client:
+            with pytest.raises(ForbiddenError, match="led to the room r_other000 instead of r_room0000"):
+                await client.welcome()
 
 
 async def test_a_worker_comes_back_after_a_restart_of_the_service(tmp_path: Path) -> None:

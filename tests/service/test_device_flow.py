@@ -195,6 +195,7 @@ async def test_the_table_of_errors(service: RunningService, form: dict[str, str]
     assert (await ask(service, **form)).refused == refused
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
@@ -227,6 +228,7 @@ async def test_an_address_begins_only_so_many_logins(tmp_path: Path) -> None:
         await begin(service)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("host", "shown"),
     [
@@ -253,6 +255,7 @@ async def test_the_page_is_where_the_request_came_to(service: RunningService, ho
         assert answer.json()["verification_uri"] == shown
 
 
+@pytest.mark.one_database
 async def test_the_operator_says_where_the_page_is(tmp_path: Path) -> None:
     async with running_service(tmp_path, public_url="https://lab.example/") as service:
         assert (await begin(service))["verification_uri"] == "https://lab.example/device"

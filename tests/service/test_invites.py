@@ -201,6 +201,7 @@ async def test_a_room_has_a_bound_of_open_invites(tmp_path: Path) -> None:
         assert {each.invite_id for each in await ada.api.invites(room.room_id)} == {second.invite_id, third.invite_id}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("uses", "hours"), [(0, 24), (101, 24), (1, 0), (1, 721)])
 async def test_what_is_no_invite(tmp_path: Path, uses: int, hours: int) -> None:
     async with dev_service(tmp_path) as service:

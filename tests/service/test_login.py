@@ -51,6 +51,7 @@ async def test_a_service_without_it_says_how_to_get_it(service: RunningService) 
         await ServiceAPI(service.url).login_dev("ada")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", ["", "-x", "a b", "é", "a\x1b[2J", "<script>", "n" * 65, "a\n"])
 async def test_names_have_a_grammar(tmp_path: Path, name: str) -> None:
     async with dev_service(tmp_path) as service:
@@ -59,6 +60,7 @@ async def test_names_have_a_grammar(tmp_path: Path, name: str) -> None:
         assert (await ServiceAPI(service.url).login_dev("n" * 64)).name == "n" * 64
 
 
+@pytest.mark.one_database
 async def test_no_page_and_no_proxy_logs_in(tmp_path: Path) -> None:
     async with dev_service(tmp_path) as service, browser(service) as client:
         for headers in (
@@ -77,6 +79,7 @@ async def test_no_page_and_no_proxy_logs_in(tmp_path: Path) -> None:
         assert (await client.post(LOGIN, json={"name": "ada"}, headers={"Host": "localhost"})).status_code == 200
 
 
+@pytest.mark.one_database
 async def test_what_speaks_http_1_0_is_taken_for_a_proxy(tmp_path: Path) -> None:
     body = b'{"name": "ada"}'
     head = f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"

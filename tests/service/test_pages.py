@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import httpx2
 import pytest
 from sqlalchemy import select
 
@@ -12,7 +11,7 @@ from signaling_server.models import AccessToken, DeviceCode, Login, User
 from sleap_rtc.protocol.tokens import check_token
 from tests.service import oauth
 from tests.service.browsers import Browser, said
-from tests.service.peers import WAIT
+from tests.service.peers import http_client
 from tests.service.people import DAY, Clock, dev_service, person
 from tests.service.running import RunningService, running_service
 
@@ -50,7 +49,7 @@ async def test_a_device_is_let_in(tmp_path: Path) -> None:
         assert "Approved" in said(done)
         tokens = (await oauth.poll(service, begun["device_code"])).body
         assert tokens["name"] == "ada"
-        async with httpx2.AsyncClient(base_url=service.url, trust_env=False, timeout=WAIT) as command_line:
+        async with http_client(service) as command_line:
             me = await command_line.get(ME, headers={"Authorization": f"Bearer {tokens['access_token']}"})
         assert me.json()["name"] == "ada"
         again = await browser.send("/device/decision", code=begun["user_code"], decision="deny")
@@ -96,6 +95,7 @@ async def test_the_sixth_wrong_code_is_not_looked_at(tmp_path: Path) -> None:
         assert (await browser.send("/device", code=begun["user_code"])).status_code == 200
 
 
+@pytest.mark.one_database
 async def test_a_form_of_another_site_changes_nothing(tmp_path: Path) -> None:
     async with dev_service(tmp_path) as service, Browser(service) as browser:
         begun = await oauth.begin(service)
@@ -137,7 +137,7 @@ async def test_a_cookie_is_no_bearer_and_the_reverse(tmp_path: Path) -> None:
         assert check_token(cookie) == "cookie"
         assert (await browser.client.get(ME)).json()["name"] == "ada"
         grace = await person(service, "grace")
-        async with httpx2.AsyncClient(base_url=service.url, trust_env=False, timeout=WAIT) as client:
+        async with http_client(service) as client:
             unknown = await client.get(ME)
             for headers in (
                 {"Authorization": f"Bearer {cookie}"},
@@ -210,7 +210,7 @@ async def test_who_logs_out_is_out(tmp_path: Path) -> None:
         answer = await browser.send("/logout")
         assert (answer.status_code, answer.headers["location"]) == (303, "/login")
         assert browser.cookies == {}
-        async with httpx2.AsyncClient(base_url=service.url, trust_env=False, cookies=kept, timeout=WAIT) as thief:
+        async with http_client(service, cookies=kept) as thief:
             assert (await thief.get(ME)).status_code == 401
         # logging out twice is no error
         assert (await browser.send("/logout")).status_code == 303
@@ -228,6 +228,7 @@ async def test_the_database_holds_no_cookie(tmp_path: Path) -> None:
         assert cookie not in str(vars(token))
 
 
+@pytest.mark.one_database
 async def test_a_login_by_name_alone_is_for_this_machine(tmp_path: Path) -> None:
     own = {"Sec-Fetch-Site": "same-origin"}
     async with dev_service(tmp_path) as service, Browser(service) as browser:
@@ -256,6 +257,7 @@ async def test_a_disabled_user_is_sent_away(tmp_path: Path) -> None:
         assert (answer.status_code, "lets you in no longer" in said(answer)) == (403, True)
 
 
+@pytest.mark.one_database
 async def test_pages_load_nothing_from_elsewhere_and_run_nothing_of_others(tmp_path: Path) -> None:
     async with dev_service(tmp_path, local_accounts=True) as service, Browser(service) as browser:
         pages = [await browser.open(path) for path in ("/login", "/enrol", "/login/nobody")]
@@ -334,7 +336,7 @@ async def test_a_forwarded_address_is_believed_from_a_named_proxy_alone(tmp_path
     spoofed = {"X-Forwarded-For": "203.0.113.9"}
     for number, proxies in enumerate(([], ["192.0.2.1"], ["127.0.0.1"])):
         async with running_service(tmp_path / str(number), trusted_proxies=proxies) as service:
-            async with httpx2.AsyncClient(base_url=service.url, trust_env=False, timeout=WAIT) as client:
+            async with http_client(service) as client:
                 await client.post("/api/v1/auth/device", json={"device": "x"}, headers=spoofed)
             async with service.service.database.transaction() as session:
                 address = (await session.scalars(select(DeviceCode.address))).one()

@@ -170,6 +170,7 @@ async def test_before_a_key_is_proven_nothing_is_taken(lab: Lab) -> None:
     assert await lab.jobs() == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("wrong", [{"jobs": [job(state="asleep")]}, {"jobs": "all"}, {}])
 async def test_a_malformed_report_is_refused_and_the_socket_stays(lab: Lab, wrong: dict[str, Any]) -> None:
     async with worker(lab.service, lab.token, ONE) as gpu:
@@ -253,6 +254,7 @@ async def test_pages_follow_each_other_without_gaps(lab: Lab) -> None:
     assert len(await lab.jobs(state=["running", "done"])) == 7
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "query",
     [

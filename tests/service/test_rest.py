@@ -17,6 +17,7 @@ ROOMS = "/api/v1/rooms/anonymous"
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.mark.one_database
 async def test_health_tells_what_it_is(service: RunningService) -> None:
     async with browser(service) as client:
         answer = (await client.get("/health")).json()
@@ -48,6 +49,7 @@ async def test_rooms_are_counted_by_address(tmp_path: Path) -> None:
         assert (await client.post(ROOMS)).status_code == 201
 
 
+@pytest.mark.one_database
 async def test_a_setting_turns_anonymous_rooms_off(tmp_path: Path) -> None:
     async with running_service(tmp_path, anonymous_rooms=False) as service, browser(service) as client:
         answer = await client.post(ROOMS)
@@ -74,6 +76,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.one_database
 async def test_hostile_json(service: RunningService) -> None:
     async with browser(service) as client:
         for body, status in HOSTILE:
@@ -87,6 +90,7 @@ def _padded(size: int) -> bytes:
     return b'{"name": "x"' + b" " * (size - 13) + b"}"
 
 
+@pytest.mark.one_database
 async def test_a_body_has_a_bound(service: RunningService) -> None:
     limit = service.settings.limits.body
 
@@ -103,6 +107,7 @@ async def test_a_body_has_a_bound(service: RunningService) -> None:
         assert (await client.get("/health")).status_code == 200
 
 
+@pytest.mark.one_database
 async def test_compressed_and_slow_bodies(tmp_path: Path) -> None:
     async with running_service(tmp_path, limits={"body_within": 0.05}) as service, browser(service) as client:
         answer = await client.post(ROOMS, content=b"x", headers=JSON | {"Content-Encoding": "gzip"})
@@ -119,6 +124,7 @@ async def test_compressed_and_slow_bodies(tmp_path: Path) -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.one_database
 async def test_unknown_paths_look_alike(service: RunningService) -> None:
     async with browser(service) as client:
         for path in ("/api/v1/rooms/../../x", "/%2e%2e/x", "/" + "a" * 9000):
@@ -127,6 +133,7 @@ async def test_unknown_paths_look_alike(service: RunningService) -> None:
             assert answer.json() == {"error": {"code": "not_found", "sentence": "Not Found"}}
 
 
+@pytest.mark.one_database
 async def test_the_pages_about_the_api_need_nothing_from_elsewhere(service: RunningService) -> None:
     async with browser(service) as client:
         schema = (await client.get("/api/v1/openapi.json")).json()
@@ -139,6 +146,7 @@ async def test_the_pages_about_the_api_need_nothing_from_elsewhere(service: Runn
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
+@pytest.mark.one_database
 async def test_what_fails_is_told_to_the_operator_without_what_steers_a_terminal(
     service: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from signaling_server import server
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import UnreachableError
 from sleap_rtc.protocol.jobs import JobList, JobListed
@@ -50,7 +51,9 @@ async def test_whoever_comes_while_it_stops_is_told_to_come_back(service: Runnin
     assert (verdict.final, type(verdict.error), "restarts" in verdict.error.sentence) == (False, UnreachableError, True)
 
 
-async def test_a_peer_that_does_not_read_holds_no_restart_up(tmp_path: Path) -> None:
+async def test_a_peer_that_does_not_read_holds_no_restart_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GOODBYE", 0.3)
+    monkeypatch.setattr(server, "GRACE", 0.3)
     limits = {"queue": 64 * MB, "rate": 1e6, "burst": 10**6, "links": 10**6, "close_within": 3600}
     async with running_service(tmp_path, limits=limits) as service:
         room = await open_room(service)

@@ -97,6 +97,7 @@ async def test_what_is_no_id_is_sent_nowhere(tmp_path: Path) -> None:
             await ada.api.revoke_token(ABSENT, "../x")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("name", "days"), [("", 1), ("\x1b[2J", 1), ("n" * 129, 1), ("lab", 0), ("lab", -1), ("lab", 36_501)]
 )

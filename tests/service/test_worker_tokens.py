@@ -268,6 +268,7 @@ async def test_unknown_tokens_and_those_of_other_rooms_cannot_be_revoked(tmp_pat
             assert await gpu.silent()
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("name", "days"), [("", 1), ("n" * 129, 1), ("gpu", 0), ("gpu", 36_501)])
 async def test_what_is_no_token(tmp_path: Path, name: str, days: int) -> None:
     async with dev_service(tmp_path) as service:

@@ -204,6 +204,12 @@ async def test_what_another_owner_brought_is_not_here(tmp_path: Path) -> None:
     assert read_tree(tmp_path / "bob") == FILES
 
 
+def assert_nothing_arrived(folder: Path) -> None:
+    """Neither where the files were to go nor, whole, in the store."""
+    assert not any(path.is_file() for path in (folder / "here").rglob("*"))
+    assert not any(path.is_file() for path in (folder / "store" / "files").rglob("*"))
+
+
 class Hostile(Sender):
     """Sends other bytes than it announced.
 
@@ -271,8 +277,7 @@ async def test_wrong_bytes_again_and_again_end_the_transfer_and_nothing_lands(tm
         with pytest.raises(TransferError):
             await fetch(client, target)
         assert client.close_reason is None
-    assert read_tree(tmp_path / "here") == {}
-    assert not any(path.is_file() for path in (tmp_path / "store" / "files").rglob("*"))
+    assert_nothing_arrived(tmp_path)
 
 
 async def test_more_bytes_than_were_asked_for_cost_the_link(tmp_path: Path) -> None:
@@ -291,7 +296,7 @@ async def test_right_chunks_that_make_no_right_file_are_refused(tmp_path: Path) 
     offering.manifest = Manifest(files=(entry,))
     with pytest.raises(TransferError, match="arrived damaged or changed"):
         await fetch_once(offering, target_in(tmp_path))
-    assert read_tree(tmp_path / "here") == {}
+    assert_nothing_arrived(tmp_path)
 
 
 async def test_a_chunk_list_other_than_announced_is_refused(tmp_path: Path) -> None:
@@ -300,6 +305,7 @@ async def test_a_chunk_list_other_than_announced_is_refused(tmp_path: Path) -> N
     offering.manifest = Manifest(files=(entry,))
     with pytest.raises(ProtocolError, match="not the one that was announced"):
         await fetch_once(offering, target_in(tmp_path))
+    assert_nothing_arrived(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +332,7 @@ async def test_a_manifest_other_than_announced_is_refused(tmp_path: Path) -> Non
     async with meeting(timeouts=STEADY, worker_producers=sender.producers) as found, linked(found) as (client, _):
         with pytest.raises(ProtocolError, match="not the one that was announced"):
             await Fetch(client, "t", target_in(tmp_path)).manifest(announced)
+    assert_nothing_arrived(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -364,6 +371,7 @@ async def test_a_hostile_manifest_is_refused_before_anything_is_written(tmp_path
         with pytest.raises((ProtocolError, PackageError)):
             await fetch(client, target_in(tmp_path))
     assert not (tmp_path / "here").exists()
+    assert_nothing_arrived(tmp_path)
 
 
 async def test_two_transfers_of_one_file_at_once_both_end_well(tmp_path: Path) -> None:

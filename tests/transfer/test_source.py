@@ -147,6 +147,31 @@ def test_a_link_to_a_folder_is_named_and_not_left_out(tmp_path: Path) -> None:
         folder_source(tmp_path / "src")
 
 
+@pytest.mark.parametrize("target", ["../secret", "/etc/passwd", "day/../../secret", ".env", ".git/config", "chain"])
+def test_a_link_to_a_file_that_is_not_sent_is_named_and_not_followed(tmp_path: Path, target: str) -> None:
+    write_tree(tmp_path, {"secret": b"key"})
+    root = write_tree(tmp_path / "src", {"day/a.slp": b"a", ".env": b"key", ".git/config": b"key"})
+    (root / "chain").symlink_to(root / "next")
+    (root / "next").symlink_to(tmp_path / "secret")
+    if target != "chain":
+        (root / "chain").unlink()
+        (root / "next").unlink()
+    (root / "labels.slp").symlink_to(target)
+    with pytest.raises(PackageError, match="in the package is a link to") as caught:
+        folder_source(root)
+    assert "key" not in caught.value.sentence
+
+
+def test_a_link_to_a_file_of_the_package_is_followed_wherever_the_package_is(tmp_path: Path) -> None:
+    write_tree(tmp_path / "src", {"day/a.slp": b"abc"})
+    (tmp_path / "src" / "labels.slp").symlink_to("day/a.slp")
+    (tmp_path / "src" / "dangling").symlink_to("nothing")
+    (tmp_path / "here").symlink_to(tmp_path / "src")
+    with closing(folder_source(tmp_path / "here")) as source:
+        assert source.files() == [("day/a.slp", 3), ("labels.slp", 3)]
+        assert source.read("labels.slp", 0, 3) == b"abc"
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.transport import IceServer, MemoryPeer, Peer, available_engines, new_peer
+from sleap_rtc.errors import ConnectionLost
+from sleap_rtc.transport import Channel, IceServer, MemoryPeer, Peer, available_engines, new_peer
 from sleap_rtc.transport.buffered import BufferedChannel
 
 REAL = ["libwebrtc", "aiortc"]
@@ -34,6 +35,10 @@ class Meeting:
 def make_peer(engine: str, timeouts: Timeouts, ice_servers: Sequence[IceServer] = ()) -> Peer:
     if engine == "memory":
         return MemoryPeer(timeouts=timeouts)
+    if engine == "hostile":
+        from tests.transport.hostile_peer import hostile_peer
+
+        return hostile_peer(timeouts)
     return new_peer("aiortc" if engine == "aiortc" else "libwebrtc", timeouts=timeouts, ice_servers=ice_servers)
 
 
@@ -60,6 +65,15 @@ async def meet(
         yield Meeting(one, other, offer, answer)
         for task in passing:
             task.cancel()
+
+
+async def until_lost(channel: Channel) -> str:
+    """Read until the channel says that it ended."""
+    while True:
+        try:
+            await channel.receive()
+        except ConnectionLost as error:
+            return error.sentence
 
 
 async def main(pair: tuple[str, str]) -> None:

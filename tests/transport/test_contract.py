@@ -14,7 +14,7 @@ from sleap_rtc.errors import ConnectionLost, ProtocolError, UnreachableError
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.transport import Channel, available_engines, buffered
 from sleap_rtc.transport.buffered import HIGH_WATER
-from tests.transport.meeting import PAIRS, REAL, make_peer, meet, pass_candidates
+from tests.transport.meeting import PAIRS, REAL, make_peer, meet, pass_candidates, until_lost
 from tests.transport.remote_peer import RealEngine, remote_peer
 
 Pair = tuple[str, str]
@@ -24,15 +24,6 @@ pytestmark = pytest.mark.timeout(60)
 every_pair = pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 real_pairs = pytest.mark.parametrize("pair", PAIRS[1:], ids="-".join)
 real_engines = pytest.mark.parametrize("engine", REAL)
-
-
-async def until_lost(channel: Channel) -> str:
-    """Read until the channel says that it ended."""
-    while True:
-        try:
-            await channel.receive()
-        except ConnectionLost as error:
-            return error.sentence
 
 
 async def send_for_ever(channel: Channel) -> None:

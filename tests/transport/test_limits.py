@@ -1,19 +1,35 @@
 """What a hostile peer may cost, where the contract suite cannot reach: below the engines' own checks."""
 
+import asyncio
 import contextlib
+import re
 import struct
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiortc.rtcsctptransport import DataChunk
+from aiortc.rtcsctptransport import Chunk, DataChunk, ForwardTsnChunk
 
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError
 from sleap_rtc.protocol.sdp import Candidate
-from sleap_rtc.transport import memory_pair
-from sleap_rtc.transport.aiortc_peer import MAX_WAITING_CHUNKS, AiortcPeer
-from sleap_rtc.transport.buffered import INBOX_LIMIT
-from tests.transport.meeting import REAL, make_peer, meet
+from sleap_rtc.transport import Channel, memory_pair
+from sleap_rtc.transport.aiortc_bounds import LOOK_EVERY, MAX_FRAGMENTS, MAX_WAITING_CHUNKS
+from sleap_rtc.transport.aiortc_peer import AiortcPeer
+from sleap_rtc.transport.backlog import MOST_MESSAGES, SHORT, WINDOW, Backlog
+from sleap_rtc.transport.buffered import INBOX_LIMIT, MOST_IN_A_ROW, BufferedChannel
+from tests.transport.hostile_peer import (
+    UNORDERED,
+    WHOLE,
+    ask_for_channels,
+    data_chunk,
+    leave_gaps,
+    sctp_of,
+    send_endless_message,
+    send_large_message,
+    send_packet,
+)
+from tests.transport.meeting import REAL, make_peer, meet, until_lost
 
 BINARY, DCEP = 53, 50
 FIRST = 2
@@ -40,25 +56,88 @@ async def test_wide_text_counts_as_what_it_takes() -> None:
     assert taken * 4 * 60_000 <= INBOX_LIMIT + 4 * 60_000
 
 
-async def feed(peer: AiortcPeer, *, flags: int, stream: int = 0, protocol: int = BINARY) -> None:
+async def test_whoever_reads_many_messages_lets_others_have_a_turn() -> None:
+    channel, _ = memory_pair()
+    for _ in range(3 * MOST_IN_A_ROW):
+        channel.arrived("ping")
+    reading = asyncio.ensure_future(until_lost(channel))
+    left: list[int] = []
+    while not left or left[-1]:
+        await asyncio.sleep(0)
+        left.append(len(channel._inbox))
+    assert left[0] == 2 * MOST_IN_A_ROW
+    channel.lost("over")
+    await reading
+
+
+class Waiting:
+    """An engine's queue of so many messages."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __call__(self) -> int:
+        return self.count
+
+
+def hand_over(backlog: Backlog, *channels: BufferedChannel, size: int = 1) -> None:
+    """Hand over messages of the channels in turn."""
+    for turn in range(WINDOW):
+        backlog.handed_over(channels[turn % len(channels)], size)
+
+
+async def test_who_fills_an_engines_queue_with_tiny_messages_is_cut_off_and_others_stay() -> None:
+    flooding, honest = memory_pair()[0], memory_pair()[0]
+    waiting = Waiting(MOST_MESSAGES)
+    backlog = Backlog(waiting)
+    hand_over(backlog, flooding, flooding, flooding, honest)
+    assert flooding.loss is None
+    waiting.count = 2 * MOST_MESSAGES
+    hand_over(backlog, flooding, flooding, flooding, honest)
+    assert flooding.loss == "The other side sent faster than this machine could take it."
+    # what is left in the queue is not the other's, though only the other's messages are handed over
+    hand_over(backlog, honest)
+    assert honest.loss is None
+    waiting.count = 0
+    hand_over(backlog, honest)
+    waiting.count = 2 * MOST_MESSAGES
+    hand_over(backlog, honest)
+    assert honest.loss is not None
+
+
+@pytest.mark.parametrize(("size", "waiting", "lost"), [(65536, 384, False), (65536, 385, True), (1, 4096, False)])
+async def test_what_is_in_an_engines_queue_is_bounded_by_bytes_and_number(size: int, waiting: int, lost: bool) -> None:
+    channel, _ = memory_pair()
+    hand_over(Backlog(Waiting(waiting)), channel, size=size)
+    assert (channel.loss is not None) is lost
+
+
+async def test_a_queue_that_is_short_is_nobodys_fault() -> None:
+    channel, _ = memory_pair()
+    hand_over(Backlog(Waiting(SHORT - 1)), channel, size=2**30)
+    assert channel.loss is None
+
+
+async def feed(peer: AiortcPeer, *, flags: int, stream: int = 0, protocol: int = BINARY, size: int = 1000) -> None:
     sctp: Any = peer._pc.sctp
     chunk: Any = DataChunk(flags=flags)
     chunk.tsn = (sctp._last_received_tsn + 1) % 2**32
     chunk.stream_id, chunk.stream_seq, chunk.protocol = stream, 0, protocol
-    chunk.user_data = bytes(1000)
+    chunk.user_data = bytes(size)
     await sctp._receive_data_chunk(chunk)
 
 
-async def test_aiortc_a_message_without_end(timeouts: Timeouts) -> None:
+@pytest.mark.parametrize(("size", "most"), [(1000, 96), (1, MAX_FRAGMENTS + LOOK_EVERY)])
+async def test_aiortc_a_message_without_end(size: int, most: int, timeouts: Timeouts) -> None:
     async with meet(("libwebrtc", "aiortc"), timeouts) as meeting:
         peer = meeting.other
         assert isinstance(peer, AiortcPeer)
         sctp: Any = peer._pc.sctp
-        await feed(peer, flags=FIRST)
+        await feed(peer, flags=FIRST, size=size)
         while peer.channel.loss is None:
-            await feed(peer, flags=0)
-        assert len(sctp._get_inbound_stream(0).reassembly) == MAX_WAITING_CHUNKS
-        with pytest.raises(ConnectionLost, match="without end"):
+            await feed(peer, flags=0, size=size)
+        assert len(sctp._get_inbound_stream(0).reassembly) <= most
+        with pytest.raises(ConnectionLost, match="larger than the 65536 bytes"):
             await peer.channel.receive()
 
 
@@ -70,6 +149,62 @@ async def test_aiortc_a_second_channel(timeouts: Timeouts, stream: int, protocol
         await feed(peer, flags=FIRST, stream=stream, protocol=protocol)
         with pytest.raises(ConnectionLost, match="second channel"):
             await peer.channel.receive()
+
+
+@pytest.mark.parametrize("engine", REAL)
+@pytest.mark.parametrize(
+    ("attack", "reason"),
+    [
+        (ask_for_channels, "second channel"),
+        (send_large_message, "larger than"),
+        (send_endless_message, "larger than|ended"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_what_no_honest_peer_does_costs_the_connection(
+    engine: str, attack: Callable[[Channel], Awaitable[None]], reason: str, timeouts: Timeouts
+) -> None:
+    async with meet(("hostile", engine), timeouts) as meeting:
+        await attack(meeting.one.channel)
+        assert re.search(reason, await until_lost(meeting.other.channel))
+
+
+def cut_short(tsn: int) -> Chunk:
+    chunk = Chunk(flags=0, body=bytes(4))
+    chunk.type = DataChunk.type
+    return chunk
+
+
+def of_300_streams(tsn: int) -> Chunk:
+    streams = b"".join(struct.pack("!HH", stream, 0) for stream in range(300))
+    return ForwardTsnChunk(0, struct.pack("!L", tsn) + streams)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "reason"),
+    [
+        (lambda tsn: data_chunk(tsn, flags=WHOLE | UNORDERED), "overtake"),
+        (of_300_streams, "gave up"),
+        (cut_short, "cannot be read"),
+    ],
+    ids=["out of order", "300 streams", "cut short"],
+)
+async def test_aiortc_packets_that_no_honest_peer_sends(
+    chunk: Callable[[int], Chunk], reason: str, timeouts: Timeouts
+) -> None:
+    async with meet(("hostile", "aiortc"), timeouts) as meeting:
+        channel = meeting.one.channel
+        await send_packet(channel, [chunk(sctp_of(channel)._local_tsn)])
+        assert reason in await until_lost(meeting.other.channel)
+
+
+async def test_aiortc_a_gap_that_is_never_closed(timeouts: Timeouts) -> None:
+    async with meet(("hostile", "aiortc"), timeouts) as meeting:
+        attacking = asyncio.ensure_future(leave_gaps(meeting.one.channel))
+        assert "gap" in await until_lost(meeting.other.channel)
+        victim: Any = sctp_of(meeting.other.channel)
+        assert len(victim._sack_misordered) == MAX_WAITING_CHUNKS
+        attacking.cancel()
 
 
 @pytest.mark.parametrize("engine", REAL)

@@ -5,6 +5,7 @@ import click
 from sleap_rtc.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "add-mount": ("sleap_rtc.cli.config.add_mount:add_mount", "Let jobs on this machine name files of a folder."),
     "init": ("sleap_rtc.cli.config.init:init", "Write a settings file that explains itself."),
     "path": ("sleap_rtc.cli.config.path:path", "Say where the settings file lies that commands write."),
     "set": ("sleap_rtc.cli.config.set:set_key", "Set a key in that file."),

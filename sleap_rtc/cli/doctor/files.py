@@ -9,7 +9,7 @@ from sleap_rtc.cli.doctor.check import Finding, Scene, fail, ok, skip, warn
 from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.protocol.tokens import check_token
 
-SECRET_FILES = ("credentials.json", "identity/worker.key")
+SECRET_FILES = ("credentials.json", "identity/worker.key", "room_secrets.json")
 """What commands refuse to use while others can read it."""
 
 

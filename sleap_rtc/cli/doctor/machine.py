@@ -14,7 +14,7 @@ from sleap_rtc.cli.doctor.check import Finding, Scene, fail, ok, warn
 from sleap_rtc.cli.formats import format_size
 from sleap_rtc.jobs.gpus import find_gpus
 from sleap_rtc.jobs.quota import LEAST_FREE
-from sleap_rtc.jobs.sandbox.choosing import Wanted, choose
+from sleap_rtc.jobs.sandbox.choosing import Isolation, Wanted, choose
 from sleap_rtc.transport.engines import ENGINES, available_engines
 from sleap_rtc.worker.capabilities import sleap_nn_version
 
@@ -81,8 +81,7 @@ async def check_gpu(_: Scene) -> Finding:
 
 async def check_sandbox(scene: Scene) -> Finding:
     """Does a sandbox really keep jobs apart here?"""
-    wanted = scene.settings.worker.sandbox
-    found = await asyncio.to_thread(choose, cast(Wanted, wanted), scene.jobs)
+    found = await asyncio.to_thread(_try_sandbox, cast(Wanted, scene.settings.worker.sandbox), scene.jobs)
     if found.settings is not None:
         return ok(f"bubblewrap isolates jobs here: {found.reason}.", level=found.level, reason=found.reason)
     return warn(
@@ -90,6 +89,13 @@ async def check_sandbox(scene: Scene) -> Finding:
         level=found.level,
         reason=found.reason,
     )
+
+
+def _try_sandbox(wanted: Wanted, jobs: Path) -> Isolation:
+    if jobs.is_dir():
+        return choose(wanted, jobs)
+    with tempfile.TemporaryDirectory() as folder:  # nothing of a worker's is made where there is none
+        return choose(wanted, Path(folder))
 
 
 async def check_disk(scene: Scene) -> Finding:

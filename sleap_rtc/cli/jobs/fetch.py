@@ -1,5 +1,6 @@
 """``sleap-rtc jobs fetch``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,12 @@ async def _fetch(request: "Request", text: str, output: Path, *, as_json: bool) 
 
     from sleap_rtc.cli.jobs.reaching import reach_job
     from sleap_rtc.cli.progress import make_display
-    from sleap_rtc.cli.telling import say_link
+    from sleap_rtc.cli.telling import say_link, say_met_beside
     from sleap_rtc.client.choice import gpu_text
 
     with make_display(json=as_json) as display:
         display.connecting(f"the worker of {text}")
+        request = replace(request, on_met=partial(say_met_beside, display))
         async with reach_job(request, text, on_state=partial(say_link, display)) as (job, worker):
             display.connected(worker.name, gpu_text(worker))
             display.finished(await job.fetch(output, display.download))

@@ -39,9 +39,12 @@ def list_jobs(every: bool, as_json: bool, **options: Any) -> None:
     from sleap_rtc.errors import UnreachableError
 
     found = run_async(find_jobs(read_request(options), every=every))
+    silent = found.asked and len(found.problems) == found.asked and not found.jobs
+    if silent and found.refused:
+        raise found.refused
     for worker, problem in found.problems:
         warn(f"{worker} could not be asked for its jobs. {problem}")
-    if found.asked and len(found.problems) == found.asked and not found.jobs:
+    if silent:
         raise UnreachableError("No worker could be asked for its jobs. Try again, or see: sleap-rtc doctor")
     if as_json:
         emit_json([each.record for each in found.jobs])

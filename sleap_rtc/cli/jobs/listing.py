@@ -10,6 +10,7 @@ from sleap_rtc.cli.jobs.words import state_text
 from sleap_rtc.cli.times import format_time
 from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.room_jobs import WorkerJobs, list_jobs
+from sleap_rtc.errors import AuthenticationError, SleapRTCError
 from sleap_rtc.protocol.jobs import JobState, JobSummary
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.signaling.account import Account
@@ -44,11 +45,13 @@ class Listing:
         jobs: the oldest first.
         problems: which workers did not answer, each with the reason.
         asked: how many were asked.
+        refused: why one that is not who it should be was not asked.
     """
 
     jobs: Sequence[Listed]
     problems: Sequence[tuple[str, str]]
     asked: int
+    refused: SleapRTCError | None = None
 
 
 async def find_jobs(request: Request, *, every: bool) -> Listing:
@@ -93,6 +96,7 @@ def _listing(answers: Sequence[WorkerJobs], away: Sequence[RememberedJob]) -> Li
         jobs=sorted(jobs, key=lambda each: (each.submitted, each.job)),
         problems=[(answer.worker.name, answer.problem) for answer in answers if answer.problem],
         asked=len(answers),
+        refused=next((answer.error for answer in answers if isinstance(answer.error, AuthenticationError)), None),
     )
 
 

@@ -7,6 +7,8 @@ import click
 
 from sleap_rtc.cli.options import (
     room_option,
+    room_secret_option,
+    secrets_for,
     server_option,
     session_option,
     settings_for,
@@ -23,10 +25,11 @@ _WHERE = (
     session_option,
     room_option,
     click.option("--worker", metavar="WORKER", help="Look on this worker of the room alone: its name or id."),
+    room_secret_option,
     server_option,
     transport_option,
 )
-NAMES = ("session_string", "room", "worker", "server", "transport")
+NAMES = ("session_string", "room", "worker", "room_secret", "server", "transport")
 """The parameters that `where_options` adds."""
 
 
@@ -49,11 +52,13 @@ def read_request(options: dict[str, Any]) -> "Request":
     from sleap_rtc.cli.jobs.reaching import Request
 
     taken = {name: options.pop(name) for name in NAMES}
+    settings = settings_for(server=taken["server"], transport=taken["transport"])
     source = click.get_current_context().get_parameter_source("session_string")
     return Request(
         session_string=taken["session_string"],
         session_typed=source is click.core.ParameterSource.COMMANDLINE,
         room=taken["room"],
         worker=taken["worker"],
-        settings=settings_for(server=taken["server"], transport=taken["transport"]),
+        settings=settings,
+        secrets=secrets_for(settings, taken["room_secret"]),
     )

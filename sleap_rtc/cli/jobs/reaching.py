@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from sleap_rtc.cli.telling import say_service
+from sleap_rtc.cli.telling import say_met, say_service
+from sleap_rtc.client.acquaintance import OnMet
 from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.client import Client, enter_session
 from sleap_rtc.client.link import OnState
 from sleap_rtc.client.pending import PendingJob, PendingJobs
 from sleap_rtc.client.remote import RemoteJob
 from sleap_rtc.client.room_jobs import ambiguous, check_job_text, find_job, find_worker
+from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.settings import Settings
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import UnreachableError, UsageError
@@ -29,6 +31,8 @@ class Request:
     Attributes:
         session_typed: whether the session string was typed, and does not come from the environment.
         timeouts: how long to wait for what.
+        secrets: finds the secrets of rooms.
+        on_met: told of each worker that is remembered.
     """
 
     session_string: str | None
@@ -37,6 +41,8 @@ class Request:
     worker: str | None
     settings: Settings
     timeouts: Timeouts = field(default_factory=Timeouts)
+    secrets: SecretLookup = field(default_factory=SecretLookup.of_this_machine)
+    on_met: OnMet = say_met
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ async def enter(
     await asyncio.to_thread(preload, engine)
     async with enter_session(
         place.text, default_server=place.server, engine=engine, timeouts=request.timeouts,
-        limits=request.settings.limits, on_service=say_service,
+        limits=request.settings.limits, secrets=request.secrets.secrets, on_service=say_service,
     ) as (client, presence):  # fmt: skip
         yield client, [presence]
 
@@ -141,9 +147,10 @@ async def enter_room(
     await asyncio.to_thread(preload, engine)
     account = Account(place.server)
     room = find_room(await ServiceAPI(place.server, account).rooms(), place.room)
+    await asyncio.to_thread(request.secrets.check_name, place.server, place.room, room.room_id)
     async with Client.join(
         place.server, account, room=room.room_id, engine=engine, timeouts=request.timeouts,
-        limits=request.settings.limits, on_service=say_service,
+        limits=request.settings.limits, secrets=request.secrets.secrets, on_service=say_service, on_met=request.on_met,
     ) as client:  # fmt: skip
         yield client, room, await client.workers()
 

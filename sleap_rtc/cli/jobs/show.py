@@ -1,6 +1,7 @@
 """``sleap-rtc jobs show``."""
 
 import json
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sleap_rtc.protocol.jobs import Event, JobSummary, Run
     from sleap_rtc.protocol.signaling import WorkerPresence
 
+_LABEL = 9
 _RECENT = 200
 """Events looked at for what the job does now; an epoch has a few."""
 
@@ -39,16 +41,17 @@ def show(job: str, as_json: bool, **options: Any) -> None:
         emit_json(fields | {"worker": worker.name, "worker_id": worker.worker_id, "now": _now(events)})
         return
     for label, text in _lines(summary, worker, events):
-        say(f"{label:<9}{text}")
+        say(f"{label:<{_LABEL}}{text}")
 
 
 async def _look(request: "Request", text: str) -> "tuple[JobSummary, WorkerPresence, list[Event]]":
     from sleap_rtc.cli.jobs.reaching import reach_job
 
-    events: list[Event] = []
+    # no more of them than asked for are kept, however many are sent
+    events: deque[Event] = deque(maxlen=_RECENT)
     async with reach_job(request, text) as (job, worker):
         await job.look(events.append, since=max(0, job.summary.last_seq - _RECENT))
-    return job.summary, worker, events
+    return job.summary, worker, list(events)
 
 
 def _now(events: "list[Event]") -> dict[str, object]:
@@ -82,7 +85,8 @@ def _lines(summary: "JobSummary", worker: "WorkerPresence", events: "list[Event]
         ("Runs", ", ".join(map(_run_text, summary.runs))),
         ("Attempt", str(summary.attempt) if summary.attempt > 1 else ""),
         ("Now" if not summary.state.ended else "Last", _now_text(summary, _now(events))),
-        ("Error", summary.error.sentence if summary.error else ""),
+        # its lines must not look like lines of ours
+        ("Error", summary.error.sentence.replace("\n", f"\n{'':{_LABEL}}") if summary.error else ""),
     ]
     return [(label, text) for label, text in lines if text]
 

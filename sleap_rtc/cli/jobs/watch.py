@@ -74,11 +74,12 @@ async def _watch(request: "Request", wanted: _Wanted, display: "JobDisplay", ask
     from functools import partial
 
     from sleap_rtc.cli.jobs.reaching import reach_job
-    from sleap_rtc.cli.telling import say_link
+    from sleap_rtc.cli.telling import say_link, say_met_beside
     from sleap_rtc.cli.training import Following
     from sleap_rtc.client.choice import gpu_text
 
     display.connecting(f"the worker of {wanted.job}")
+    request = replace(request, on_met=partial(say_met_beside, display))
     async with reach_job(request, wanted.job, on_state=partial(say_link, display)) as (job, worker):
         display.connected(worker.name, gpu_text(worker))
         asks.has_job = True

@@ -6,6 +6,7 @@ from sleap_rtc.cli.lazy import LazyGroup
 
 COMMANDS = {
     "create": ("sleap_rtc.cli.room.create:create", "Make a room."),
+    "create-secret": ("sleap_rtc.cli.room.create_secret:create_secret", "Make a secret for a room, or a newer one."),
     "delete": ("sleap_rtc.cli.room.delete:delete", "Delete a room and its tokens."),
     "extend": ("sleap_rtc.cli.room.extend:extend", "Let a room live longer, or bring an expired one back."),
     "info": ("sleap_rtc.cli.room.info:info", "Show a room, its people and its workers."),
@@ -18,6 +19,7 @@ COMMANDS = {
     "remove": ("sleap_rtc.cli.room.remove:remove", "Remove a member from a room."),
     "rename": ("sleap_rtc.cli.room.rename:rename", "Call a room otherwise."),
     "set-default": ("sleap_rtc.cli.room.set_default:set_default", "Choose the room of commands without --room."),
+    "set-secret": ("sleap_rtc.cli.room.set_secret:set_secret", "Keep a room's secret on this machine, or forget it."),
     "transfer": ("sleap_rtc.cli.room.transfer:transfer", "Hand a room over to one of its members."),
 }
 """The commands of this group."""

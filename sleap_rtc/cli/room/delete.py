@@ -20,7 +20,7 @@ def delete(room: str, yes: bool, server: str | None) -> None:
 
     ROOM is an id or a name. Jobs that run on its workers go on to their end.
     """
-    from sleap_rtc.cli.account import forget_default_room, logged_in_api, meant_room
+    from sleap_rtc.cli.account import forget_default_room, forget_workers, logged_in_api, meant_room
     from sleap_rtc.cli.asking import confirm
     from sleap_rtc.cli.formats import count
     from sleap_rtc.cli.output import say
@@ -35,3 +35,4 @@ def delete(room: str, yes: bool, server: str | None) -> None:
     run_async(api.delete_room(found.room_id))
     say(f"The room '{found.name}' ({found.room_id}) is deleted.")
     forget_default_room(settings, found)
+    forget_workers(settings, found)

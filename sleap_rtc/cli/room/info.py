@@ -23,6 +23,7 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
     from sleap_rtc.cli.account import logged_in_api, meant_room, warn_of_room
     from sleap_rtc.cli.formats import count
     from sleap_rtc.cli.output import emit_json, say, table
+    from sleap_rtc.cli.room.secret_words import standing
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.times import format_expiry, format_time
     from sleap_rtc.client.choice import COLUMNS, rows
@@ -38,11 +39,13 @@ def info(room: str | None, server: str | None, as_json: bool) -> None:
         return await api.room(found.room_id), await api.workers(found.room_id)
 
     detail, workers = run_async(ask())
+    secret, secret_words = standing(settings.server, detail.room_id)
     if as_json:
-        emit_json(detail.model_dump() | {"workers": [worker.model_dump() for worker in workers]})
+        emit_json(detail.model_dump() | {"workers": [worker.model_dump() for worker in workers], "secret": secret})
         return
     say(f"{detail.name} ({detail.room_id}), made {format_time(detail.created_at)}")
     say(f"You are its {detail.role}; {format_expiry(detail.expires_at, utc_ms())}.")
+    say(secret_words)
     say()
     table(("person", "role", "id"), [(person.name, person.role, person.user_id) for person in detail.people])
     say()

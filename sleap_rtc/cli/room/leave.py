@@ -19,7 +19,7 @@ def leave(room: str, server: str | None) -> None:
     ROOM is an id or a name. Your jobs on its workers go on to their end. The
     owner of a room hands it over or deletes it instead.
     """
-    from sleap_rtc.cli.account import forget_default_room, logged_in_api, meant_room
+    from sleap_rtc.cli.account import forget_default_room, forget_workers, logged_in_api, meant_room
     from sleap_rtc.cli.output import say
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.signaling.api import Room
@@ -35,3 +35,4 @@ def leave(room: str, server: str | None) -> None:
     found = run_async(go())
     say(f"You belong to the room '{found.name}' ({found.room_id}) no longer.")
     forget_default_room(settings, found)
+    forget_workers(settings, found)

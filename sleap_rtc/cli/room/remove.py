@@ -44,3 +44,20 @@ def remove(room: str, member: str, yes: bool, server: str | None, as_json: bool)
     if removal.tokens_left:
         tokens = count(removal.tokens_left, "worker token")
         warn(f"{person.name} made {tokens} of this room that can be used still. See them: sleap-rtc token list")
+    _say_rotate(settings.server, found.room_id, person.name)
+
+
+def _say_rotate(server: str, room: str, name: str) -> None:
+    from sleap_rtc.cli.output import note, warn
+    from sleap_rtc.config.room_secrets import RoomSecretStore
+    from sleap_rtc.config.servers import server_words
+    from sleap_rtc.errors import ConfigError
+
+    try:
+        known = RoomSecretStore().kept(server, room) is not None
+    except ConfigError as error:
+        warn(error.sentence)
+        known = True
+    if known:
+        warn(f"{name} knows the room's secret. Make another one, and give it to everybody else:")
+        note(f"  sleap-rtc room create-secret{server_words(server)} {room} --end-old")

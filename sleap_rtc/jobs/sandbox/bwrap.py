@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from sleap_rtc.errors import DependencyError
 
 from .settings import SandboxSettings
-from .view import HOME, view
+from .view import HOME, view, view_of
 
 _ADMITTED_WITHIN = 20.0
 _MAX_INFO = 64 * 1024
@@ -78,10 +78,12 @@ def start(
         DependencyError: if the sandbox cannot be made.
     """
     read, write = os.pipe()
+    options = _written([*_options(settings, view(settings, network=network), network=network), "--info-fd", str(write)])
     try:
         process = subprocess.Popen(
-            [*_command(settings, network=network), "--info-fd", str(write), "--", *command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write,), cwd="/",
+            # not on the command line, which can be read from inside: where things lie here is nobody's business there
+            [settings.bwrap, "--args", str(options), "--", *command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write, options), cwd="/",
             env=dict(environment), start_new_session=True,
         )  # fmt: skip
     except OSError as error:
@@ -89,6 +91,7 @@ def start(
         raise DependencyError(f"The sandbox cannot be started: {error}.") from error
     finally:
         os.close(write)
+        os.close(options)
     try:
         first = _first_process(read)
     finally:
@@ -99,13 +102,31 @@ def start(
     return Sandboxed(process, first, settings)
 
 
-def _command(settings: SandboxSettings, *, network: bool) -> list[str]:
+def command_to_look(folder: str, settings: SandboxSettings, command: Sequence[str]) -> list[str]:
+    """The command that starts a program in a sandbox where it gets no job and can write nothing. Blocks for a moment.
+
+    Args:
+        folder: what it sees, at each moment, where the folder of jobs is outside.
+        settings: what the sandbox is made of.
+        command: what to run inside; bubblewrap ends with it, and it with bubblewrap.
+    """
+    return [settings.bwrap, *_options(settings, view_of(folder, settings)), "--", *command]
+
+
+def _options(settings: SandboxSettings, seen: Sequence[str], *, network: bool = False) -> list[str]:
     shared = ["--share-net"] if network else []
     return [
-        settings.bwrap, "--unshare-user", "--unshare-all", *shared, *_no_nested(settings.bwrap), "--die-with-parent",
-        "--new-session", "--cap-drop", "ALL", "--hostname", "localhost", *view(settings, network=network),
-        "--chdir", HOME,
+        "--unshare-user", "--unshare-all", *shared, *_no_nested(settings.bwrap), "--die-with-parent",
+        "--new-session", "--cap-drop", "ALL", "--hostname", "localhost", *seen, "--chdir", HOME,
     ]  # fmt: skip
+
+
+def _written(words: Sequence[str]) -> int:
+    """The descriptor of a file in memory that has each word and a zero byte behind it."""
+    descriptor = os.memfd_create("options")
+    os.write(descriptor, b"".join(os.fsencode(word) + b"\0" for word in words))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 _LAST_IMPORTED = "sleap_nn"
@@ -24,6 +25,7 @@ def compile_once() -> None:
     if any(kept.glob("*.pyc")) or not os.access(kept.parent, os.W_OK):
         return
     # whatever goes wrong here goes wrong again in the runner, where it is told
-    subprocess.run(
-        [sys.executable, "-c", _IMPORT], stdin=subprocess.DEVNULL, capture_output=True, timeout=_WITHIN, check=False
-    )
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            [sys.executable, "-c", _IMPORT], stdin=subprocess.DEVNULL, capture_output=True, timeout=_WITHIN, check=False
+        )

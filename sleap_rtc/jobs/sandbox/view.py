@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .settings import SandboxSettings
@@ -18,7 +19,10 @@ STAGE = "/run/sleap-rtc"
 HOME = "/tmp/runner"  # noqa: S108 - of the sandbox's own file system, which nobody else sees
 """Home and working directory before there is a job."""
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/sys")
+_SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+    "/sys/bus", "/sys/class", "/sys/devices", "/sys/module",
+)  # fmt: skip
 _ETC = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "nsswitch.conf", "passwd", "group",
     "hosts", "host.conf", "protocols", "services", "ssl", "pki", "ca-certificates", "crypto-policies", "fonts",
@@ -42,7 +46,23 @@ def view(settings: SandboxSettings, *, network: bool = False) -> list[str]:
         settings: what the sandbox is made of.
         network: whether the job may reach the network.
     """
-    placed = [*_readable(settings, network=network), *_own(settings), *_devices()]
+    return _arguments([*_readable(settings, network=network), *_own(), *_stage(settings), *_devices()])
+
+
+def view_of(folder: str, settings: SandboxSettings) -> list[str]:
+    """The arguments for a program that gets no job: it sees a folder, and nothing at all can be written.
+
+    Args:
+        folder: what is seen where the folder of jobs is outside, as it is at each moment.
+        settings: what the sandbox is made of.
+    """
+    settings = replace(settings, readable=(*settings.readable, *settings.writable), writable=())
+    placed = [*_readable(settings, network=False), *_own(), (settings.jobs, ["--ro-bind", folder, settings.jobs])]
+    kept_in_memory = [path for path, words in placed if "--tmpfs" in words]
+    return _arguments(placed) + [word for path in kept_in_memory for word in ("--remount-ro", path)]
+
+
+def _arguments(placed: list[Placed]) -> list[str]:
     # a stable sort: of what lies at one place, the later one is seen
     placed.sort(key=lambda entry: len(Path(entry[0]).parts))
     return [word for _, words in placed for word in words] + ["--remount-ro", "/dev", "--remount-ro", "/"]
@@ -80,13 +100,16 @@ def _readable(settings: SandboxSettings, *, network: bool) -> Iterator[Placed]:
         yield path, ["--bind", path, path]
 
 
-def _own(settings: SandboxSettings) -> Iterator[Placed]:
+def _own() -> Iterator[Placed]:
     shared = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * _SHARED)
     yield "/proc", ["--proc", "/proc"]
     yield "/dev", ["--dev", "/dev"]
     yield "/dev/shm", ["--size", str(shared), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     yield "/tmp", ["--size", str(_SMALL), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
     yield HOME, ["--dir", HOME]
+
+
+def _stage(settings: SandboxSettings) -> Iterator[Placed]:
     yield settings.jobs, ["--size", str(_SMALL), "--tmpfs", settings.jobs]
     yield f"{STAGE}/read", ["--ro-bind", settings.jobs, f"{STAGE}/read"]
     yield f"{STAGE}/write", ["--bind", settings.jobs, f"{STAGE}/write"]

@@ -1,14 +1,24 @@
-"""``sleap-rtc worker``."""
+"""``sleap-rtc worker``, and one module for each command below it."""
 
 from pathlib import Path
 
 import click
 
-from sleap_rtc.cli.options import server_option, settings_for, transport_option
+from sleap_rtc.cli.lazy import LazyGroup
+from sleap_rtc.cli.options import room_secret_option, secrets_for, server_option, settings_for, transport_option
 from sleap_rtc.errors import UsageError
 
+COMMANDS = {
+    "trust": ("sleap_rtc.cli.worker.trust:trust", "On a client: see and change which workers are known."),
+}
+"""The commands of this group."""
 
-@click.command(
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
     epilog="""\b
 Examples:
   sleap-rtc worker
@@ -18,7 +28,7 @@ Examples:
 
 The key is better given as SLEAP_RTC_API_KEY or as api_key in the configuration:
 what is typed can be read in the list of processes.
-"""
+""",
 )
 @server_option
 @click.option(
@@ -34,6 +44,7 @@ what is typed can be read in the list of processes.
     metavar="ROOM",
     help="With a key: check that it opens this room. Without: serve this room of yours, with your login.",
 )
+@room_secret_option
 @click.option("--session", is_flag=True, help="Make a session string, even where a key is configured.")
 @click.option("--name", help="What clients see.  [default: the key's name, else this machine's]")
 @click.option(
@@ -101,6 +112,7 @@ def worker(
     server: str | None,
     api_key: str | None,
     room: str | None,
+    room_secret: str | None,
     session: bool,
     name: str | None,
     jobs: Path | None,
@@ -125,6 +137,9 @@ def worker(
     from sleap_rtc.cli.serving import WorkerRequest, serve
     from sleap_rtc.config.schema import read_mount
 
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return 0
     typed_key = context.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE
     if session and (typed_key or room is not None):
         raise UsageError("--session serves whoever has the session string: leave --api-key and --room out.")
@@ -135,6 +150,20 @@ def worker(
     )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(
-        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts
-    )
+        settings, name or settings.worker.name, room, session, jobs, store, drain, keep_jobs, typed_mounts,
+        secrets_for(settings, room_secret),
+    )  # fmt: skip
     return run_async(serve(request))
+
+
+def _refuse_options(context: click.Context) -> None:
+    typed = [
+        param.opts[-1]
+        for param in context.command.params
+        if param.name and context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if typed:
+        raise UsageError(
+            f"{', '.join(typed)} before '{context.invoked_subcommand}' would be an option of the worker itself. Write "
+            f"options behind '{context.invoked_subcommand}'."
+        )
