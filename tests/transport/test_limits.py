@@ -17,7 +17,7 @@ from sleap_rtc.transport import Channel, memory_pair
 from sleap_rtc.transport.aiortc_bounds import LOOK_EVERY, MAX_FRAGMENTS, MAX_WAITING_CHUNKS
 from sleap_rtc.transport.aiortc_peer import AiortcPeer
 from sleap_rtc.transport.backlog import MOST_MESSAGES, SHORT, WINDOW, Backlog
-from sleap_rtc.transport.buffered import INBOX_LIMIT, MOST_IN_A_ROW, BufferedChannel
+from sleap_rtc.transport.buffered import INBOX_LIMIT, BufferedChannel
 from tests.transport.hostile_peer import (
     UNORDERED,
     WHOLE,
@@ -54,20 +54,6 @@ async def test_wide_text_counts_as_what_it_takes() -> None:
         channel.arrived(wide + str(taken))
         taken += 1
     assert taken * 4 * 60_000 <= INBOX_LIMIT + 4 * 60_000
-
-
-async def test_whoever_reads_many_messages_lets_others_have_a_turn() -> None:
-    channel, _ = memory_pair()
-    for _ in range(3 * MOST_IN_A_ROW):
-        channel.arrived("ping")
-    reading = asyncio.ensure_future(until_lost(channel))
-    left: list[int] = []
-    while not left or left[-1]:
-        await asyncio.sleep(0)
-        left.append(len(channel._inbox))
-    assert left[0] == 2 * MOST_IN_A_ROW
-    channel.lost("over")
-    await reading
 
 
 class Waiting:
