@@ -61,6 +61,10 @@ def ls(
     if by_string and room is not None:
         raise UsageError("A session string names its worker already: leave --room out.")
     settings = settings_for(server=server, transport=transport)
+    if not by_string and not (room or settings.default_room):
+        raise UsageError(
+            "Which room is the worker in? Name it with --room, or once and for all: sleap-rtc room set-default ROOM"
+        )
     request = Request(
         session_string=worker if by_string else None,
         session_typed=by_string,
@@ -114,15 +118,16 @@ def _show_folder(listing: "FolderListing") -> None:
 
     rows = [
         (
-            escaped(each.name),
             each.kind.value,
             format_size(each.size) if each.kind is EntryKind.FILE else "",
             format_time(each.modified),
+            escaped(each.name),
         )
         for each in listing.entries
     ]
     if rows:
-        table(("name", "kind", "size", "modified"), rows)
+        # the names last: one long name makes no other line longer
+        table(("kind", "size", "modified", "name"), rows)
     elif not listing.more:
         note("There is nothing in this folder.")
     if listing.more:
