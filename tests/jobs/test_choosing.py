@@ -19,12 +19,16 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
 
 
-def _weakened(*options: str) -> str:
-    """A bubblewrap that is told one thing more than it should be."""
-    real = shutil.which("bwrap")
+def _weakened(options: tuple[str, ...]) -> str:
+    """A bubblewrap that does one thing more than it is told, just before the program that it starts."""
     extra = " ".join(f"'{option}'" for option in options)
-    # called as: bwrap --args 5 -- program …
-    return f'[ "$1" = --help ] && exec {real} --help\nargs=$2; shift 3; exec {real} --args "$args" {extra} -- "$@"'
+    return f"""
+    for word; do
+        shift
+        [ "$word$seen" = -- ] && seen=yes && set -- "$@" {extra} || set -- "$@" "$word"
+    done
+    exec {shutil.which("bwrap")} "$@"
+    """
 
 
 def test_without_bubblewrap_there_is_none_and_a_worker_that_insists_does_not_start(
@@ -47,15 +51,15 @@ def test_one_that_does_not_work_is_quoted(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ((), ""),
-        (("--share-net",), "could reach the network"),
-        (("--ro-bind", "{home}", "{home}"), "could read what it must not"),
-        (("--bind", "{spare}", "/dev"), "could write where it must not"),
-        (("--bind", "/proc", "/proc"), "saw the processes of others"),
-        (("--setenv", "SLEAP_RTC_CANARY", "x"), "saw the worker's environment"),
-        (("--cap-add", "CAP_DAC_OVERRIDE"), "had capabilities"),
+        (("--",), ""),
+        (("--share-net", "--"), "could reach the network"),
+        (("--ro-bind", "{home}", "{home}", "--"), "could read what it must not"),
+        (("--bind", "{spare}", "/dev", "--"), "could write where it must not"),
+        (("--", "sh", "-c", 'sleep 60 & exec "$@"', "sh"), "saw the processes of others"),
+        (("--setenv", "SLEAP_RTC_CANARY", "x", "--"), "saw the worker's environment"),
+        (("--cap-add", "CAP_DAC_OVERRIDE", "--"), "had capabilities"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=["as it is", "network", "home", "writing", "processes", "environment", "capabilities"],
 )
 def test_one_that_lets_a_single_thing_through_is_none(
     options: tuple[str, ...], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -66,7 +70,7 @@ def test_one_that_lets_a_single_thing_through_is_none(
         folder.mkdir()
     (home / "key").write_text("secret")
     monkeypatch.setenv("HOME", str(home))
-    _install(tmp_path, monkeypatch, _weakened(*(option.format(home=home, spare=spare) for option in options)))
+    _install(tmp_path, monkeypatch, _weakened(tuple(each.format(home=home, spare=spare) for each in options)))
     found = choose("auto", tmp_path / "jobs")
     assert (found.level, complaint in found.reason) == ("none" if complaint else "bwrap", True), found.reason
 
