@@ -261,3 +261,12 @@ for path in ("mem", "fd/0", "environ", "maps"):
         found.append(path)
 """
     assert await checks.found(MINE, code) == ["mem", "fd/0", "environ", "maps"]
+
+
+@inside
+async def test_a_check_does_not_see_where_things_lie_outside(checks: Checks) -> None:
+    code = "from pathlib import Path; found.append(Path('/proc/1/cmdline').read_text())"
+    (command,) = await checks.found(MINE, code)
+    assert "bwrap" in command
+    assert str(Path.home()) not in command
+    assert "--tmpfs" not in command

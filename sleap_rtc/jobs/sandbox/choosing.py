@@ -33,6 +33,8 @@ _WITHIN = 20.0
 _LOOK_AT = 200
 _JOB = "j_selftest"
 _CANARY = "SLEAP_RTC_CANARY"
+_KERNEL = ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger")
+"""Who can write to one of these can have the kernel run what he likes, or end all of it."""
 _CONTAINERS = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
 
 
@@ -146,7 +148,7 @@ class _Trial:
         secret = [str(self._other), str(self._control), "/etc/shadow", *self._private()]
         return {
             "read": [str(self._inputs / "file"), *secret],
-            "write": [str(self._work), str(self._inputs), str(self._job), "/", "/dev", *_pythons()],
+            "write": [str(self._work), str(self._inputs), str(self._job), "/", "/dev", *_pythons(), *_KERNEL],
         }
 
     def _private(self) -> Iterator[str]:

@@ -103,10 +103,23 @@ def _readable(settings: SandboxSettings, *, network: bool) -> Iterator[Placed]:
 def _own() -> Iterator[Placed]:
     shared = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * _SHARED)
     yield "/proc", ["--proc", "/proc"]
+    for path in _settings_of_the_kernel():
+        yield path, ["--ro-bind", path, path]
     yield "/dev", ["--dev", "/dev"]
     yield "/dev/shm", ["--size", str(shared), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     yield "/tmp", ["--size", str(_SMALL), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
     yield HOME, ["--dir", HOME]
+
+
+def _settings_of_the_kernel() -> Iterator[str]:
+    """What in ``/proc`` is no process, and root could write to even without a capability: it sets the whole machine."""
+    if os.geteuid() != 0:
+        return
+    for path in sorted(Path("/proc").iterdir()):
+        if path.name.isdecimal() or path.is_symlink():
+            continue
+        if path.is_dir() or path.stat().st_mode & 0o222:
+            yield str(path)
 
 
 def _stage(settings: SandboxSettings) -> Iterator[Placed]:
