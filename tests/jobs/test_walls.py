@@ -1,6 +1,7 @@
 """What the namespaces of a sandbox leave open by themselves, tried from inside by programs of our own."""
 
 import ctypes
+import errno
 import json
 import os
 import struct
@@ -101,29 +102,71 @@ for pid in filter(str.isdecimal, os.listdir("/proc")):
     assert not [text for text in found if "memfd" in text or text.startswith(sandbox.jobs) or "--tmpfs" in text]
 
 
-def test_a_call_is_refused_by_its_number_and_by_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The filter, interpreted: what comes last is what the kernel does."""
+def test_nothing_that_runs_with_its_owners_rights_is_left_in_a_mount(jobs: Path, tmp_path: Path) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    code = f"""
+found = []
+os.umask(0)
+for name, make in {{
+    "chmod": lambda path: os.chmod(path, 0o4755),
+    "fchmod": lambda path: os.chmod(os.open(path, os.O_RDONLY), 0o2755),
+    "fchmodat": lambda path: os.chmod(path, 0o4755, dir_fd=os.open("/", os.O_RDONLY)),
+    "open": lambda path: os.open(path + "2", os.O_CREAT | os.O_WRONLY, 0o4755),
+    "mknod": lambda path: os.mknod(path + "3", 0o104755),
+}}.items():
+    path = f"{mount}/{{name}}"
+    open(path, "w").close()
+    os.chmod(path, 0o755)
+    try:
+        make(path)
+        found.append(name)
+    except PermissionError:
+        pass
+"""
+    assert found_inside(sandbox_for(jobs, writable=(mount,)), code) == []
+    assert {path.stat().st_mode & 0o7777 for path in mount.iterdir()} == {0o755}
+    assert len(list(mount.iterdir())) == 5
+
+
+@pytest.mark.parametrize(("machine", "mark"), [("x86_64", 0xC000003E), ("aarch64", 0xC00000B7)])
+def test_calls_are_refused_by_their_numbers_and_no_other(
+    machine: str, mark: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    known = calls._KNOWN[machine]
+    refused = {number for number in range(600) if answered(mark, number) == "no such call"}
+    assert refused == set(known.unknown)
+    assert {answered(mark, number) for number in set(range(600)) - refused} == {"allowed"}
+    for number, place in known.modes.items():
+        assert answered(mark, number, {place: 0o755}) == "allowed"
+        assert {answered(mark, number, {place: mode}) for mode in (0o4755, 0o2755)} == {"forbidden"}
+    for number, place in known.opens.items():
+        assert answered(mark, number, {place - 1: os.O_CREAT, place: 0o4644}) == "forbidden"
+        assert answered(mark, number, {place - 1: os.O_CREAT, place: 0o644}) == "allowed"
+        # of an open that makes nothing, what stands there is no mode
+        assert answered(mark, number, {place - 1: os.O_RDONLY, place: 0o7777}) == "allowed"
+
+
+def test_calls_are_refused_as_32_bit_programs_make_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert (answered(0xC000003E, 0x40000000 | 250), answered(0x40000003, 288)) == ("no such call", "no such call")
+
+
+def answered(architecture: int, number: int, arguments: dict[int, int] | None = None) -> str:
+    """What the filter makes of a call, run as the kernel runs it."""
     program = calls.refused_calls()
     assert program is not None
     lines = list(struct.iter_unpack("=HBBI", program))
-
-    def answer(architecture: int, number: int) -> int:
-        at, value = 0, 0
-        while True:
-            code, yes, no, constant = lines[at]
-            at += 1
-            if code == 0x06:
-                return int(constant)
-            if code == 0x20:
-                value = {0: number, 4: architecture}[constant]
-            else:
-                at += yes if (value == constant if code == 0x15 else value >= constant) else no
-
-    allowed, refused = 0x7FFF0000, 0x00050000 | 38
-    assert {number for number in range(600) if answer(0xC000003E, number) == refused} == {
-        248, 249, 250, 298, 321, 323, 425, 426, 427
-    }  # fmt: skip
-    assert answer(0xC000003E, 0) == allowed
-    # the same calls, as 32-bit programs make them
-    assert (answer(0xC000003E, 0x40000000 | 250), answer(0x40000003, 288)) == (refused, refused)
+    given = {0: number, 4: architecture} | {16 + 8 * place: value for place, value in (arguments or {}).items()}
+    at, value = 0, 0
+    while True:
+        code, yes, no, constant = lines[at]
+        at += 1
+        if code == 0x06:
+            return {0x7FFF0000: "allowed", 0x50000 | errno.ENOSYS: "no such call"}.get(constant, "forbidden")
+        if code == 0x20:
+            value = given.get(constant, 0)
+        else:
+            holds = {0x15: value == constant, 0x35: value >= constant, 0x45: bool(value & constant)}[code]
+            at += yes if holds else no
