@@ -240,6 +240,14 @@ async def test_a_sandbox_shows_no_job_before_it_has_one_and_one_job_after(root: 
     assert found.reason == "its self-test passed"
 
 
+async def test_a_user_whose_home_is_the_root_folder_gets_a_sandbox(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many users of containers and services are, whose home nobody has made."""
+    sandbox_for(root)
+    monkeypatch.setenv("HOME", "/")
+    found = await asyncio.to_thread(choose, "bwrap", root)
+    assert found.reason == "its self-test passed"
+
+
 async def test_a_job_that_reports_to_wandb_reaches_the_network_and_others_do_not(den: Den, package: Path) -> None:
     (package / "weights.ckpt").write_bytes(checkpoint(connect={"server": ("127.0.0.1", den.port)}))
     got = []

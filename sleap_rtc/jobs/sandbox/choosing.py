@@ -24,7 +24,7 @@ from sleap_rtc.protocol.text import printable
 
 from . import bwrap
 from .settings import SandboxSettings
-from .view import HOME, conflict, shown
+from .view import HOME, OWN, conflict, shown
 
 Wanted = Literal["auto", "bwrap", "none"]
 SELF_TEST = ".selftest-"
@@ -153,7 +153,7 @@ class _Trial:
 
     def _private(self) -> Iterator[str]:
         """Some of what lies in private folders, but for what leads to something that is shown."""
-        ways = [Path(path) for path in (*shown(self._settings), self._settings.jobs)]
+        ways = [Path(path) for path in (*shown(self._settings), self._settings.jobs, *OWN)]
         for folder in map(Path, self._settings.private):
             for entry in islice(folder.iterdir() if folder.is_dir() else (), _LOOK_AT):
                 if not any(way.is_relative_to(entry) for way in ways):

@@ -18,6 +18,8 @@ STAGE = "/run/sleap-rtc"
 """Where the folder of jobs waits until it is known which job this is for: below, read-only and writable."""
 HOME = "/tmp/runner"  # noqa: S108 - of the sandbox's own file system, which nobody else sees
 """Home and working directory before there is a job."""
+OWN = (STAGE, HOME, "/proc/self", "/dev/null", "/etc/passwd")
+"""What every sandbox has of its own, at least one in each of its folders."""
 
 _SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
