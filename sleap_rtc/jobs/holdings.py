@@ -2,9 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from io import BufferedReader
 from itertools import groupby
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sleap_rtc.transfer.source import open_regular
 
 from .files import write_atomically
 from .folder import JobFolder, ResultFile
@@ -55,6 +59,8 @@ def find_holdings(folder: JobFolder) -> Holdings:
     except (FileNotFoundError, ValidationError):
         pass  # not looked at yet, or half a file: made again below
     found = Holdings(t=ended, models=tuple(_models(folder)))
+    if folder.state().t != ended:
+        return Holdings(t=ended)  # it went on meanwhile: what was read may be anything
     write_atomically(path, found.model_dump_json().encode())
     return found
 
@@ -76,7 +82,10 @@ def _models(folder: JobFolder) -> list[HeldModel]:
 def _measure(files: Sequence[ResultFile]) -> tuple[str, int]:
     whole, size = hashlib.sha256(), 0
     for file in sorted(files):
-        with file.source.open("rb") as source:
-            whole.update(f"{hashlib.file_digest(source, 'sha256').hexdigest()}  {file.path}\n".encode())
+        # it may go on by now, and a pipe be in its place
+        with open_regular(file.source) as source:
+            whole.update(
+                f"{hashlib.file_digest(cast(BufferedReader, source), 'sha256').hexdigest()}  {file.path}\n".encode()
+            )
             size += source.tell()
     return whole.hexdigest(), size

@@ -1,13 +1,14 @@
 """A job of somebody else is not there, whatever is asked about it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sleap_rtc.errors import NotFoundError
-from sleap_rtc.jobs import intake
+from sleap_rtc.errors import ConflictError, NotFoundError
+from sleap_rtc.jobs import attempts, intake
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.codec import ErrorInfo, Message
@@ -76,3 +77,21 @@ async def test_no_byte_of_its_models_is_sent(stranger: Session) -> None:
                 await read_whole(stranger, kind, 1024, transfer=job, **fields)
             answers.append(refused.value.sentence.replace(job, ""))
         assert answers[0] == answers[1], kind.TYPE
+
+
+async def test_what_a_job_has_left_is_not_listed_while_it_is_made_to_go_on(tmp_path: Path) -> None:
+    """A job that runs could put a link there between two looks."""
+    spec = JobSpec(job=FOREIGN, owner=OWNER, name="labels.zip", manifest="0" * 64, submitted=1)
+    folder = JobFolder.create(tmp_path / "jobs" / FOREIGN, spec)
+    intake.enter(folder, JobState.FAILED)
+    desk = Desk(new_board(tmp_path / "jobs", QUICK), Store(tmp_path / "store"))
+    assert (await desk.results(folder, Access(OWNER))).manifest.files == ()
+    async with desk.going_on(FOREIGN):
+        assert desk.hashed_results(FOREIGN, Access(OWNER)) is None
+        asking = asyncio.ensure_future(desk.results(folder, Access(OWNER)))
+        attempts.begin(folder)
+        assert not asking.done()
+    with pytest.raises(ConflictError, match="still running"):
+        await asking
+    await desk.close()
+    desk.store.close()
