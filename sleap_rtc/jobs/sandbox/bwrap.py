@@ -110,7 +110,7 @@ class Look:
     Attributes:
         settings: what the sandbox is made of.
         seen: the arguments that build what is seen.
-        command: what to run inside; bubblewrap ends with it, and it with bubblewrap.
+        command: what to run inside, as the first process there; bubblewrap ends with it, and it with bubblewrap.
     """
 
     settings: SandboxSettings
@@ -126,7 +126,8 @@ class Look:
     @contextmanager
     def starting(self) -> Iterator[tuple[list[str], tuple[int, ...]]]:
         """The command, and the descriptors to pass to it, which are good for the body of ``with``."""
-        with _starting(self.settings, self.seen, self.command) as found:
+        # the first process itself: one of bubblewrap's own beside it could be changed from inside, and would stay
+        with _starting(self.settings, ("--as-pid-1", *self.seen), self.command) as found:
             yield found
 
 
