@@ -30,6 +30,11 @@ def compile_once() -> None:
     with suppress(subprocess.TimeoutExpired):
         # with nothing of the worker's in its environment, and nothing of the folder where that was started in its path
         subprocess.run(
-            [sys.executable, "-c", _IMPORT], stdin=subprocess.DEVNULL, capture_output=True, timeout=_WITHIN, check=False,
-            cwd="/", env=supervisor_environment(),
-        )  # fmt: skip
+            [sys.executable, "-c", _IMPORT],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_WITHIN,
+            check=False,
+            cwd="/",
+            env=supervisor_environment(),
+        )
