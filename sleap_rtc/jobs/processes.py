@@ -119,7 +119,7 @@ def kill_group(pid: int) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def kill_descendants(within: float = 5.0) -> bool:
+def kill_descendants(within: float = 10.0) -> bool:
     """SIGKILL everything this process started, directly or not, until nothing is left.
 
     Returns:

@@ -17,10 +17,6 @@ INBOX_LIMIT = 24 * 1024 * 1024
 """Most memory for messages that arrived and were not read; the layer above never grants more than 16 MiB."""
 
 
-MOST_IN_A_ROW = 64
-"""Messages read one after the other before everybody else on the loop has a turn."""
-
-
 class BufferedChannel(Channel):
     """A channel whose engine reports by plain callbacks on the loop's own thread.
 
@@ -37,7 +33,6 @@ class BufferedChannel(Channel):
         self._loss: str | None = None
         self._inbox: deque[str | bytes] = deque()
         self._inbox_size = 0
-        self._in_a_row = 0
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -74,10 +69,6 @@ class BufferedChannel(Channel):
 
     async def receive(self) -> str | bytes:
         """See `Channel.receive`. What arrived before the other side ended is still delivered."""
-        self._in_a_row += 1
-        if self._in_a_row > MOST_IN_A_ROW:
-            self._in_a_row = 1
-            await asyncio.sleep(0)
         while not self._inbox:
             if self._loss is not None:
                 raise ConnectionLost(self._loss)

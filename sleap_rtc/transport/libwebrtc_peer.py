@@ -26,7 +26,8 @@ def _backlog() -> Backlog:
     """The running loop's queue of what its connections received."""
     loop = asyncio.get_running_loop()
     if loop not in _backlogs:
-        _backlogs[loop] = Backlog(LoopState.of(loop).mailbox.__len__)
+        state = LoopState.of(loop)
+        _backlogs[loop] = Backlog(state.mailbox.__len__, state.post)
     return _backlogs[loop]
 
 

@@ -33,6 +33,8 @@ from .conftest import (
 )
 from .fakes import QUICK
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is counted is counted on Linux alone")
+
 MB = 1024 * 1024
 HOSTILE = Path(__file__).with_name("hostile_sleap_nn.py")
 MOST_GAP = 5.0

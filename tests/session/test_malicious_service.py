@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from secrets import token_hex
@@ -413,12 +413,8 @@ CHEATS: dict[str, Cheat] = {
 }
 
 
-@pytest.mark.parametrize("cheat", CHEATS.values(), ids=CHEATS)
-@with_and_without_a_secret
-async def test_no_client_is_served_before_its_proof_whatever_its_offer_says(
-    cheat: Cheat, secrets: tuple[RoomSecret, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: list[Data] = []
+def cheating(cheat: Cheat, heard: list[Data]) -> Callable[..., Awaitable[Proven]]:
+    """What takes the place of `prove`: the worker goes on proving, the client does something else."""
 
     async def prove_or_cheat(channel: Channel, exchange: ClientExchange | WorkerExchange, *, timeout: float) -> Proven:
         if isinstance(exchange, WorkerExchange):
@@ -430,12 +426,33 @@ async def test_no_client_is_served_before_its_proof_whatever_its_offer_says(
             heard.append(await channel.receive())
         raise AuthenticationError("It did not work.")
 
-    def privileged(body: Body) -> list[Body]:
-        return [body | {"role": "client", "authenticated": True}] if body["type"] == "offer" else [body]
+    return prove_or_cheat
 
-    monkeypatch.setattr(link, "prove", prove_or_cheat)
+
+def privileged(body: Body) -> list[Body]:
+    """A service whose offers say more than it may."""
+    return [body | {"role": "client", "authenticated": True}] if body["type"] == "offer" else [body]
+
+
+@pytest.mark.parametrize("cheat", CHEATS.values(), ids=CHEATS)
+@with_and_without_a_secret
+async def test_no_client_is_served_before_its_proof_whatever_its_offer_says(
+    cheat: Cheat, secrets: tuple[RoomSecret, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Data] = []
+    monkeypatch.setattr(link, "prove", cheating(cheat, heard))
     outcome = await both_know(*secrets).over(Service(privileged))
     assert outcome.sessions == 0
     assert outcome.served == []
     assert isinstance(outcome.worker, AuthenticationError | ProtocolError)
+    assert {json.loads(data)["type"] for data in heard} <= {"error"}
+
+
+async def test_a_client_that_was_proven_once_has_to_prove_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting, service = both_know(SECRET), Service(privileged)
+    assert (await meeting.over(service)).sessions == 2
+    heard: list[Data] = []
+    monkeypatch.setattr(link, "prove", cheating(CHEATS["a job"], heard))
+    outcome = await meeting.over(service)
+    assert (outcome.sessions, outcome.served) == (0, [])
     assert {json.loads(data)["type"] for data in heard} <= {"error"}

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import struct
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,8 +17,8 @@ from sleap_rtc.protocol.sdp import Candidate
 from sleap_rtc.transport import Channel, memory_pair
 from sleap_rtc.transport.aiortc_bounds import LOOK_EVERY, MAX_FRAGMENTS, MAX_WAITING_CHUNKS
 from sleap_rtc.transport.aiortc_peer import AiortcPeer
-from sleap_rtc.transport.backlog import MOST_MESSAGES, SHORT, WINDOW, Backlog
-from sleap_rtc.transport.buffered import INBOX_LIMIT, MOST_IN_A_ROW, BufferedChannel
+from sleap_rtc.transport.backlog import MOST_BYTES, MOST_MESSAGES, SHORT, Backlog
+from sleap_rtc.transport.buffered import INBOX_LIMIT, BufferedChannel
 from tests.transport.hostile_peer import (
     UNORDERED,
     WHOLE,
@@ -56,66 +57,66 @@ async def test_wide_text_counts_as_what_it_takes() -> None:
     assert taken * 4 * 60_000 <= INBOX_LIMIT + 4 * 60_000
 
 
-async def test_whoever_reads_many_messages_lets_others_have_a_turn() -> None:
-    channel, _ = memory_pair()
-    for _ in range(3 * MOST_IN_A_ROW):
-        channel.arrived("ping")
-    reading = asyncio.ensure_future(until_lost(channel))
-    left: list[int] = []
-    while not left or left[-1]:
-        await asyncio.sleep(0)
-        left.append(len(channel._inbox))
-    assert left[0] == 2 * MOST_IN_A_ROW
-    channel.lost("over")
-    await reading
+class Queue:
+    """An engine's queue, which hands over in order and discards what is a lost channel's."""
 
+    def __init__(self) -> None:
+        self._items: deque[tuple[BufferedChannel, int] | Callable[[], None]] = deque()
+        self._backlog = Backlog(self._items.__len__, self._items.append)
 
-class Waiting:
-    """An engine's queue of so many messages."""
+    def arrive(self, *channels: BufferedChannel, count: int = 1, size: int = 1) -> None:
+        """So many messages of the channels, in turn."""
+        self._items.extend((channels[turn % len(channels)], size) for turn in range(count))
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __call__(self) -> int:
-        return self.count
-
-
-def hand_over(backlog: Backlog, *channels: BufferedChannel, size: int = 1) -> None:
-    """Hand over messages of the channels in turn."""
-    for turn in range(WINDOW):
-        backlog.handed_over(channels[turn % len(channels)], size)
+    def hand_over(self) -> None:
+        while self._items:
+            item = self._items.popleft()
+            if callable(item):
+                item()
+            elif item[0].loss is None:
+                self._backlog.handed_over(*item)
 
 
 async def test_who_fills_an_engines_queue_with_tiny_messages_is_cut_off_and_others_stay() -> None:
-    flooding, honest = memory_pair()[0], memory_pair()[0]
-    waiting = Waiting(MOST_MESSAGES)
-    backlog = Backlog(waiting)
-    hand_over(backlog, flooding, flooding, flooding, honest)
-    assert flooding.loss is None
-    waiting.count = 2 * MOST_MESSAGES
-    hand_over(backlog, flooding, flooding, flooding, honest)
+    flooding, honest, queue = memory_pair()[0], memory_pair()[0], Queue()
+    queue.arrive(flooding, flooding, flooding, honest, count=3 * MOST_MESSAGES)
+    queue.hand_over()
     assert flooding.loss == "The other side sent faster than this machine could take it."
-    # what is left in the queue is not the other's, though only the other's messages are handed over
-    hand_over(backlog, honest)
     assert honest.loss is None
-    waiting.count = 0
-    hand_over(backlog, honest)
-    waiting.count = 2 * MOST_MESSAGES
-    hand_over(backlog, honest)
-    assert honest.loss is not None
 
 
-@pytest.mark.parametrize(("size", "waiting", "lost"), [(65536, 384, False), (65536, 385, True), (1, 4096, False)])
-async def test_what_is_in_an_engines_queue_is_bounded_by_bytes_and_number(size: int, waiting: int, lost: bool) -> None:
-    channel, _ = memory_pair()
-    hand_over(Backlog(Waiting(waiting)), channel, size=size)
+@pytest.mark.parametrize(
+    ("size", "count", "lost"),
+    [
+        (1, MOST_MESSAGES, False),
+        (1, MOST_MESSAGES + SHORT + 1, True),
+        (262144, MOST_BYTES // 262144, False),
+        (262144, MOST_BYTES // 262144 + SHORT + 1, True),
+    ],
+)
+async def test_what_a_channel_has_in_an_engines_queue_is_bounded(size: int, count: int, lost: bool) -> None:
+    channel, queue = memory_pair()[0], Queue()
+    queue.arrive(channel, count=count, size=size)
+    queue.hand_over()
     assert (channel.loss is not None) is lost
 
 
-async def test_a_queue_that_is_short_is_nobodys_fault() -> None:
-    channel, _ = memory_pair()
-    hand_over(Backlog(Waiting(SHORT - 1)), channel, size=2**30)
+async def test_much_that_was_never_in_the_queue_at_once_is_no_offence() -> None:
+    channel, other, queue = memory_pair()[0], memory_pair()[0], Queue()
+    for _ in range(20):
+        queue.arrive(channel, count=MOST_MESSAGES // 4)
+        queue.arrive(other, count=SHORT)
+        queue.hand_over()
     assert channel.loss is None
+
+
+async def test_large_messages_that_come_in_a_row_before_many_small_ones_are_counted_as_they_are() -> None:
+    uploading, chatting, queue = memory_pair()[0], memory_pair()[0], Queue()
+    queue.arrive(uploading, count=64, size=262144)  # all that may be asked for at once
+    queue.arrive(chatting, count=1000)
+    queue.hand_over()
+    assert uploading.loss is None
+    assert chatting.loss is None
 
 
 async def feed(peer: AiortcPeer, *, flags: int, stream: int = 0, protocol: int = BINARY, size: int = 1000) -> None:
