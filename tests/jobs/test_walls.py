@@ -87,6 +87,18 @@ def test_the_keys_of_the_session_cannot_be_read_from_inside(sandbox: SandboxSett
     assert found_inside(sandbox, f"{reading}found = read.value.decode()") == ""
 
 
+def test_nothing_inside_has_namespaces_of_its_own_whatever_version_of_bubblewrap(
+    sandbox: SandboxSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bwrap, "_no_nested", lambda program: ())
+    code = """
+import ctypes, subprocess
+found = ctypes.CDLL(None).unshare(0x10000000)
+assert subprocess.run(["true"]).returncode == 0
+"""
+    assert found_inside(sandbox, code) == -1
+
+
 def test_no_process_inside_shows_where_things_lie_outside_nor_holds_a_file_of_ours(sandbox: SandboxSettings) -> None:
     code = """
 found = []
@@ -141,6 +153,9 @@ def test_calls_are_refused_by_their_numbers_and_no_other(
     for number, place in known.modes.items():
         assert answered(mark, number, {place: 0o755}) == "allowed"
         assert {answered(mark, number, {place: mode}) for mode in (0o4755, 0o2755)} == {"forbidden"}
+    for number, place in known.splits.items():
+        assert answered(mark, number, {place: 0x3D0F00}) == "allowed"
+        assert answered(mark, number, {place: 0x10000000}) == "forbidden"
     for number, place in known.opens.items():
         assert answered(mark, number, {place - 1: os.O_CREAT, place: 0o4644}) == "forbidden"
         assert answered(mark, number, {place - 1: os.O_CREAT, place: 0o644}) == "allowed"
