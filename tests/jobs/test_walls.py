@@ -99,6 +99,17 @@ assert subprocess.run(["true"]).returncode == 0
     assert found_inside(sandbox, code) == -1
 
 
+def test_certificates_are_seen_inside_and_the_keys_that_lie_beside_them_are_not(sandbox: SandboxSettings) -> None:
+    code = """
+found = [os.path.join(top, name) for top in ("/etc/ssl", "/etc/pki", "/etc/pki/tls") if os.path.isdir(top)
+         for name in os.listdir(top)]
+"""
+    seen = found_inside(sandbox, code)
+    shown = {"certs", "cert.pem", "openssl.cnf", "tls", "ca-trust"}
+    assert {Path(path).name for path in seen} <= shown
+    assert all(path in seen for path in ("/etc/ssl/certs", "/etc/pki/ca-trust") if Path(path).exists())
+
+
 def test_no_process_inside_shows_where_things_lie_outside_nor_holds_a_file_of_ours(sandbox: SandboxSettings) -> None:
     code = """
 found = []
