@@ -21,13 +21,6 @@ def isolation_here() -> Isolation:
         return choose("auto", Path(folder, "jobs"))
 
 
-def sandbox_or_none(jobs: Path) -> SandboxSettings | None:
-    """What a worker would keep the jobs of `jobs` in; None where it would do without."""
-    found = isolation_here()
-    jobs.mkdir(parents=True, exist_ok=True)
-    return replace(found.settings, jobs=str(jobs.resolve())) if found.settings else None
-
-
 def sandbox_for(jobs: Path, *, readable: tuple[Path, ...] = (), writable: tuple[Path, ...] = ()) -> SandboxSettings:
     """What a worker would keep the jobs of `jobs` in, with more to read and write than it would give."""
     found = sandbox_if_any(jobs, readable=readable, writable=writable)
@@ -39,7 +32,7 @@ def sandbox_for(jobs: Path, *, readable: tuple[Path, ...] = (), writable: tuple[
 def sandbox_if_any(
     jobs: Path, *, readable: tuple[Path, ...] = (), writable: tuple[Path, ...] = ()
 ) -> SandboxSettings | None:
-    """The same; None where there is none, for what is tested without it all the same."""
+    """The same; None where there is none and that is no failure, for what is tested without it all the same."""
     found = isolation_here()
     if found.settings is None:
         if os.environ.get(REQUIRED):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sleap_rtc.cli.jobs.reaching import Request
+    from sleap_rtc.config.secret_lookup import SecretLookup
+    from sleap_rtc.config.settings import Settings
     from sleap_rtc.protocol.mounts import FolderListing, MountInfo
 
 
@@ -51,24 +53,11 @@ def ls(
     its mounts are listed, with it what lies there: files and folders, no links.
     A file's LABEL:/PATH is what train's --video-paths and the like take.
     """
-    from sleap_rtc.cli.jobs.reaching import Request
     from sleap_rtc.cli.output import emit_json
     from sleap_rtc.cli.running import run_async
-    from sleap_rtc.errors import UsageError
-    from sleap_rtc.protocol.session_string import PREFIX
 
-    by_string = worker.startswith(PREFIX)
-    if by_string and room is not None:
-        raise UsageError("A session string names its worker already: leave --room out.")
     settings = settings_for(server=server, transport=transport)
-    request = Request(
-        session_string=worker if by_string else None,
-        session_typed=by_string,
-        room=room,
-        worker=None if by_string else worker,
-        settings=settings,
-        secrets=secrets_for(settings, room_secret),
-    )
+    request = _request(worker, room, settings, secrets_for(settings, room_secret))
     name, mounts, listing = run_async(_ask(request, place))
     if as_json:
         shown = [each.model_dump(mode="json") for each in mounts]
@@ -77,6 +66,28 @@ def ls(
         _show_mounts(name, mounts)
     else:
         _show_folder(listing)
+
+
+def _request(worker: str, room: str | None, settings: "Settings", secrets: "SecretLookup") -> "Request":
+    from sleap_rtc.cli.jobs.reaching import Request
+    from sleap_rtc.errors import UsageError
+    from sleap_rtc.protocol.session_string import PREFIX
+
+    by_string = worker.startswith(PREFIX)
+    if by_string and room is not None:
+        raise UsageError("A session string names its worker already: leave --room out.")
+    if not by_string and not (room or settings.default_room):
+        raise UsageError(
+            "Which room is the worker in? Name it with --room, or once and for all: sleap-rtc room set-default ROOM"
+        )
+    return Request(
+        session_string=worker if by_string else None,
+        session_typed=by_string,
+        room=room,
+        worker=None if by_string else worker,
+        settings=settings,
+        secrets=secrets,
+    )
 
 
 async def _ask(request: "Request", place: str | None) -> "tuple[str, list[MountInfo], FolderListing | None]":
@@ -114,15 +125,16 @@ def _show_folder(listing: "FolderListing") -> None:
 
     rows = [
         (
-            escaped(each.name),
             each.kind.value,
             format_size(each.size) if each.kind is EntryKind.FILE else "",
             format_time(each.modified),
+            escaped(each.name),
         )
         for each in listing.entries
     ]
     if rows:
-        table(("name", "kind", "size", "modified"), rows)
+        # the names last: one long name makes no other line longer
+        table(("kind", "size", "modified", "name"), rows)
     elif not listing.more:
         note("There is nothing in this folder.")
     if listing.more:

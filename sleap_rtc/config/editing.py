@@ -45,6 +45,8 @@ TEMPLATE = """\
 # How much of the disk must be free for a new job; 5 GiB, or 5 % of a larger disk, if it is not set.
 #min_free_bytes = "20 GB"
 #allow_wandb = false
+# What keeps jobs apart: "auto" is bubblewrap where it works, "bwrap" bubblewrap or no start, "none" nothing.
+#sandbox = "auto"
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

@@ -16,7 +16,7 @@ from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.desktop_keyring import DesktopKeyring, Keyring
 from sleap_rtc.config.locks import locked
 from sleap_rtc.config.paths import home, read_private, write_private
-from sleap_rtc.config.servers import normal_server
+from sleap_rtc.config.servers import normal_server, server_words
 from sleap_rtc.errors import ConfigError, ConflictError, StorageError
 from sleap_rtc.protocol.ids import check_id
 from sleap_rtc.protocol.room_secrets import RoomSecret
@@ -124,7 +124,7 @@ class RoomSecretStore:
         with self._changing(server) as rooms:
             before = self._made(rooms.get(room, {}))
             old = self._old_secrets(server, room, before)
-            _check_newest(room, secret, before, old)
+            _check_newest(server, room, secret, before, old)
             fresh = replace(before, names=_with(before.names, name))
             if secret.epoch > before.newest:
                 fresh = replace(fresh, newest=secret.epoch, since=self._clock(), previous=before.newest)
@@ -234,13 +234,13 @@ class RoomSecretStore:
         )
 
 
-def _check_newest(room: str, secret: RoomSecret, before: Kept, old: Sequence[RoomSecret]) -> None:
+def _check_newest(server: str, room: str, secret: RoomSecret, before: Kept, old: Sequence[RoomSecret]) -> None:
     same_age = [each for each in old if each.epoch == secret.epoch == before.newest]
     if secret.epoch > before.newest or (secret.epoch == before.newest and (not same_age or secret in same_age)):
         return
     raise ConflictError(
         f"This machine has a newer secret of the room {room}, so this one is not kept. Ask for the newest one. If this "
-        f"is really the one to use, first type: sleap-rtc room set-secret {room} --forget"
+        f"is really the one to use, first type: sleap-rtc room set-secret{server_words(server)} {room} --forget"
     )
 
 

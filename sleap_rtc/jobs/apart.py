@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .findings import MAX_ANSWER, MAX_REQUEST, Failed
+from .limits import lower
 from .processes import adopt_orphans, die_with_parent, hide_memory, kill_descendants
 
 Answer = Callable[[bytes], bytes]
@@ -108,15 +109,10 @@ def _limit_resources(within: float) -> None:
     import resource  # Windows has none
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    for limit, value in (
-        (resource.RLIMIT_AS, pages * resource.getpagesize() + _MEMORY),
-        (resource.RLIMIT_FSIZE, _LARGEST_FILE),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, ceil(within)),
-    ):
-        _, hard = resource.getrlimit(limit)
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (allowed, allowed))
+    lower(resource.RLIMIT_AS, pages * resource.getpagesize() + _MEMORY)
+    lower(resource.RLIMIT_FSIZE, _LARGEST_FILE)
+    lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_CPU, ceil(within))
 
 
 def _write(descriptor: int, data: bytes | memoryview) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 _LINK = "is a link, or lies behind one, which is not followed"
 _MISSING = "does not exist"
+_NO_FOLDER = "is no folder"
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
 
 
@@ -73,7 +74,7 @@ def folder_below(root: Path, parts: Sequence[str]) -> Iterator[int | Path]:
     Raises:
         NotThereError: if they do not lead to a folder.
     """
-    with _reasons():
+    with _reasons(if_no_folder=_NO_FOLDER):
         if BY_DESCRIPTOR:
             with _folder(root, parts) as folder:
                 listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
@@ -84,15 +85,17 @@ def folder_below(root: Path, parts: Sequence[str]) -> Iterator[int | Path]:
         else:
             path = _checked(root, parts)
             if not path.is_dir():
-                raise NotThereError(_MISSING)
+                raise NotThereError(_NO_FOLDER if path.exists() else _MISSING)
             yield path
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
+def _reasons(if_no_folder: str = _MISSING) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+    except NotADirectoryError as error:
+        raise NotThereError(if_no_folder) from error
+    except (FileNotFoundError, ValueError) as error:
         raise NotThereError(_MISSING) from error
     except OSError as error:
         raise NotThereError(f"cannot be read: {os.strerror(error.errno or 0)}") from error

@@ -1,11 +1,12 @@
 """``sleap-rtc config``, typed."""
 
 import json
+import re
 from pathlib import Path
 
 from sleap_rtc.config.files import own_file
 from sleap_rtc.config.limits import TransferLimits
-from sleap_rtc.config.schema import Mount
+from sleap_rtc.config.schema import KEYS, Mount
 from sleap_rtc.config.settings import load_settings
 from sleap_rtc.protocol.tokens import make_token
 from tests.cli.shell import Shell
@@ -35,12 +36,21 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["worker.max_job_hours", "(not set)"],
         ["worker.min_free_bytes", "0                      SLEAP_RTC_WORKER_MIN_FREE_BYTES"],
         ["worker.allow_wandb", "false                  default"],
+        ["worker.sandbox", "auto                   default"],
         ["worker.mounts", "(not set)"],
         ["store.max_bytes", "(not set)"],
         ["transfer.max_lanes", "16                     default"],
         ["client.auto_select", f"true                   {path}"],
     ]
     assert typed.err == ""
+
+
+def test_show_and_init_leave_no_key_out(shell: Shell) -> None:
+    path = Path(shell.now("config", "path").out.strip())
+    shell.now("config", "init")
+    assert set(json.loads(shell.now("config", "show", "--json").out)) == set(KEYS)
+    explained = re.findall(r"^#(?:\[\[worker\.)?(\w+)(?: =|\]\])", path.read_text(), re.MULTILINE)
+    assert {key.rpartition(".")[2] for key in KEYS} <= set(explained)
 
 
 def test_show_hides_keys_and_secrets(shell: Shell) -> None:

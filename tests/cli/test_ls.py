@@ -32,7 +32,7 @@ def test_a_folder_is_a_table_in_which_no_name_steers_the_terminal(capsys: pytest
     lines = out.splitlines()
     assert len(lines) == 6
     assert all(line.isprintable() for line in lines)
-    assert [line.split("  ")[0] for line in lines[1:5]] == [
+    assert [line.split("  ")[-1].strip() for line in lines[1:5]] == [
         "a.mp4", r"b\x1b]52;c;cm0=\x07\r\nc", r"gp4\u202e4pm.exe", r"名前 \x9b2J",
     ]  # fmt: skip
     assert "12.3 kB" in lines[1]
@@ -53,6 +53,11 @@ def test_a_label_alone_is_the_mount_itself() -> None:
 def test_a_session_string_needs_no_room(shell: Shell) -> None:
     typed = shell.now("ls", "sleap-session:abc", "--room", "lab")
     assert (typed.code, "leave --room out" in typed.err) == (2, True)
+
+
+def test_a_worker_by_its_name_needs_a_room(shell: Shell) -> None:
+    typed = shell.now("ls", "gpu")
+    assert (typed.code, "Name it with --room" in typed.err) == (2, True)
 
 
 async def test_a_members_look_into_a_workers_folder(tmp_path: Path) -> None:

@@ -81,7 +81,12 @@ def test_what_is_known_is_listed_and_forgotten_without_a_service(shell: Shell) -
     met = KnownWorker("http://127.0.0.1:8000", "r_room0000", "gpu 1", OLD.public)
     others = [replace(met, room="r_another0"), replace(met, name="gpu 2", key=NEW.public)]
     KnownWorkers().change(lambda known: ((), [met, *others]))
-    assert shell.now("worker", "trust").out.count("\n") == 4
+    lines = shell.now("worker", "trust").out.splitlines()
+    assert [line.split() for line in lines][:2] == [["worker", "id", "room"], ["gpu", "1", OLD.worker_id, "r_another0"]]
+    assert len(lines) == 4
+    shell.export("SLEAP_RTC_SERVER", "https://rtc.example")
+    assert shell.now("worker", "trust").out.splitlines()[1].endswith(met.server)
+    shell.export("SLEAP_RTC_SERVER", met.server)
     listed = json.loads(shell.now("worker", "trust", "gpu 1", "--room", "r_room0000", "--json").out)
     assert listed == [
         {"server": met.server, "room": met.room, "worker": "gpu 1", "worker_id": OLD.worker_id, "key": OLD.public.hex()}

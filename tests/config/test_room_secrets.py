@@ -130,7 +130,7 @@ def test_giving_the_same_secret_again_does_not_lengthen_the_life_of_the_old_one(
 def test_an_older_secret_does_not_replace_a_newer_one(store: RoomSecretStore) -> None:
     store.keep(SERVER, ROOM, NEW)
     for older in (OLD, replace(NEW, key=b"x" * 32)):
-        with pytest.raises(ConflictError, match="set-secret r_room0000 --forget"):
+        with pytest.raises(ConflictError, match=r"set-secret --server https://rtc\.example r_room0000 --forget"):
             store.keep(SERVER, ROOM, older)
     assert store.secrets(SERVER, ROOM) == (NEW,)
 

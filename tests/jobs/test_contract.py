@@ -11,7 +11,7 @@ from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event
-from tests.sandboxes import sandbox_or_none
+from tests.sandboxes import sandbox_if_any
 
 from .conftest import (
     LABELS,
@@ -40,7 +40,7 @@ class Runner(NamedTuple):
 
     def board(self, root: Path) -> JobBoard:
         # the real one as workers run it: in a sandbox, where there is one
-        sandbox = sandbox_or_none(root) if self.real else None
+        sandbox = sandbox_if_any(root) if self.real else None
         return new_board(root, replace(self.settings, sandbox=sandbox), warm=self.warm)
 
 

@@ -11,7 +11,7 @@ from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml
 from sleap_rtc.protocol.training import JobOptions
-from tests.sandboxes import sandbox_or_none
+from tests.sandboxes import sandbox_if_any
 
 from .conftest import (
     FakeRunner,
@@ -147,7 +147,7 @@ async def test_two_processes_train_and_a_stop_reaches_both(root: Path, tmp_path:
         min_train_steps_per_epoch=1_000_000,
     )
     package = write_package(tmp_path / "package", {"one": config}, real_labels)
-    async with running(new_board(root, SupervisorSettings(sandbox=sandbox_or_none(root)), SLOTS)) as board:
+    async with running(new_board(root, SupervisorSettings(sandbox=sandbox_if_any(root)), SLOTS)) as board:
         folder = await submit(board, package)
         await events_until(board, folder, lambda event: event.body.type == "step", 280)
         await board.command(folder, "stop")

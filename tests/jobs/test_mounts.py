@@ -177,7 +177,7 @@ def test_each_way_to_say_it_is_sleap_nns_own(tmp_path: Path, mounts: Mounts, lab
     [
         ("map", VideoTarget(old="a", new="lab:/b.mp4"), "'lab:/b.mp4' on this worker does not exist"),
         ("paths", VideoTarget(new="/etc/shadow"), "'/etc/shadow' is under no mount"),
-        ("prefix", VideoTarget(old="a", new="lab:/day 1/a.mp4"), "does not exist"),
+        ("prefix", VideoTarget(old="a", new="lab:/day 1/a.mp4"), "is no folder"),
         ("map", VideoTarget(new="lab:/day 1/a.mp4"), "lacks what the labels call"),
         ("map", VideoTarget(old="${oc.env:HOME}", new="lab:/day 1/a.mp4"), "sleap-nn would replace"),
         ("map", VideoTarget(old="a\nb", new="lab:/day 1/a.mp4"), "control characters"),

@@ -17,7 +17,7 @@ from sleap_rtc.jobs.events import Journal, read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event, JobState
-from tests.sandboxes import sandbox_or_none
+from tests.sandboxes import sandbox_if_any
 
 from .conftest import (
     FakeRunner,
@@ -383,7 +383,7 @@ async def test_whoever_reads_the_end_may_resume_at_once(root: Path, fake: FakeRu
 async def test_the_real_sleap_nn_goes_on_with_the_next_epoch(root: Path, tmp_path: Path, real_labels: bytes) -> None:
     config = training_config(max_epochs=5, train_steps_per_epoch=20, min_train_steps_per_epoch=20)
     package = write_package(tmp_path / "package", {"one": config}, real_labels)
-    async with running(new_board(root, SupervisorSettings(stop_grace=120, sandbox=sandbox_or_none(root)))) as board:
+    async with running(new_board(root, SupervisorSettings(stop_grace=120, sandbox=sandbox_if_any(root)))) as board:
         folder = await submit(board, package)
         await events_until(board, folder, lambda event: getattr(event.body, "epoch", 0) == 1, PATIENCE)
         await board.command(folder, "stop")

@@ -62,6 +62,7 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "worker.max_job_hours": settings.worker.max_job_hours,
         "worker.min_free_bytes": settings.worker.min_free_bytes,
         "worker.allow_wandb": settings.worker.allow_wandb,
+        "worker.sandbox": settings.worker.sandbox,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]

@@ -72,8 +72,10 @@ def _list(settings: "Settings", room: str | None, worker: str | None, *, as_json
     if as_json:
         emit_json([_record(each) for each in found])
     elif found:
-        rows = [(each.name, each.worker_id, each.room, each.server) for each in found]
-        table(("worker", "id", "room", "service"), rows)
+        # most people have one service, and a line that repeats it is too long for a terminal
+        several = {each.server for each in found} != {settings.server}
+        columns = ("worker", "id", "room", "service") if several else ("worker", "id", "room")
+        table(columns, [(each.name, each.worker_id, each.room, each.server)[: len(columns)] for each in found])
     else:
         note("No such worker is known here." if worker or room else "No worker was met yet.")
 

@@ -17,7 +17,7 @@ from threading import Timer
 from typing import Any, Literal
 
 from sleap_rtc.config.paths import home
-from sleap_rtc.errors import DependencyError
+from sleap_rtc.errors import ConfigError, DependencyError
 from sleap_rtc.jobs.environment import python_command, runner_environment
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.protocol.text import printable
@@ -63,7 +63,7 @@ def choose(wanted: Wanted, jobs: Path, mounts: Mounts | None = None, private: Se
         private: what no job may ever see, beside the user's home and our own folder.
 
     Raises:
-        DependencyError: if the operator wants a sandbox and there is none.
+        ConfigError: if the operator wants a sandbox and there is none.
     """
     if wanted == "none":
         return Isolation("none", 'it is switched off (sandbox = "none")')
@@ -72,8 +72,9 @@ def choose(wanted: Wanted, jobs: Path, mounts: Mounts | None = None, private: Se
     if problem is None:
         return Isolation("bwrap", "its self-test passed", settings)
     if wanted == "bwrap":
-        raise DependencyError(
-            f'Jobs are to run in a sandbox, and {problem}. {_advice()} Or set sandbox = "auto" to do without.'
+        raise ConfigError(
+            f"Jobs are to run in a sandbox, and {problem}. {_advice()} To do without where there is none: "
+            "sleap-rtc worker --sandbox auto"
         )
     return Isolation("none", f"{problem}. {_advice()}".rstrip("."))
 
