@@ -38,9 +38,13 @@ def sandbox(jobs: Path) -> SandboxSettings:
 
 def found_inside(sandbox: SandboxSettings, code: str) -> Any:
     """What `code` puts into ``found``, run where a job is, once it has been shown its job."""
-    program = f"import json, os, sys\nsys.stdin.readline()\nfound = None\n{code}\nprint(json.dumps(found))"
+    ready = "import json, os, sys\nprint('ready', flush=True)\nsys.stdin.readline()\nfound = None\n"
+    program = f"{ready}{code}\nprint(json.dumps(found))"
     started = bwrap.start(sandbox, [sys.executable, "-c", program], runner_environment("mark", Path(HOME)))
     with started.process as process:
+        # before, the sandbox may still be in the making
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
         started.admit("j_11111111")
         said, errors = process.communicate(b"go\n", timeout=30)
     assert process.returncode == 0, errors.decode()
