@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 
 import uvicorn
 from fastapi import FastAPI
@@ -32,10 +31,6 @@ HEAD = 16 * 1024
 """Bytes that the head of a request may have."""
 PING = 20.0
 """Seconds between pings, and for their answers: a peer whose machine vanished is noticed within twice that."""
-TICK = 0.1
-"""Seconds between looks at whether a signal asked the service to stop; ten of them are what uvicorn counts on."""
-LOOK = 0.005
-"""Seconds between looks at who is still being served when the service stops."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -65,7 +60,6 @@ class _Server(uvicorn.Server):
         self.ready = asyncio.Event()
         self.stopped = asyncio.Event()
         self._signals = signals
-        self._asked = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -76,16 +70,6 @@ class _Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
-        self._asked.set()
-
-    async def main_loop(self) -> None:
-        # uvicorn's, but that `stop` is heard at once; a signal, which wakes no loop, is still looked for at every tick
-        for tick in count():
-            if await self.on_tick(tick):
-                return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
-                    await self._asked.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn hangs up without a word; whoever comes in this moment is told to come back
@@ -93,23 +77,7 @@ class _Server(uvicorn.Server):
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE):
                 await self._service.hub.close(RESTARTING, CLOSE_RESTART)
-        await self._let_go()
-        if not self.force_exit:
-            await self.lifespan.shutdown()
-
-    async def _let_go(self) -> None:
-        # as uvicorn does, which looks ten times a second and once too often: who has nobody to wait for ends at once
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
-                state = self.server_state
-                while (state.connections or state.tasks) and not self.force_exit:  # noqa: ASYNC110 - it sets no event
-                    await asyncio.sleep(LOOK)
-        for task in self.server_state.tasks:
-            task.cancel()
+        await super().shutdown(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -238,4 +206,5 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         lifespan="on",
+        timeout_graceful_shutdown=GRACE,
     )

@@ -89,7 +89,7 @@ class Preflight:
         self._mounts = mounts or Mounts()
         self._gpu_memory_mb = gpu_memory_mb
         self._settings = settings or PreflightSettings()
-        self._place = Place(folder, self._settings.command, sandbox)
+        self._place = Place(folder, self._settings.command, sandbox, imports_sleap_nn=not self._settings.helper)
         self._helper: Helper | None = None
         self._decided = asyncio.Event()
         """Set when there is a helper, or none to wait for."""

@@ -101,9 +101,13 @@ class Place:
         folder: of their own, made where there is none.
         command: what starts one.
         sandbox: what it is to be kept in; None where it sees what this user sees.
+        imports_sleap_nn: whether it does, and so must find it compiled in a sandbox.
     """
 
-    def __init__(self, folder: Path, command: list[str], sandbox: SandboxSettings | None) -> None:
+    def __init__(
+        self, folder: Path, command: list[str], sandbox: SandboxSettings | None, *, imports_sleap_nn: bool = True
+    ) -> None:
+        self._imports_sleap_nn = imports_sleap_nn
         self.log = folder / "log.txt"
         self._folder, self._command, self._sandbox = folder, command, sandbox
         self._showcase = Showcase(folder / "shown", Path(sandbox.jobs)) if sandbox else None
@@ -133,7 +137,8 @@ class Place:
             shutil.rmtree(self._folder / "shown", ignore_errors=True)
             return None
         self._showcase.set_up()
-        compile_once()
+        if self._imports_sleap_nn:
+            compile_once()
         return Look.at(str(self._showcase.folder.resolve()), self._sandbox, self._command)
 
     def show(self, paths: Iterable[Path]) -> None:
