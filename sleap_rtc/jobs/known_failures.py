@@ -57,7 +57,7 @@ KNOWN = (
         "again, or choose another worker.",
     ),
     _known(
-        r"Weights only load failed|UnpicklingError",
+        r"Weights only load failed",
         "a checkpoint holds more than weights",
         "Such a file can run code when it is loaded, so workers load weights alone. Send a checkpoint as sleap-nn "
         "writes it.",
