@@ -120,7 +120,7 @@ class Preflight:
         )
         try:
             return await self._asked(
-                request, Findings, [path / "inputs", path / "work" / "runs"], self._settings.patience
+                request, Findings, [path / "inputs", folder.configs.absolute()], self._settings.patience
             )
         except _NoAnswerError as error:
             return Findings(

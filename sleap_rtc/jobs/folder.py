@@ -88,6 +88,7 @@ class JobFolder:
         self.events = self.control / "events.jsonl"
         self.log = self.control / "log.txt"
         self.kept = self.control / "kept"
+        self.configs = self.control / "runs"
         self.supervisor_log = self.control / "supervisor.log"
         self._spec = path / "spec.json"
         self._state = self.control / "state.json"
@@ -260,7 +261,11 @@ class JobFolder:
             raise storage_error(old, error) from error
 
     def config_of(self, run: str) -> Path:
-        """Where the config that a run runs with is written."""
+        """Where the config of a run is kept, which every attempt begins with: no job can write there."""
+        return self.configs / run / "config.yaml"
+
+    def config_in_use(self, run: str) -> Path:
+        """Where a run finds its config, with the ports of its runner: the job's own, and never read again."""
         return self.work / "runs" / run / "config.yaml"
 
     def protect_inputs(self) -> None:

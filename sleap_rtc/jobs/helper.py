@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from .environment import runner_environment
 from .findings import MAX_ANSWER, MAX_REQUEST, READY, Failed
-from .sandbox.bwrap import command_to_look
+from .sandbox.bwrap import Look
 from .sandbox.compiled import compile_once
 from .sandbox.settings import SandboxSettings
 from .sandbox.view import HOME
@@ -114,26 +114,27 @@ class Place:
         Raises:
             OSError: if that fails.
         """
-        command = await finished(self._prepare)
+        look = await finished(self._prepare)
         # no device: the helper must not take memory of a GPU that a job trains on
         home = Path(HOME) if self._sandbox else self._folder.absolute()
         environment = runner_environment(str(self._folder.absolute()), home)
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=MAX_ANSWER, cwd=self._folder,
-            env=environment | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}, start_new_session=True,
-        )  # fmt: skip
+        with look.starting() if look else nullcontext((self._command, ())) as (command, given):
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=MAX_ANSWER, cwd=self._folder, pass_fds=given,
+                env=environment | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}, start_new_session=True,
+            )  # fmt: skip
         return Helper(process, self.log)
 
-    def _prepare(self) -> list[str]:
+    def _prepare(self) -> Look | None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.log.write_bytes(b"")
         if self._sandbox is None or self._showcase is None:
             # of a worker that had a sandbox, and died
             shutil.rmtree(self._folder / "shown", ignore_errors=True)
-            return self._command
+            return None
         self._showcase.set_up()
         compile_once()
-        return command_to_look(str(self._showcase.folder.resolve()), self._sandbox, self._command)
+        return Look.at(str(self._showcase.folder.resolve()), self._sandbox, self._command)
 
     def show(self, paths: Iterable[Path]) -> None:
         """Let the helper see files of a job, where it does not see them anyway. Blocks.

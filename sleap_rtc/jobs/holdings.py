@@ -1,16 +1,23 @@
 """The models that a job has left: which, how large, and by which digest their files are known."""
 
 import hashlib
+import os
+import stat
 from collections.abc import Sequence
+from io import BufferedReader
 from itertools import groupby
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sleap_rtc.errors import NotFoundError
 
 from .files import write_atomically
 from .folder import JobFolder, ResultFile
 from .outline import Outline, RunOutline
 
 BEST = "best.ckpt"
+_CAREFULLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class HeldModel(BaseModel):
@@ -55,6 +62,8 @@ def find_holdings(folder: JobFolder) -> Holdings:
     except (FileNotFoundError, ValidationError):
         pass  # not looked at yet, or half a file: made again below
     found = Holdings(t=ended, models=tuple(_models(folder)))
+    if folder.state().t != ended:
+        return Holdings(t=ended)  # it went on meanwhile: what was read may be anything
     write_atomically(path, found.model_dump_json().encode())
     return found
 
@@ -76,7 +85,16 @@ def _models(folder: JobFolder) -> list[HeldModel]:
 def _measure(files: Sequence[ResultFile]) -> tuple[str, int]:
     whole, size = hashlib.sha256(), 0
     for file in sorted(files):
-        with file.source.open("rb") as source:
+        with _opened(file.source) as source:
             whole.update(f"{hashlib.file_digest(source, 'sha256').hexdigest()}  {file.path}\n".encode())
             size += source.tell()
     return whole.hexdigest(), size
+
+
+def _opened(path: Path) -> BufferedReader:
+    """A file that may be a link or a pipe by now, where its job goes on: neither is followed or waited for."""
+    file = open(os.open(path, os.O_RDONLY | _CAREFULLY), "rb")  # noqa: PTH123, SIM115 - a descriptor has no path
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NotFoundError(f"'{path.name}' of the job is no file any more.")
+    return file

@@ -1,6 +1,8 @@
 """Folders of this machine that jobs may name, and the way to a file in one of them that never leaves it."""
 
+import os
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -119,7 +121,8 @@ def check_mounts(mounts: Sequence[Mount], private: Sequence[Path] = ()) -> Mount
         private: folders beside our own that no mount may contain, or lie in: those of jobs and of the store.
 
     Raises:
-        ConfigError: if one is ``/``, contains the home folder, or is or contains a folder of ours; or is no folder.
+        ConfigError: if one is ``/``, contains the home folder, or is or contains a folder of ours; or is no folder; or
+            if programs of ours lie in one that jobs may write to.
     """
     # the configuration's checks know no labels of two mounts that come from two places
     labels = [mount.label for mount in mounts]
@@ -130,6 +133,8 @@ def check_mounts(mounts: Sequence[Mount], private: Sequence[Path] = ()) -> Mount
                 "dots, dashes and underscores, each label once."
             )
         _check_root(mount, [home().resolve(), *(path.resolve() for path in private)])
+        if mount.rw:
+            _check_programs(mount)
     return Mounts({mount.label: mount.path for mount in mounts}, [mount.label for mount in mounts if mount.rw])
 
 
@@ -144,6 +149,19 @@ def _check_root(mount: Mount, ours: Sequence[Path]) -> None:
         raise ConfigError(
             f"{what} overlaps with the folders in which sleap-rtc keeps keys and jobs. Mount another folder."
         )
+
+
+def _check_programs(mount: Mount) -> None:
+    """No job may write where the worker's own programs are: also what is above them could be moved, and replaced."""
+    real = mount.path.resolve()
+    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    searched = [*os.get_exec_path(), *filter(None, libraries), *sys.path]
+    for path in (Path(place).absolute() for place in (sys.prefix, sys.base_prefix, sys.executable, *searched)):
+        if path.exists() and (path.is_relative_to(real) or path.resolve().is_relative_to(real)):
+            raise ConfigError(
+                f"The mount '{mount.label}' ({mount.path}) contains {path}, where programs of this worker lie, and "
+                "jobs could replace them. Mount a folder without them, or leave ':rw' out."
+            )
 
 
 def _parts(path: str, shown: str) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def recipes(folder: JobFolder) -> tuple[Recipe, ...]:
 
 
 def stage(folder: JobFolder, made: Mapping[str, str] | None = None, *, cpus: int | None = None) -> Plan:
-    """Read the package in a job's ``inputs/`` and write the config of every run below ``work/``.
+    """Read the package in a job's ``inputs/`` and write the config of every run.
 
     Args:
         folder: the job's.

@@ -2,13 +2,10 @@
 
 import json
 import os
-import secrets
-import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -21,6 +18,7 @@ from .descendants import reap_orphans
 from .events import Journal
 from .failures import Reported, explain, no_model, took_too_much, with_log
 from .folder import JobFolder, RunResult, is_plain, is_real_folder
+from .keeping import CHECKPOINTS, KEPT, copy_model
 from .ladder import Action, Ladder
 from .limits import FILE, TASKS
 from .log_writer import LogWriter
@@ -33,8 +31,6 @@ from .video_places import check_places
 _MAX_LINE = 64 * 1024
 _BLOCK = 64 * 1024
 _PIPES_CLOSE = 5.0
-_CHECKPOINTS = ("best.ckpt", "last.ckpt")
-_KEPT = (*_CHECKPOINTS, "initial_config.yaml", "training_config.yaml", "training_log.csv")
 
 _FORCE = (None, "stop", "cancel", "kill")
 
@@ -189,7 +185,7 @@ class RunSupervision:
             # elsewhere the kernel would count what the user runs beside the job
             limits[TASKS] = self._settings.max_threads
         _tell(
-            runner.process, type="job", config=self._config, path=str(self._folder.config_of(self._run.name)),
+            runner.process, type="job", config=self._config, path=str(self._folder.config_in_use(self._run.name)),
             limits=limits, folder=str(self._folder.work), environment=dict(self._environment), arguments=arguments,
         )  # fmt: skip
         _never_wait_for(runner.process)
@@ -204,7 +200,7 @@ class RunSupervision:
             _tell(runner.process, type="stop")
         elif action is Action.TERMINATE:
             if command != "cancel":
-                _copy_files(self._models, self._folder.kept / self._run.name)
+                copy_model(self._models, self._folder.kept / self._run.name, below=self._folder.path)
             runner.terminate()
         elif action is Action.KILL:
             runner.kill()
@@ -235,7 +231,7 @@ class RunSupervision:
             self._restore()
             if self._too_much:
                 if self._too_much.of_disk:
-                    free_up(self._folder, self._run.name, _KEPT)
+                    free_up(self._folder, self._run.name, KEPT)
                 return "failed", took_too_much(self._run.name, self._too_much.why, kept=self._has_model())
             return "stopped", None
         if code == 0 and self._has_model():
@@ -247,13 +243,13 @@ class RunSupervision:
     def _has_model(self) -> bool:
         folder = self._folder
         real = all(is_real_folder(path) for path in (folder.work, folder.models, self._models))
-        return real and any(is_plain(self._models / name) for name in _CHECKPOINTS)
+        return real and any(is_plain(self._models / name) for name in CHECKPOINTS)
 
     def _restore(self) -> None:
         """Put back what a run that was ended by force may have taken with it."""
         kept = self._folder.kept / self._run.name
         if is_real_folder(kept) and not self._has_model():
-            _copy_files(kept, self._models)
+            copy_model(kept, self._models, below=self._folder.path)
 
     def _read_output(self, pipe: BinaryIO) -> None:
         while data := pipe.read1(_BLOCK):  # type: ignore[attr-defined] # a pipe of Popen is a BufferedReader
@@ -320,23 +316,3 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None  # a job may write anything there
     return message if isinstance(message, dict) else None
-
-
-def _copy_files(source: Path, target: Path) -> None:
-    """Copy what is kept of a model between folders that the job can write to: no link of its making is followed."""
-    if not all(map(is_real_folder, (source.parent.parent, source.parent, source, target.parent.parent))):
-        return
-    for folder in (target.parent, target):
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        if not is_real_folder(folder):
-            return
-    for name in _KEPT:
-        if is_plain(source / name):
-            fresh = target / f".{name}-{secrets.token_hex(6)}"
-            try:
-                shutil.copy2(source / name, fresh, follow_symlinks=False)
-                # a rename replaces a link, where a copy would write through it
-                fresh.replace(target / name)
-            except OSError:  # a full disk: the original may well be spared
-                fresh.unlink(missing_ok=True)

@@ -185,6 +185,7 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
         "publish_port": relay.publish_port,
     }
     path = Path(job["path"])
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(path, write_yaml(config).encode(), durable=False)
     return trainer.train(path, relay.heard.wait, job.get("arguments", ()))
 

@@ -88,8 +88,7 @@ class Supervisor:
         self._enter(JobState.STARTING)
         spec = self._folder.spec()
         runs = spec.runs
-        # read before anything of the job runs, for what it may write it could write to the next run's config
-        configs = [read_yaml((self._folder.path / run.config).read_bytes(), MAX_OWN_BYTES) for run in runs]
+        configs = [read_yaml(self._folder.config_of(run.name).read_bytes(), MAX_OWN_BYTES) for run in runs]
         if spec.options.wandb and not self._wandb:
             self._go_without_wandb(configs)
         before = past(read_events(self._folder.events))

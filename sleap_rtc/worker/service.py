@@ -126,6 +126,17 @@ class Desk:
         if offering is not None:
             offering.source.close()
 
+    @asynccontextmanager
+    async def going_on(self, job: str) -> AsyncIterator[None]:
+        """Hold a job while it is made to go on: its results are neither listed nor handed out meanwhile.
+
+        Once it runs, what lies in its folder may change from one look to the next, and lead elsewhere.
+        """
+        await self.drop_results(job)
+        async with self.lock(job):
+            await self.drop_results(job)
+            yield
+
     async def results(self, folder: JobFolder, access: Access) -> Offering:
         """The results of a job that has ended, hashed once for all who ask."""
         if (known := self.hashed_results(folder.job, access)) is not None:
@@ -139,10 +150,14 @@ class Desk:
         return await asyncio.shield(hashing)
 
     async def _hash(self, folder: JobFolder) -> Offering:
-        owner = (await asyncio.to_thread(folder.spec)).owner
-        files = await asyncio.to_thread(folder.results)
-        offering = await make_offering(FilesSource({file.path: file.source for file in files}))
-        self._results[folder.job] = (owner, offering)
+        async with self.lock(folder.job):
+            # asked here: it may have been made to go on since whoever wants them looked
+            if not await asyncio.to_thread(_has_ended, folder):
+                raise _still_running()
+            owner = (await asyncio.to_thread(folder.spec)).owner
+            files = await asyncio.to_thread(folder.results)
+            offering = await make_offering(FilesSource({file.path: file.source for file in files}))
+            self._results[folder.job] = (owner, offering)
         if len(self._results) > self.RESULTS_KEPT:
             _, (_, oldest) = self._results.popitem(last=False)
             # whoever is fetching them still goes on: what is read again is opened again
@@ -242,8 +257,8 @@ class JobService:
     async def _resume(self, _: Session, message: JobResume) -> Message:
         folder = await self._find(message.job)
         self._check_new_work()
-        summary = await self._board.resume(folder)
-        await self._desk.drop_results(message.job)
+        async with self._desk.going_on(message.job):
+            summary = await self._board.resume(folder)
         spec = await asyncio.to_thread(folder.spec)
         return JobAccepted(job=summary, manifest=spec.manifest, options=spec.options)
 
@@ -296,7 +311,7 @@ class JobService:
         folder = await self._find(transfer)
         self._desk.note_asked(transfer)
         if not await asyncio.to_thread(_has_ended, folder):
-            raise ConflictError("The job is still running; its models can be fetched when it has ended.")
+            raise _still_running()
         return await self._desk.results(folder, self._access)
 
     async def _find(self, job: str) -> JobFolder:
@@ -304,6 +319,10 @@ class JobService:
 
     async def _summary(self, folder: JobFolder) -> JobSummary:
         return await asyncio.to_thread(self._board.summary, folder)
+
+
+def _still_running() -> ConflictError:
+    return ConflictError("The job is still running; its models can be fetched when it has ended.")
 
 
 def _has_ended(folder: JobFolder) -> bool:

@@ -261,3 +261,27 @@ for path in ("mem", "fd/0", "environ", "maps"):
         found.append(path)
 """
     assert await checks.found(MINE, code) == ["mem", "fd/0", "environ", "maps"]
+
+
+@inside
+async def test_a_check_cannot_change_any_process_that_outlives_it(checks: Checks) -> None:
+    """Whoever could, would see what the next one is shown."""
+    code = """
+import os
+for pid in filter(str.isdecimal, os.listdir("/proc")):
+    if int(pid) != os.getpid():
+        try:
+            os.close(os.open(f"/proc/{pid}/mem", os.O_RDWR))
+            found.append(pid)
+        except PermissionError:
+            pass
+"""
+    assert await checks.found(MINE, code) == []
+
+
+@inside
+async def test_a_check_does_not_see_where_things_lie_outside(checks: Checks) -> None:
+    code = "from pathlib import Path; found += [path.read_text() for path in Path('/proc').glob('[0-9]*/cmdline')]"
+    commands = await checks.found(MINE, code)
+    assert all(HELPER.name in command for command in commands)
+    assert not [command for command in commands if str(Path.home()) in command or "--tmpfs" in command]

@@ -28,7 +28,7 @@ from sleap_rtc.protocol.jobs import EpochEnded, Event, EventBody, JobSpec, JobSt
 
 from .conftest import OWNER, all_events, new_board, of_type, running, submit
 
-RUN = Run(name="one", model_type="centroid", config="work/runs/one/config.yaml")
+RUN = Run(name="one", model_type="centroid", config="control/runs/one/config.yaml")
 LINE = 64 * 1024
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,26 @@ def test_an_absolute_path_may_not_climb_out(mounts: Mounts, lab: Path) -> None:
 def test_a_worker_without_mounts_says_so() -> None:
     with pytest.raises(ConfigError, match=r"it has none .*--mount.*--send-videos"):
         Mounts().find("/data/a.mp4")
+
+
+@pytest.mark.parametrize("kind", ["packages", "programs", "libraries", "environment"])
+def test_jobs_may_not_write_where_the_worker_finds_its_programs(
+    kind: str, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = lab / "tools" / "more"
+    tools.mkdir(parents=True)
+    match kind:
+        case "packages":
+            monkeypatch.syspath_prepend(str(tools))
+        case "programs":
+            monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
+        case "libraries":
+            monkeypatch.setenv("LD_LIBRARY_PATH", str(tools), prepend=os.pathsep)
+        case "environment":
+            monkeypatch.setattr(sys, "prefix", str(tools))
+    with pytest.raises(ConfigError, match="programs of this worker lie"):
+        check_mounts([Mount("lab", lab, rw=True)])
+    assert check_mounts([Mount("lab", lab), Mount("days", lab / "day 1", rw=True)]).writable == {"days"}
 
 
 def test_mounts_give_no_keys_away(tmp_path: Path, lab: Path) -> None:

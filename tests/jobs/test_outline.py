@@ -1,12 +1,13 @@
 """A job's journal in a few words, and the models that it left."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
 
 from sleap_rtc.jobs.events import Journal
-from sleap_rtc.jobs.folder import JobFolder, StateRecord
+from sleap_rtc.jobs.folder import JobFolder, ResultFile, StateRecord
 from sleap_rtc.jobs.holdings import Holdings, find_holdings
 from sleap_rtc.jobs.outline import Outline, RunOutline
 from sleap_rtc.protocol.jobs import (
@@ -129,3 +130,25 @@ def test_files_are_read_once_for_each_end_of_a_job(folder: JobFolder) -> None:
 def test_a_cancelled_job_has_left_nothing(folder: JobFolder) -> None:
     folder.write_state(StateRecord(state=JobState.CANCELLED, t=10))
     assert find_holdings(folder) == Holdings(t=10)
+
+
+def test_a_job_that_goes_on_while_its_files_are_read_is_told_nothing_of(
+    folder: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a swapped file leads to is not read, and what was read of a job that runs is not told."""
+    (tmp_path / "secret").write_bytes(b"token")
+    results = folder.results()
+
+    def go_on(_: JobFolder) -> list[ResultFile]:
+        folder.write_state(StateRecord(state=JobState.QUEUED, t=11, attempt=2))
+        return results
+
+    monkeypatch.setattr(JobFolder, "results", go_on)
+    assert find_holdings(folder) == Holdings(t=10)
+    best = folder.models / "centroid" / "best.ckpt"
+    best.unlink()
+    best.symlink_to(tmp_path / "secret")
+    folder.write_state(StateRecord(state=JobState.DONE, t=12, attempt=2))
+    if sys.platform != "win32":
+        with pytest.raises(OSError, match="symbolic links"):
+            find_holdings(folder)

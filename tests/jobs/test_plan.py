@@ -71,7 +71,7 @@ def test_a_config_that_jobs_yaml_lists_must_be_there(folder: JobFolder) -> None:
 def test_what_runs_is_below_work_and_names_only_the_jobs_own_paths(folder: JobFolder) -> None:
     write_package(folder.inputs, {"a": training_config()})
     (run,) = staged(folder).runs
-    assert run.config == "work/runs/a/config.yaml"
+    assert run.config == "control/runs/a/config.yaml"
     config = read_yaml((folder.path / run.config).read_bytes())
     assert config["trainer_config"]["ckpt_dir"] == str(folder.models)
 
@@ -148,7 +148,7 @@ def test_no_file_name_makes_sleap_nn_read_another_file(folder: JobFolder, path: 
     add(folder, path, LABELS)
     with pytest.raises(PackageError, match="which sleap-nn would replace"):
         staged(folder)
-    assert not (folder.work / "runs").exists()
+    assert not folder.configs.exists()
 
 
 def test_a_folder_of_jobs_with_such_a_name_trains_nothing_else(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_whatever_labels_are_called_only_files_of_the_package_are_read(
     try:
         plan = staged(folder, **options)
     except ConfigError:
-        assert not (folder.work / "runs").exists()
+        assert not folder.configs.exists()
         return
     (written,) = configs_of(folder, plan)
     assert written["data_config"]["train_labels_path"] == [str(folder.inputs / "labels.pkg.slp")]

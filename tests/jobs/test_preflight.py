@@ -320,7 +320,7 @@ async def test_a_helper_killed_in_the_middle_costs_no_job(root: Path, preflight:
     (helper,) = [child for child in helpers if "sleap_rtc.jobs.preflight" in words(child)]
     helper.suspend()
     waiting = asyncio.ensure_future(submit(board, demo, "j_22222222"))
-    config = root / "j_22222222" / "work" / "runs" / "demo_single_instance" / "config.yaml"
+    config = JobFolder(root / "j_22222222").config_of("demo_single_instance")
     await eventually(config.exists)
     helper.kill()
     folder = await waiting

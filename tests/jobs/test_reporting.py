@@ -153,7 +153,7 @@ async def test_a_job_whose_key_a_restart_took_trains_without_and_says_so(
         events = await all_events(board, folder)
     assert [body.outcome for body in of_type(events, "run_ended")] == ["done"]
     assert any("Weights & Biases is off" in body.text for body in of_type(events, "notice"))
-    assert read_yaml(folder.config_of("one").read_bytes())["trainer_config"]["use_wandb"] is False
+    assert read_yaml(folder.config_in_use("one").read_bytes())["trainer_config"]["use_wandb"] is False
 
 
 async def test_a_key_without_the_option_reaches_no_job(root: Path, fake: FakeRunner, tmp_path: Path) -> None:

@@ -149,6 +149,25 @@ async def test_a_failed_run_goes_on_from_its_last_checkpoint(
     assert "goes on from its last checkpoint" in of_type(events, "notice")[-1].text
 
 
+async def test_the_next_attempt_begins_with_the_config_that_was_checked_whatever_the_job_left_in_its_place(
+    root: Path, fake: FakeRunner, package: Path, ledger: Path, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "config.yaml"
+    async with running(new_board(root, fake("raises-once"))) as board:
+        folder = await submit(board, package)
+        assert states(await all_events(board, folder))[-1] == (1, JobState.FAILED)
+        found = folder.config_in_use("one")
+        foreign.write_bytes(found.read_bytes().replace(b'"max_epochs": 2', b'"max_epochs": 9'))
+        assert foreign.read_bytes() != found.read_bytes()
+        found.unlink()
+        found.symlink_to(foreign)
+        events = await resumed(board, folder)
+    assert states(events)[-1] == (2, JobState.DONE)
+    assert epochs(events) == [0, 1]
+    assert not found.is_symlink()
+    assert b'"max_epochs": 9' in foreign.read_bytes()
+
+
 async def test_a_run_without_a_checkpoint_begins_anew(
     root: Path, fake: FakeRunner, package: Path, ledger: Path
 ) -> None:

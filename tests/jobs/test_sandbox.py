@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from sleap_rtc.jobs.sandbox import compiled
 from sleap_rtc.jobs.sandbox.choosing import choose
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event, JobState
@@ -242,6 +243,14 @@ async def test_a_sandbox_shows_no_job_before_it_has_one_and_one_job_after(root: 
     assert found.reason == "its self-test passed"
 
 
+async def test_a_user_whose_home_is_the_root_folder_gets_a_sandbox(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many users of containers and services are, whose home nobody has made."""
+    sandbox_for(root)
+    monkeypatch.setenv("HOME", "/")
+    found = await asyncio.to_thread(choose, "bwrap", root)
+    assert found.reason == "its self-test passed"
+
+
 async def test_a_job_that_reports_to_wandb_reaches_the_network_and_others_do_not(den: Den, package: Path) -> None:
     (package / "weights.ckpt").write_bytes(checkpoint(connect={"server": ("127.0.0.1", den.port)}))
     got = []
@@ -254,6 +263,23 @@ async def test_a_job_that_reports_to_wandb_reaches_the_network_and_others_do_not
             await all_events(board, folder)
         got.append(json.loads((folder.work / "canary.json").read_text())["server"])
     assert got == [None, "connected"]
+
+
+def test_what_compiles_ahead_knows_no_secret_and_imports_nothing_from_where_the_worker_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, found, here = tmp_path / "late", tmp_path / "found", tmp_path / "here"
+    for folder in (package, here):
+        folder.mkdir()
+    (package / "__init__.py").touch()
+    (here / "json.py").write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("SLEAP_RTC_API_KEY", SECRET)
+    monkeypatch.setattr(compiled, "_LAST_IMPORTED", "late")
+    monkeypatch.setattr(compiled, "_IMPORT", f"import json, os; json.dump(dict(os.environ), open({str(found)!r}, 'w'))")
+    compiled.compile_once()
+    assert SECRET not in json.loads(found.read_text()).values()
 
 
 def test_this_machine_isolates() -> None:

@@ -2,6 +2,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sleap_rtc.errors import StorageError
 from sleap_rtc.jobs.bounds import Bounds, Excess
 from sleap_rtc.jobs.environment import job_environment, runner_environment
 from sleap_rtc.jobs.folder import JobFolder
-from sleap_rtc.jobs.run import _copy_files
+from sleap_rtc.jobs.keeping import copy_model
 from sleap_rtc.jobs.supervisor import Supervisor
 from sleap_rtc.jobs.yaml_data import read_yaml
 from sleap_rtc.protocol.jobs import Event, JobState
@@ -25,6 +26,7 @@ from .conftest import (
     eventually,
     in_an_epoch,
     lives,
+    names_in,
     new_board,
     noted,
     of_type,
@@ -111,9 +113,9 @@ async def test_the_job_sees_no_more_of_the_environment_than_it_needs(
 
 async def test_what_ran_is_the_file_with_the_ports_of_the_runner(root: Path, fake: FakeRunner, tmp_path: Path) -> None:
     folder, _ = await run_job(root, fake, "good", tmp_path)
-    written = read_yaml(folder.config_of("one").read_bytes())
+    written = read_yaml(folder.config_in_use("one").read_bytes())
     assert {type(port) for port in written["trainer_config"]["zmq"].values()} == {int}
-    assert folder.config_of("one").read_bytes() == (folder.models / "one/training_config.yaml").read_bytes()
+    assert folder.config_in_use("one").read_bytes() == (folder.models / "one/training_config.yaml").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -269,14 +271,68 @@ def test_what_is_kept_is_never_written_through_a_link(tmp_path: Path) -> None:
     (foreign / "run/best.ckpt").write_text("mine")
     models.parent.mkdir()
     models.symlink_to(foreign)
-    _copy_files(source, models / "run")
+    copy_model(source, models / "run", below=tmp_path)
     models.unlink()
     (models / "run").mkdir(parents=True)
     (models / "run/best.ckpt").symlink_to(foreign / "run/best.ckpt")
-    _copy_files(source, models / "run")
+    copy_model(source, models / "run", below=tmp_path)
     assert (foreign / "run/best.ckpt").read_text() == "mine"
     assert (models / "run/best.ckpt").read_text() == "model"
     assert not (models / "run/best.ckpt").is_symlink()
+
+
+def test_a_model_is_copied_by_path_where_folders_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "supports_dir_fd", set())
+    (tmp_path / "work/models/run").mkdir(parents=True)
+    (tmp_path / "work/models/run/best.ckpt").write_text("model")
+    copy_model(tmp_path / "work/models/run", tmp_path / "control/kept/run", below=tmp_path)
+    assert (tmp_path / "control/kept/run/best.ckpt").read_text() == "model"
+
+
+unix = pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be opened there")
+
+
+@unix
+def test_of_a_run_that_is_ended_by_force_nothing_is_kept_but_its_own_files(tmp_path: Path) -> None:
+    foreign, models, kept = tmp_path / "foreign", tmp_path / "work/models", tmp_path / "control/kept"
+    for folder in (foreign, models / "run", kept.parent):
+        folder.mkdir(parents=True)
+    (foreign / "best.ckpt").write_text("somebody else's")
+    (models / "run/best.ckpt").symlink_to(foreign / "best.ckpt")
+    os.mkfifo(models / "run/last.ckpt")
+    (models / "run/training_log.csv").write_text("epoch")
+    copy_model(models / "run", kept / "run", below=tmp_path)
+    assert names_in(kept / "run") == ["training_log.csv"]
+
+
+@unix
+def test_a_folder_that_a_job_swaps_for_a_link_while_its_model_is_kept_leads_nowhere(tmp_path: Path) -> None:
+    foreign, models, kept = tmp_path / "foreign", tmp_path / "work/models", tmp_path / "control/kept"
+    for folder in (foreign, models / "run", kept.parent):
+        folder.mkdir(parents=True)
+    (foreign / "best.ckpt").write_text("somebody else's")
+    (models / "run/best.ckpt").write_text("mine")
+    ended = threading.Event()
+
+    def swap() -> None:
+        while not ended.is_set():
+            (models / "run").rename(models / "aside")
+            (models / "run").symlink_to(foreign)
+            (models / "run").unlink()
+            (models / "aside").rename(models / "run")
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        for _ in range(300):
+            copy_model(models / "run", kept / "run", below=tmp_path)
+            if (kept / "run/best.ckpt").exists():
+                assert (kept / "run/best.ckpt").read_text() == "mine"
+    finally:
+        ended.set()
+        swapping.join()
 
 
 async def test_a_heartbeat_that_cannot_be_written_ends_nothing(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sleap_rtc.errors import BusyError, NotFoundError, SleapRTCError
+from sleap_rtc.errors import BusyError, ConflictError, NotFoundError, SleapRTCError
+from sleap_rtc.jobs import attempts
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.events import Journal
@@ -27,6 +28,7 @@ from sleap_rtc.protocol.jobs import (
     JobLog,
     JobResume,
     JobShow,
+    JobSpec,
     JobState,
     JobSubmit,
     JobWatch,
@@ -237,3 +239,21 @@ async def test_code_beside_an_honest_command_is_ignored(worker: Worker, tmp_path
         assert isinstance(await asked(owner, RUNNING, "show"), JobAccepted)
         assert owner.close_reason is None
     assert not (tmp_path / "canary").exists()
+
+
+async def test_what_a_job_has_left_is_not_listed_while_it_is_made_to_go_on(tmp_path: Path) -> None:
+    """A job that runs could put a link there between two looks."""
+    spec = JobSpec(job=DONE, owner=OWNER, name="labels.zip", manifest="0" * 64, submitted=1)
+    folder = JobFolder.create(tmp_path / "jobs" / DONE, spec)
+    enter(folder, JobState.FAILED)
+    desk = Desk(new_board(tmp_path / "jobs", QUICK), Store(tmp_path / "store"))
+    assert (await desk.results(folder, Access(OWNER))).manifest.files == ()
+    async with desk.going_on(DONE):
+        assert desk.hashed_results(DONE, Access(OWNER)) is None
+        asking = asyncio.ensure_future(desk.results(folder, Access(OWNER)))
+        attempts.begin(folder)
+        assert not asking.done()
+    with pytest.raises(ConflictError, match="still running"):
+        await asking
+    await desk.close()
+    desk.store.close()

@@ -11,12 +11,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sleap_rtc.errors import DependencyError
 
+from .calls import refused_calls
 from .settings import SandboxSettings
 from .view import HOME, view, view_of
 
@@ -78,20 +79,20 @@ def start(
         DependencyError: if the sandbox cannot be made.
     """
     read, write = os.pipe()
-    options = _written([*_options(settings, view(settings, network=network), network=network), "--info-fd", str(write)])
     try:
-        process = subprocess.Popen(
-            # not on the command line, which can be read from inside: where things lie here is nobody's business there
-            [settings.bwrap, "--args", str(options), "--", *command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write, options), cwd="/",
-            env=dict(environment), start_new_session=True,
-        )  # fmt: skip
+        with _starting(settings, view(settings, network=network), command, network=network, info=write) as (
+            words,
+            given,
+        ):
+            process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=given, cwd="/",
+                env=dict(environment), start_new_session=True,
+            )  # fmt: skip
     except OSError as error:
         os.close(read)
         raise DependencyError(f"The sandbox cannot be started: {error}.") from error
     finally:
         os.close(write)
-        os.close(options)
     try:
         first = _first_process(read)
     finally:
@@ -102,15 +103,58 @@ def start(
     return Sandboxed(process, first, settings)
 
 
-def command_to_look(folder: str, settings: SandboxSettings, command: Sequence[str]) -> list[str]:
-    """The command that starts a program in a sandbox where it gets no job and can write nothing. Blocks for a moment.
+@dataclass(frozen=True)
+class Look:
+    """What starts a program in a sandbox where it gets no job and can write nothing. Making one blocks for a moment.
 
-    Args:
-        folder: what it sees, at each moment, where the folder of jobs is outside.
+    Attributes:
         settings: what the sandbox is made of.
-        command: what to run inside; bubblewrap ends with it, and it with bubblewrap.
+        seen: the arguments that build what is seen.
+        command: what to run inside, as the first process there; bubblewrap ends with it, and it with bubblewrap.
     """
-    return [settings.bwrap, *_options(settings, view_of(folder, settings)), "--", *command]
+
+    settings: SandboxSettings
+    seen: tuple[str, ...]
+    command: tuple[str, ...]
+
+    @classmethod
+    def at(cls, folder: str, settings: SandboxSettings, command: Sequence[str]) -> "Look":
+        """Look at a folder, as it is at each moment, where the folder of jobs is outside."""
+        _no_nested(settings.bwrap)
+        return cls(settings, tuple(view_of(folder, settings)), tuple(command))
+
+    @contextmanager
+    def starting(self) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+        """The command, and the descriptors to pass to it, which are good for the body of ``with``."""
+        # the first process itself: one of bubblewrap's own beside it could be changed from inside, and would stay
+        with _starting(self.settings, ("--as-pid-1", *self.seen), self.command) as found:
+            yield found
+
+
+@contextmanager
+def _starting(
+    settings: SandboxSettings,
+    seen: Sequence[str],
+    command: Sequence[str],
+    *,
+    network: bool = False,
+    info: int | None = None,
+) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """The command that starts a sandbox, and the descriptors to pass to it."""
+    options = _options(settings, seen, network=network)
+    given = [] if info is None else [info]
+    options += [] if info is None else ["--info-fd", str(info)]
+    opened = []
+    try:
+        if (refused := refused_calls()) is not None:
+            opened.append(_in_memory(refused))
+            options += ["--seccomp", str(opened[0])]
+        # not on the command line, which can be read from inside: where things lie here is nobody's business there
+        opened.append(_in_memory(b"".join(os.fsencode(word) + b"\0" for word in options)))
+        yield [settings.bwrap, "--args", str(opened[-1]), "--", *command], (*given, *opened)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _options(settings: SandboxSettings, seen: Sequence[str], *, network: bool = False) -> list[str]:
@@ -121,10 +165,10 @@ def _options(settings: SandboxSettings, seen: Sequence[str], *, network: bool = 
     ]  # fmt: skip
 
 
-def _written(words: Sequence[str]) -> int:
-    """The descriptor of a file in memory that has each word and a zero byte behind it."""
+def _in_memory(data: bytes) -> int:
+    """The descriptor of a file in memory."""
     descriptor = os.memfd_create("options")
-    os.write(descriptor, b"".join(os.fsencode(word) + b"\0" for word in words))
+    os.write(descriptor, data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 

@@ -24,7 +24,7 @@ from sleap_rtc.protocol.text import printable
 
 from . import bwrap
 from .settings import SandboxSettings
-from .view import HOME, conflict, shown
+from .view import HOME, OWN, conflict, shown
 
 Wanted = Literal["auto", "bwrap", "none"]
 SELF_TEST = ".selftest-"
@@ -33,6 +33,8 @@ _WITHIN = 20.0
 _LOOK_AT = 200
 _JOB = "j_selftest"
 _CANARY = "SLEAP_RTC_CANARY"
+_KERNEL = ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger")
+"""Who can write to one of these can have the kernel run what he likes, or end all of it."""
 _CONTAINERS = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
 
 
@@ -147,12 +149,12 @@ class _Trial:
         secret = [str(self._other), str(self._control), "/etc/shadow", *self._private()]
         return {
             "read": [str(self._inputs / "file"), *secret],
-            "write": [str(self._work), str(self._inputs), str(self._job), "/", "/dev", *_pythons()],
+            "write": [str(self._work), str(self._inputs), str(self._job), "/", "/dev", *_pythons(), *_KERNEL],
         }
 
     def _private(self) -> Iterator[str]:
         """Some of what lies in private folders, but for what leads to something that is shown."""
-        ways = [Path(path) for path in (*shown(self._settings), self._settings.jobs)]
+        ways = [Path(path) for path in (*shown(self._settings), self._settings.jobs, *OWN)]
         for folder in map(Path, self._settings.private):
             for entry in islice(folder.iterdir() if folder.is_dir() else (), _LOOK_AT):
                 if not any(way.is_relative_to(entry) for way in ways):

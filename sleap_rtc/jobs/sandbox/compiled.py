@@ -11,6 +11,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from sleap_rtc.jobs.environment import supervisor_environment
+
 _LAST_IMPORTED = "sleap_nn"
 _IMPORT = "import sleap_nn.cli, sleap_nn.train"
 _WITHIN = 300.0
@@ -26,6 +28,13 @@ def compile_once() -> None:
         return
     # whatever goes wrong here goes wrong again in the runner, where it is told
     with suppress(subprocess.TimeoutExpired):
+        # with nothing of the worker's in its environment, and nothing of the folder where that was started in its path
         subprocess.run(
-            [sys.executable, "-c", _IMPORT], stdin=subprocess.DEVNULL, capture_output=True, timeout=_WITHIN, check=False
+            [sys.executable, "-c", _IMPORT],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_WITHIN,
+            check=False,
+            cwd="/",
+            env=supervisor_environment(),
         )

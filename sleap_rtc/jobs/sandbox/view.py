@@ -18,6 +18,8 @@ STAGE = "/run/sleap-rtc"
 """Where the folder of jobs waits until it is known which job this is for: below, read-only and writable."""
 HOME = "/tmp/runner"  # noqa: S108 - of the sandbox's own file system, which nobody else sees
 """Home and working directory before there is a job."""
+OWN = (STAGE, HOME, "/proc/self", "/dev/null", "/etc/passwd")
+"""What every sandbox has of its own, at least one in each of its folders."""
 
 _SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
@@ -103,10 +105,23 @@ def _readable(settings: SandboxSettings, *, network: bool) -> Iterator[Placed]:
 def _own() -> Iterator[Placed]:
     shared = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * _SHARED)
     yield "/proc", ["--proc", "/proc"]
+    for path in _settings_of_the_kernel():
+        yield path, ["--ro-bind", path, path]
     yield "/dev", ["--dev", "/dev"]
     yield "/dev/shm", ["--size", str(shared), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     yield "/tmp", ["--size", str(_SMALL), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
     yield HOME, ["--dir", HOME]
+
+
+def _settings_of_the_kernel() -> Iterator[str]:
+    """What in ``/proc`` is no process, and root could write to even without a capability: it sets the whole machine."""
+    if os.geteuid() != 0:
+        return
+    for path in sorted(Path("/proc").iterdir()):
+        if path.name.isdecimal() or path.is_symlink():
+            continue
+        if path.is_dir() or path.stat().st_mode & 0o222:
+            yield str(path)
 
 
 def _stage(settings: SandboxSettings) -> Iterator[Placed]:

@@ -18,7 +18,7 @@ def look(places: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Try everything.
 
     Args:
-        places: paths to ``read``, and folders to ``write`` into.
+        places: paths to ``read``, and folders and files to ``write`` into. Of a file nothing is changed.
     """
     return {
         "read": [path for path in places["read"] if _can_read(path)],
@@ -36,9 +36,12 @@ def _can_read(path: str) -> bool:
     return False
 
 
-def _can_write(folder: str) -> bool:
+def _can_write(path: str) -> bool:
     with suppress(OSError):
-        Path(folder, "witness").write_bytes(b"")
+        if Path(path).is_dir():
+            Path(path, "witness").write_bytes(b"")
+        else:
+            os.close(os.open(path, os.O_WRONLY))
         return True
     return False
 
