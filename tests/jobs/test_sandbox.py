@@ -237,12 +237,6 @@ async def test_a_job_is_not_started_at_all_where_its_sandbox_cannot_be_made(
     assert noted(written) == []
 
 
-async def test_a_sandbox_shows_no_job_before_it_has_one_and_one_job_after(root: Path) -> None:
-    """Seen from inside, with the real thing that the self-test uses."""
-    found = await asyncio.to_thread(choose, "bwrap", root)
-    assert found.reason == "its self-test passed"
-
-
 async def test_a_user_whose_home_is_the_root_folder_gets_a_sandbox(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many users of containers and services are, whose home nobody has made."""
     sandbox_for(root)
