@@ -27,6 +27,7 @@ from .conftest import (
     STRANGER,
     all_events,
     ended_by,
+    eventually,
     fake_settings,
     in_an_epoch,
     new_board,
@@ -124,7 +125,10 @@ async def test_a_checkpoint_with_code_bites_without_a_sandbox_and_finds_nothing_
     # whatever the level: it is never in a job's environment, and what it leaves running ends with it
     assert got.pop("an environment variable") is None
     assert got.pop("a daemon") is not None
-    assert not [process for process in psutil.process_iter(["cmdline"]) if DAEMON in (process.info["cmdline"] or ())]
+    # the kernel ends them beside whoever ends their sandbox
+    await eventually(
+        lambda: not any(DAEMON in (each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))
+    )
     root_only = {"passwords", "packages", "system", "inputs"}
     if level == "bwrap":
         assert got == dict.fromkeys(got)
