@@ -6,9 +6,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Run, RunEnded, RunStarted, Step
 
@@ -108,7 +110,7 @@ class RunSupervision:
         Returns:
             How it ended, and why if it failed.
         """
-        self._folder.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_scratch()
         if self._remains is not None:
             self._go_on_from(self._remains.take())
         ahead = self._runners.take_ahead(network=self._network)
@@ -118,6 +120,14 @@ class RunSupervision:
         if ahead is None or (command() is None and not self._begun):
             code = self._attend(self._runners.start(network=self._network), command, begin)
         return self._end(code, command())
+
+    def _make_scratch(self) -> None:
+        scratch = self._folder.scratch
+        with suppress(FileExistsError):
+            scratch.mkdir(parents=True, mode=0o700)
+        if not is_real_folder(scratch):
+            # what an earlier run put in its place is neither followed nor taken away
+            raise StorageError(f"'{scratch}' is no folder: an earlier run of the job has put something in its place.")
 
     def _attend(self, runner: RunnerProcess, command: Callable[[], str | None], begin: Callable[[], None]) -> int:
         self._log.tail.clear()

@@ -69,6 +69,8 @@ class Desk:
         self.board = board
         self.store = store
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # of their own: who sends a package again must not wait until results are hashed
+        self._listing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._receiving: dict[str, asyncio.Task[None]] = {}
         self._results: OrderedDict[str, tuple[Owner, Offering]] = OrderedDict()
         self._hashing: dict[str, asyncio.Task[Offering]] = {}
@@ -133,7 +135,7 @@ class Desk:
         Once it runs, what lies in its folder may change from one look to the next, and lead elsewhere.
         """
         await self.drop_results(job)
-        async with self.lock(job):
+        async with self._listing.setdefault(job, asyncio.Lock()):
             await self.drop_results(job)
             yield
 
@@ -150,7 +152,7 @@ class Desk:
         return await asyncio.shield(hashing)
 
     async def _hash(self, folder: JobFolder) -> Offering:
-        async with self.lock(folder.job):
+        async with self._listing.setdefault(folder.job, asyncio.Lock()):
             # asked here: it may have been made to go on since whoever wants them looked
             if not await asyncio.to_thread(_has_ended, folder):
                 raise _still_running()

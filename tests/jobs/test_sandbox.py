@@ -44,6 +44,7 @@ CODE = FAKE.parent.parent
 SECRET = "slp_this_is_the_workers_token"
 DAEMON = "sleap-rtc-test-canary"
 LEVELS = ("none", "bwrap")
+CALLED = ("cmdline",)
 
 
 @dataclass(frozen=True)

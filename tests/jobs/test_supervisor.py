@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -349,12 +350,29 @@ async def test_a_heartbeat_that_cannot_be_written_ends_nothing(
 async def test_what_goes_wrong_in_the_supervisor_fails_the_job_with_its_sentence(
     root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = await supervised(root, fake, tmp_path, monkeypatch, break_config=True)
+    folder = await supervised(
+        root, fake, tmp_path, monkeypatch, spoil=lambda folder: folder.config_of("one").write_bytes(b"{")
+    )
     state = folder.state()
     assert state.state is JobState.FAILED
     assert state.error is not None
     assert state.error.sentence.startswith("The job failed: it is not YAML")
     assert folder.exit() is not None
+
+
+async def test_a_job_that_left_a_link_in_the_place_of_its_temporary_files_fails_with_a_sentence(
+    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_link(folder: JobFolder) -> None:
+        folder.scratch.rmdir()
+        folder.scratch.symlink_to(tmp_path / "nowhere")
+
+    folder = await supervised(root, fake, tmp_path, monkeypatch, spoil=leave_link)
+    state = folder.state()
+    assert state.state is JobState.FAILED
+    assert state.error is not None
+    assert "tmp' is no folder" in state.error.sentence
+    assert not (tmp_path / "nowhere").exists()
 
 
 async def test_a_job_whose_hours_are_over_stops_properly_and_has_failed_with_its_model_kept(
@@ -379,16 +397,15 @@ async def test_a_job_whose_hours_are_over_stops_properly_and_has_failed_with_its
 
 
 async def supervised(
-    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, break_config: bool = False,
-    behaviour: str = "good",
+    root: Path, fake: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *,
+    spoil: Callable[[JobFolder], object] = lambda folder: None, behaviour: str = "good",
 ) -> JobFolder:  # fmt: skip
     """A job seen through by a supervisor in this process, whose other children are none of the job's."""
     for module in ("supervisor", "runners"):
         monkeypatch.setattr(f"sleap_rtc.jobs.{module}.kill_descendants", lambda: True)
     monkeypatch.setattr("sleap_rtc.jobs.run.reap_orphans", lambda _: None)
     folder = await submit(new_board(root, fake("good")), write_package(tmp_path / "package", ONE))
-    if break_config:
-        folder.config_of("one").write_bytes(b"{")
+    spoil(folder)
     await asyncio.to_thread(Supervisor(folder, fake(behaviour)).run)
     return folder
 

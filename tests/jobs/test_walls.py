@@ -38,9 +38,13 @@ def sandbox(jobs: Path) -> SandboxSettings:
 
 def found_inside(sandbox: SandboxSettings, code: str) -> Any:
     """What `code` puts into ``found``, run where a job is, once it has been shown its job."""
-    program = f"import json, os, sys\nsys.stdin.readline()\nfound = None\n{code}\nprint(json.dumps(found))"
+    ready = "import json, os, sys\nprint('ready', flush=True)\nsys.stdin.readline()\nfound = None\n"
+    program = f"{ready}{code}\nprint(json.dumps(found))"
     started = bwrap.start(sandbox, [sys.executable, "-c", program], runner_environment("mark", Path(HOME)))
     with started.process as process:
+        # before, the sandbox may still be in the making
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
         started.admit("j_11111111")
         said, errors = process.communicate(b"go\n", timeout=30)
     assert process.returncode == 0, errors.decode()
@@ -85,6 +89,29 @@ def test_the_keys_of_the_session_cannot_be_read_from_inside(sandbox: SandboxSett
     exec(reading, own)
     assert own["read"].value == b"SECRET"
     assert found_inside(sandbox, f"{reading}found = read.value.decode()") == ""
+
+
+def test_nothing_inside_has_namespaces_of_its_own_whatever_version_of_bubblewrap(
+    sandbox: SandboxSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bwrap, "_no_nested", lambda program: ())
+    code = """
+import ctypes, subprocess
+found = ctypes.CDLL(None).unshare(0x10000000)
+assert subprocess.run(["true"]).returncode == 0
+"""
+    assert found_inside(sandbox, code) == -1
+
+
+def test_certificates_are_seen_inside_and_the_keys_that_lie_beside_them_are_not(sandbox: SandboxSettings) -> None:
+    code = """
+found = [os.path.join(top, name) for top in ("/etc/ssl", "/etc/pki", "/etc/pki/tls") if os.path.isdir(top)
+         for name in os.listdir(top)]
+"""
+    seen = found_inside(sandbox, code)
+    shown = {"certs", "cert.pem", "openssl.cnf", "tls", "ca-trust"}
+    assert {Path(path).name for path in seen} <= shown
+    assert all(path in seen for path in ("/etc/ssl/certs", "/etc/pki/ca-trust") if Path(path).exists())
 
 
 def test_no_process_inside_shows_where_things_lie_outside_nor_holds_a_file_of_ours(sandbox: SandboxSettings) -> None:
@@ -141,6 +168,9 @@ def test_calls_are_refused_by_their_numbers_and_no_other(
     for number, place in known.modes.items():
         assert answered(mark, number, {place: 0o755}) == "allowed"
         assert {answered(mark, number, {place: mode}) for mode in (0o4755, 0o2755)} == {"forbidden"}
+    for number, place in known.splits.items():
+        assert answered(mark, number, {place: 0x3D0F00}) == "allowed"
+        assert answered(mark, number, {place: 0x10000000}) == "forbidden"
     for number, place in known.opens.items():
         assert answered(mark, number, {place - 1: os.O_CREAT, place: 0o4644}) == "forbidden"
         assert answered(mark, number, {place - 1: os.O_CREAT, place: 0o644}) == "allowed"

@@ -25,9 +25,14 @@ _SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
     "/sys/bus", "/sys/class", "/sys/devices", "/sys/module",
 )  # fmt: skip
+# not what is around them: the machine's private keys lie beside, and root reads them without a capability
+_CERTIFICATES = (
+    "ssl/certs", "ssl/cert.pem", "ssl/openssl.cnf", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf",
+    "pki/ca-trust",
+)  # fmt: skip
 _ETC = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "nsswitch.conf", "passwd", "group",
-    "hosts", "host.conf", "protocols", "services", "ssl", "pki", "ca-certificates", "crypto-policies", "fonts",
+    "hosts", "host.conf", "protocols", "services", *_CERTIFICATES, "ca-certificates", "crypto-policies", "fonts",
     "OpenCL", "vulkan", "nvidia", "nvidia-container-runtime",
 )  # fmt: skip
 _NETWORK = ("/etc/resolv.conf", "/run/systemd/resolve")
