@@ -206,20 +206,7 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         own_server=own_server,
         default_room=values.get("default_room"),
         transport=values.get("transport", "auto"),
-        worker=WorkerSection(
-            api_key=values.get(API_KEY),
-            name=values.get("worker.name"),
-            mounts=values.get(MOUNTS, ()),
-            slots=values.get(SLOTS),
-            gpus=values.get(GPUS),
-            warm=values.get("worker.warm", True),
-            max_job_bytes=values.get(JOB_SIZE, DEFAULT_JOB_BYTES),
-            max_job_memory=values.get(JOB_MEMORY),
-            max_job_hours=values.get(JOB_HOURS),
-            min_free_bytes=values.get(LEAST_FREE),
-            allow_wandb=values.get(ALLOW_WANDB, False),
-            sandbox=values.get(SANDBOX, "auto"),
-        ),
+        worker=_worker_section(values),
         client=ClientSection(values.get("client.auto_select")),
         limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),
         secrets={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},
@@ -228,6 +215,23 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         withheld={key: why for key, why in withheld.items() if key not in values},
         warnings=tuple(remarks),
         files=tuple(files),
+    )
+
+
+def _worker_section(values: Mapping[str, Any]) -> WorkerSection:
+    return WorkerSection(
+        api_key=values.get(API_KEY),
+        name=values.get("worker.name"),
+        mounts=values.get(MOUNTS, ()),
+        slots=values.get(SLOTS),
+        gpus=values.get(GPUS),
+        warm=values.get("worker.warm", True),
+        max_job_bytes=values.get(JOB_SIZE, DEFAULT_JOB_BYTES),
+        max_job_memory=values.get(JOB_MEMORY),
+        max_job_hours=values.get(JOB_HOURS),
+        min_free_bytes=values.get(LEAST_FREE),
+        allow_wandb=values.get(ALLOW_WANDB, False),
+        sandbox=values.get(SANDBOX, "auto"),
     )
 
 

@@ -86,10 +86,10 @@ class LoadWatch:
         self._processes = Processes(self._supervisor.pid, runner.sandbox.first if runner.sandbox else None)
 
     def _keep_looking(self) -> None:
-        while not self._over.wait(self._pause):
-            self.exceeded = self._look()
-            if self.exceeded is not None:
-                return
+        while self.exceeded is None and not self._over.wait(self._pause):
+            # a look that fails, for want of a descriptor, must not be the last one
+            with suppress(OSError):
+                self.exceeded = self._look()
 
     def _look(self) -> str | None:
         # our own time: what others take of the processor is no reason to look less often

@@ -129,8 +129,8 @@ def check_mounts(mounts: Sequence[Mount], private: Sequence[Path] = ()) -> Mount
     for mount in mounts:
         if not LABEL.fullmatch(mount.label) or labels.count(mount.label) > 1:
             raise ConfigError(
-                f"The mount label '{printable(mount.label, limit=80)}' is taken or none: use 2 to 64 letters, digits, "
-                "dots, dashes and underscores, each label once."
+                f"The mount label '{printable(mount.label, limit=80)}' cannot be used: a label has 2 to 64 letters, "
+                "digits, dots, dashes and underscores, and no two mounts have the same."
             )
         _check_root(mount, [home().resolve(), *(path.resolve() for path in private)])
         if mount.rw:

@@ -30,10 +30,10 @@ for name, pid in plan["processes"].items():
 for name, variable in plan["environment"].items():
     attempt(name, lambda: os.environ[variable])
 if plan["daemon"]:
-    subprocess.Popen(
+    attempt("a daemon", lambda: subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)", plan["daemon"]], start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
+    ).pid)
 pathlib.Path("canary.json").write_text(json.dumps(got))
 """
 

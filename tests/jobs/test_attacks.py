@@ -144,7 +144,8 @@ async def test_a_supervisor_that_is_killed_leaves_nothing_running(root: Path, tm
         await events_until(board, folder, is_epoch_end)
         record = folder.supervisor()
         assert record is not None
-        assert len(processes_of(folder)) > 4
+        # they are started just after the epoch's end was told
+        await eventually(lambda: len(processes_of(folder)) > 4)
         psutil.Process(record.pid).kill()
         async with asyncio.timeout(MOST_GAP):
             await eventually(lambda: not processes_of(folder))

@@ -171,6 +171,21 @@ def test_memory_is_looked_at_closely_only_where_it_may_be_too_much_and_not_all_t
     assert "it has taken 0.0 MB of memory" in (watch(JobFolder(root / MINE), max_memory=499)._look() or "")
 
 
+def test_a_look_that_fails_is_not_the_last_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look(_: Processes, most: int) -> Consumption:
+        looks.append(most)
+        if len(looks) == 1:
+            raise OSError("Too many open files")
+        return Consumption(most + 1, 1, 0)
+
+    monkeypatch.setattr(Processes, "look", look)
+    watching = watch(at_work(root, MINE), max_processes=2, load_look=0)
+    watching._keep_looking()
+    assert "more than 2 processes" in (watching.exceeded or "")
+
+
 def test_a_job_whose_time_is_over_is_asked_to_stop(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = SimpleNamespace(monotonic=lambda: 1000.0)
     monkeypatch.setattr(bounds, "time", now)
