@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from sleap_rtc.errors import DependencyError
 
 from .calls import refused_calls
+from .devices import make_gpu_files
 from .settings import SandboxSettings
 from .view import HOME, view, view_of
 
@@ -78,6 +79,7 @@ def start(
     Raises:
         DependencyError: if the sandbox cannot be made.
     """
+    make_gpu_files()
     read, write = os.pipe()
     try:
         with _starting(settings, view(settings, network=network), command, network=network, info=write) as (

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from .devices import gpu_files
 from .settings import SandboxSettings
 
 STAGE = "/run/sleap-rtc"
@@ -36,7 +37,6 @@ _ETC = (
     "OpenCL", "vulkan", "nvidia", "nvidia-container-runtime",
 )  # fmt: skip
 _NETWORK = ("/etc/resolv.conf", "/run/systemd/resolve")
-_DEVICES = ("nvidia*", "nvidia-caps/*", "dxg")
 _LIBRARIES = ("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "PYTHONPATH")
 _PACKAGES = ("sleap_rtc", "sleap_nn", "sleap_io")
 _SMALL, _SHARED = 64 * 1024**2, 0.5
@@ -136,9 +136,8 @@ def _stage(settings: SandboxSettings) -> Iterator[Placed]:
 
 
 def _devices() -> Iterator[Placed]:
-    for pattern in _DEVICES:
-        for path in map(str, sorted(Path("/dev").glob(pattern))):
-            yield path, ["--dev-bind", path, path]
+    for path in gpu_files():
+        yield path, ["--dev-bind", path, path]
 
 
 def _python() -> list[str]:
