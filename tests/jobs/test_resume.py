@@ -263,6 +263,8 @@ async def test_a_closed_board_resumes_nothing(root: Path, fake: FakeRunner, pack
     async with running(new_board(root, fake("raises"))) as board:
         folder = await submit(board, package)
         await all_events(board, folder)
+        # the journal tells the end first
+        await eventually(lambda: folder.state().state is JobState.FAILED)
         board.close_to_new()
         with pytest.raises(BusyError):
             await board.resume(folder)

@@ -51,7 +51,9 @@ class Costs:
     def check(self, sent: int) -> None:
         """Compare the bytes sent so far with those kept."""
         kept = sum(used_by(path.stat()) for path in self._parts.iterdir())
-        assert sent - self._sent <= kept - self._kept + MOST_SENT_AGAIN
+        # what was sent has frames' heads in it, which nobody keeps: 16 bytes of 64 KiB
+        heads = (sent - self._sent) // 1000
+        assert sent - self._sent - heads <= kept - self._kept + MOST_SENT_AGAIN
         self._sent, self._kept = sent, kept
 
 
