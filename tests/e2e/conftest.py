@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.ending import end_jobs
+from tests.sandboxes import isolation_here
 
 
 @dataclass
@@ -96,8 +97,11 @@ def word_with(process: "subprocess.Popen[str]", mark: str) -> str:
 
 
 def start_worker(folder: Path, server: str) -> "subprocess.Popen[str]":
-    """Start the worker, with the mount ``lab``, for one job after another."""
-    return start(folder, "worker", "--server", server, "--slots", "1", "--mount", f"lab={folder / 'lab'}")
+    """Start the worker, with the mount ``lab``, for one job after another, in a sandbox where there is one."""
+    worker = start(folder, "worker", "--server", server, "--slots", "1", "--mount", f"lab={folder / 'lab'}")
+    if isolation_here().level == "bwrap":
+        word_with(worker, "bubblewrap")
+    return worker
 
 
 @pytest.fixture(scope="package")

@@ -185,6 +185,8 @@ def test_a_form_trains_here_as_by_hand(name: str, trained: Project) -> None:
             assert normal(ours / config) == normal(theirs / config)
         epoch, loss = first_epoch(ours)
         assert epoch == FORMS[name].first_epoch
+        # by hand there is no sandbox
+        assert loss == pytest.approx(first_epoch(theirs)[1], rel=1e-3)
         if above := FORMS[name].below:
             assert loss < first_epoch(trained.folder / "by-hand" / above / run)[1]
 
