@@ -15,10 +15,11 @@ from sleap_rtc.transport.buffered import BufferedChannel
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING_CHUNKS = 2048
-"""Most SCTP chunks that may wait for a gap to close: at most 3 MB."""
-MAX_FRAGMENTS = 512
-"""Most chunks of one message; the largest that we take fits into a quarter of them."""
+MAX_WAITING_CHUNKS = 4096
+"""Most SCTP chunks that may wait for a gap to close or a message to end: at most 5 MB.
+
+libwebrtc cuts a message into as small pieces as it may send at a moment: on a busy path the largest one into hundreds.
+"""
 LOOK_EVERY = 32
 """Chunks between two looks at a message that has not ended."""
 _LAST, _UNORDERED = 1, 4  # flags of a chunk: it ends its message, it overtakes others (RFC 9260)
@@ -54,7 +55,7 @@ def bound(sctp: RTCSctpTransport, channel: BufferedChannel) -> None:
             refuse("The other side let messages overtake each other.")
         elif max(len(waiting), len(sctp._sack_misordered)) >= MAX_WAITING_CHUNKS:  # noqa: SLF001
             # what arrived behind a gap is looked at again for each packet
-            refuse("The other side left a gap in what it sent, and went on.")
+            refuse("The other side left a gap in what it sent, or a message unended, and went on.")
         elif waiting and len(waiting) % LOOK_EVERY == 0 and _is_endless(waiting, channel.max_message_size):
             refuse(f"The other side sent a message larger than the {channel.max_message_size} bytes allowed.")
         else:
@@ -75,7 +76,7 @@ def _is_endless(waiting: Sequence[Any], most: int) -> bool:
         if chunk.tsn != (tsn + count) % 2**32:
             break
         size += len(chunk.user_data)
-        if size > most or count >= MAX_FRAGMENTS:
+        if size > most:
             return True
         if chunk.flags & _LAST:
             break

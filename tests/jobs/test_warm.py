@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -72,7 +73,11 @@ def processes(ledger: Path, *, of: str = "") -> list[psutil.Process]:
 
 def warm_ones(ledger: Path) -> list[psutil.Process]:
     """Supervisors that were started without a job."""
-    return [each for each in processes(ledger, of="jobs.supervisor") if "--settings" in each.cmdline()[3:4]]
+    found = []
+    for each in processes(ledger, of="jobs.supervisor"):
+        with suppress(psutil.NoSuchProcess):  # it may end between two looks
+            found += [each] if "--settings" in each.cmdline()[3:4] else []
+    return found
 
 
 def runners(ledger: Path) -> list[psutil.Process]:

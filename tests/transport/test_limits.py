@@ -15,7 +15,7 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError
 from sleap_rtc.protocol.sdp import Candidate
 from sleap_rtc.transport import Channel, memory_pair
-from sleap_rtc.transport.aiortc_bounds import LOOK_EVERY, MAX_FRAGMENTS, MAX_WAITING_CHUNKS
+from sleap_rtc.transport.aiortc_bounds import MAX_WAITING_CHUNKS
 from sleap_rtc.transport.aiortc_peer import AiortcPeer
 from sleap_rtc.transport.backlog import MOST_BYTES, MOST_MESSAGES, SHORT, Backlog
 from sleap_rtc.transport.buffered import INBOX_LIMIT, BufferedChannel
@@ -33,7 +33,7 @@ from tests.transport.hostile_peer import (
 from tests.transport.meeting import REAL, make_peer, meet, until_lost
 
 BINARY, DCEP = 53, 50
-FIRST = 2
+FIRST, LAST = 2, 1
 
 
 async def test_a_million_empty_messages_are_bounded() -> None:
@@ -128,8 +128,10 @@ async def feed(peer: AiortcPeer, *, flags: int, stream: int = 0, protocol: int =
     await sctp._receive_data_chunk(chunk)
 
 
-@pytest.mark.parametrize(("size", "most"), [(1000, 96), (1, MAX_FRAGMENTS + LOOK_EVERY)])
-async def test_aiortc_a_message_without_end(size: int, most: int, timeouts: Timeouts) -> None:
+@pytest.mark.parametrize(
+    ("size", "most", "reason"), [(1000, 96, "larger than the 65536 bytes"), (1, MAX_WAITING_CHUNKS, "unended")]
+)
+async def test_aiortc_a_message_without_end(size: int, most: int, reason: str, timeouts: Timeouts) -> None:
     async with meet(("libwebrtc", "aiortc"), timeouts) as meeting:
         peer = meeting.other
         assert isinstance(peer, AiortcPeer)
@@ -138,8 +140,17 @@ async def test_aiortc_a_message_without_end(size: int, most: int, timeouts: Time
         while peer.channel.loss is None:
             await feed(peer, flags=0, size=size)
         assert len(sctp._get_inbound_stream(0).reassembly) <= most
-        with pytest.raises(ConnectionLost, match="larger than the 65536 bytes"):
+        with pytest.raises(ConnectionLost, match=reason):
             await peer.channel.receive()
+
+
+async def test_aiortc_a_message_in_the_small_pieces_of_a_busy_path(timeouts: Timeouts) -> None:
+    async with meet(("libwebrtc", "aiortc"), timeouts) as meeting:
+        peer = meeting.other
+        assert isinstance(peer, AiortcPeer)
+        for flags in (FIRST, *[0] * 2046, LAST):
+            await feed(peer, flags=flags, size=32)
+        assert await peer.channel.receive() == bytes(64 * 1024)
 
 
 @pytest.mark.parametrize(("stream", "protocol"), [(1, BINARY), (2, DCEP), (0, DCEP)])
