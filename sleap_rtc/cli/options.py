@@ -115,6 +115,12 @@ def room_option(command: F) -> F:
     )(command)
 
 
+def end_old_option(command: F) -> F:
+    """Add ``--end-old``."""
+    words = "The secret before this one ends here now, and not in a day."
+    return click.option("--end-old", is_flag=True, help=words)(command)
+
+
 def room_secret_option(command: F) -> F:
     """Add ``--room-secret``; `secrets_for` reads it."""
     return click.option(

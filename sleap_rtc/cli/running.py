@@ -46,6 +46,7 @@ def interrupts() -> Iterator["asyncio.Queue[int]"]:
 @asynccontextmanager
 async def beside(work: Awaitable[T]) -> AsyncIterator["asyncio.Future[T]"]:
     """Run `work` beside the body, which looks at its outcome if it wants it; the two end together."""
+    # owned by this block, which ends it
     running = asyncio.ensure_future(work)
     try:
         yield running

@@ -96,6 +96,7 @@ async def monitored(
         say=lambda text: loop.call_soon_threadsafe(say, text),
         patience=patience,
     )
+    # owned by this block, which ends it
     obeying = asyncio.ensure_future(_obey(asked, stop, say))
     bridge.start()
     try:

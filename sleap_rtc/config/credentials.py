@@ -1,17 +1,15 @@
 """Credentials by service: ``credentials.json``, readable by this user alone, each entry used at its own server only."""
 
 import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sleap_rtc.config.by_service import ByService
 from sleap_rtc.config.locks import locked, locked_meanwhile
 from sleap_rtc.config.paths import home, read_private, write_private
 from sleap_rtc.config.servers import normal_server
-from sleap_rtc.errors import ConfigError
 
 _Kind = TypeVar("_Kind", "WorkerSession", "Login", "WorkerToken")
 
@@ -72,25 +70,29 @@ class Credentials:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path or home() / "credentials.json"
+        self._file = ByService(
+            path or home() / "credentials.json", ". Remove it; workers and logins are then made anew."
+        )
 
     def login(self, server: str) -> Login | None:
         """Who is logged in at `server`, or None."""
-        entry = self._entry(server).get(_LOGIN)
+        entry = self._file.entry(server).get(_LOGIN)
         return None if entry is None else self._made(Login, entry)
 
     def logins(self) -> dict[str, Login]:
         """Who is logged in at which service."""
-        return {server: self._made(Login, entry[_LOGIN]) for server, entry in self._read().items() if _LOGIN in entry}
+        return {
+            server: self._made(Login, entry[_LOGIN]) for server, entry in self._file.read().items() if _LOGIN in entry
+        }
 
     def keep_login(self, server: str, login: Login) -> None:
         """Keep a login until `forget_login`."""
-        with self._changing(server) as entry:
+        with self._file.changing(server) as entry:
             entry[_LOGIN] = asdict(login)
 
     def replace_login(self, server: str, before: Login, after: Login) -> None:
         """Keep a login with new tokens, unless the user has logged out or in meanwhile."""
-        with self._changing(server) as entry:
+        with self._file.changing(server) as entry:
             if entry.get(_LOGIN, {}).get("access_token") == before.access_token:
                 entry[_LOGIN] = asdict(after)
 
@@ -100,8 +102,8 @@ class Credentials:
         Raises:
             StorageError: if the disk refuses.
         """
-        with locked(self._path):
-            write_private(self._path, read_private(self._path))
+        with locked(self._file.path):
+            write_private(self._file.path, read_private(self._file.path))
 
     def renewing(self, server: str, patience: float) -> AbstractAsyncContextManager[None]:
         """Hold the right to renew the login at `server` while the body runs; one process at a time has it.
@@ -114,72 +116,44 @@ class Credentials:
             StorageError: if that process does not come to an end.
         """
         digest = hashlib.sha256(normal_server(server).encode()).hexdigest()
-        return locked_meanwhile(self._path.with_name(f"login-{digest[:16]}"), patience)
+        return locked_meanwhile(self._file.path.with_name(f"login-{digest[:16]}"), patience)
 
     def forget_login(self, server: str) -> None:
         """Forget who is logged in at `server`; what workers of this machine use there stays."""
-        with self._changing(server) as entry:
+        with self._file.changing(server) as entry:
             entry.pop(_LOGIN, None)
 
     def worker_session(self, server: str) -> WorkerSession | None:
         """The session this worker had with `server`, or None."""
-        entry = self._entry(server).get(_SESSION)
+        entry = self._file.entry(server).get(_SESSION)
         return None if entry is None else self._made(WorkerSession, entry)
 
     def keep_worker_session(self, server: str, session: WorkerSession) -> None:
         """Keep a session for the next start."""
-        with self._changing(server) as entry:
+        with self._file.changing(server) as entry:
             entry[_SESSION] = asdict(session)
 
     def worker_token(self, server: str, room_id: str) -> WorkerToken | None:
         """The token this machine's worker has for a room at `server`, or None."""
-        tokens = self._tokens(self._entry(server))
+        tokens = self._tokens(self._file.entry(server))
         return self._made(WorkerToken, tokens[room_id]) if room_id in tokens else None
 
     def keep_worker_token(self, server: str, room_id: str, token: WorkerToken) -> None:
         """Keep a token for the next start; one that was kept before for this room is replaced."""
-        with self._changing(server) as entry:
+        with self._file.changing(server) as entry:
             entry[_TOKENS] = self._tokens(entry) | {room_id: asdict(token)}
 
     def _tokens(self, entry: dict[str, Any]) -> dict[str, Any]:
         tokens = entry.get(_TOKENS, {})
         if not isinstance(tokens, dict):
-            raise self._damaged()
+            raise self._file.damaged()
         return tokens
-
-    def _entry(self, server: str) -> dict[str, Any]:
-        return self._read().get(normal_server(server), {})
-
-    @contextmanager
-    def _changing(self, server: str) -> Iterator[dict[str, Any]]:
-        with locked(self._path):
-            everything = self._read()
-            before = json.dumps(everything)
-            entry = everything.setdefault(normal_server(server), {})
-            yield entry
-            kept = {name: value for name, value in everything.items() if value}
-            if json.dumps(kept) != before:
-                write_private(self._path, json.dumps(kept, indent=1).encode())
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            found = json.loads(read_private(self._path))
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise self._damaged() from error
-        if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-            raise self._damaged()
-        return found
 
     def _made(self, kind: type[_Kind], entry: Any) -> _Kind:
         try:
             made = kind(**entry)
         except TypeError as error:
-            raise self._damaged() from error
+            raise self._file.damaged() from error
         if not all(isinstance(value, str) or name == "expires_at" for name, value in vars(made).items()):
-            raise self._damaged()
+            raise self._file.damaged()
         return made
-
-    def _damaged(self) -> ConfigError:
-        return ConfigError(f"{self._path} is damaged. Remove it; workers and logins are then made anew.")

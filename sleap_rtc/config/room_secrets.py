@@ -5,17 +5,16 @@ long the one before it is good. The secrets themselves lie in the desktop's keyr
 file. The fact stays when the secret is lost: a room that had one is never entered without.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from sleap_rtc.config.by_service import ByService
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.desktop_keyring import DesktopKeyring, Keyring
-from sleap_rtc.config.locks import locked
-from sleap_rtc.config.paths import home, read_private, write_private
+from sleap_rtc.config.paths import home
 from sleap_rtc.config.servers import normal_server, server_words
 from sleap_rtc.errors import ConfigError, ConflictError, StorageError
 from sleap_rtc.protocol.ids import check_id
@@ -75,10 +74,19 @@ class RoomSecretStore:
     def __init__(
         self, path: Path | None = None, *, keyring: Keyring | None = None, clock: Callable[[], int] = utc_ms
     ) -> None:
-        self.path = path or home() / FILE_NAME
+        self._file = ByService(
+            path or home() / FILE_NAME,
+            ", so it is not known which rooms have a secret. Restore it from a backup; or remove it, and give each "
+            "room's secret again: sleap-rtc room set-secret ROOM",
+        )
         self._keyring = keyring or DesktopKeyring()
         self._clock = clock
         self._read_before: dict[tuple[str, str], tuple[Kept, tuple[str, ...]]] = {}
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._file.path
 
     def kept(self, server: str, room: str) -> Kept | None:
         """What is known of a room's secret; None if the room is not known to have one."""
@@ -86,7 +94,7 @@ class RoomSecretStore:
 
     def rooms(self, server: str) -> dict[str, Kept]:
         """The rooms of a service that are known to have a secret, by id."""
-        return {room: self._made(entry) for room, entry in self._read().get(normal_server(server), {}).items()}
+        return {room: self._made(entry) for room, entry in self._file.entry(server).items()}
 
     def now(self) -> int:
         """The time by which secrets are judged, in UTC milliseconds."""
@@ -121,7 +129,7 @@ class RoomSecretStore:
             StorageError: if the disk refuses.
         """
         check_id("room", room)
-        with self._changing(server) as rooms:
+        with self._file.changing(server) as rooms:
             before = self._made(rooms.get(room, {}))
             old = self._old_secrets(server, room, before)
             _check_newest(server, room, secret, before, old)
@@ -157,7 +165,7 @@ class RoomSecretStore:
         before = self.kept(server, room)
         if before is not None and noted(before) == before:
             return
-        with self._changing(server) as rooms:
+        with self._file.changing(server) as rooms:
             rooms[room] = asdict(noted(self._made(rooms.get(room, {}))))
 
     def forget(self, server: str, room: str) -> bool:
@@ -167,7 +175,7 @@ class RoomSecretStore:
             StorageError: if the keyring that has them cannot be asked.
         """
         check_id("room", room)
-        with self._changing(server) as rooms:
+        with self._file.changing(server) as rooms:
             entry = rooms.pop(room, None)
             if entry is not None and self._made(entry).in_keyring:
                 self._keyring.delete(_item(server, room))
@@ -194,25 +202,6 @@ class RoomSecretStore:
                     found.append(RoomSecret.parse(text))
         return found
 
-    @contextmanager
-    def _changing(self, server: str) -> Iterator[dict[str, Any]]:
-        with locked(self.path):
-            everything = self._read()
-            yield everything.setdefault(normal_server(server), {})
-            kept = {name: rooms for name, rooms in everything.items() if rooms}
-            write_private(self.path, json.dumps(kept, indent=1).encode())
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            found = json.loads(read_private(self.path))
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise self._damaged() from error
-        if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-            raise self._damaged()
-        return found
-
     def _made(self, entry: Any) -> Kept:
         kinds = {each.name: type(each.default) for each in fields(Kept)}
         try:
@@ -222,16 +211,10 @@ class RoomSecretStore:
             right = all(type(value) is kinds[name] for name, value in values.items())
             texts = [text for value in values.values() if isinstance(value, tuple) for text in value]
             if not right or not all(isinstance(text, str) for text in texts):
-                raise self._damaged()
+                raise self._file.damaged()
             return Kept(**values)
         except (AttributeError, KeyError, TypeError) as error:
-            raise self._damaged() from error
-
-    def _damaged(self) -> ConfigError:
-        return ConfigError(
-            f"{self.path} is damaged, so it is not known which rooms have a secret. Restore it from a backup; or "
-            "remove it, and give each room's secret again: sleap-rtc room set-secret ROOM"
-        )
+            raise self._file.damaged() from error
 
 
 def _check_newest(server: str, room: str, secret: RoomSecret, before: Kept, old: Sequence[RoomSecret]) -> None:

@@ -228,6 +228,7 @@ class JobBoard:
 
     async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` to its end even if the caller is cancelled: a job half accepted would never start."""
+        # owned by the board: `run` waits for what is left
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

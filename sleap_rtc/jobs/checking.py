@@ -12,12 +12,12 @@ import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from sleap_rtc.config.finishing import to_the_end
 from sleap_rtc.errors import BusyError, ConfigError
 from sleap_rtc.protocol.jobs import Run
 from sleap_rtc.protocol.text import printable
@@ -26,7 +26,7 @@ from sleap_rtc.signaling.backoff import backoff
 from .environment import python_command
 from .findings import Failed, Findings, Request, RunToCheck
 from .folder import JobFolder
-from .helper import Helper, Place, finished
+from .helper import Helper, Place
 from .making import Made, Recipe
 from .mounts import Mounts
 from .sandbox.settings import SandboxSettings
@@ -99,6 +99,7 @@ class Preflight:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Keep a helper ready while the body runs."""
+        # owned by this block, which ends it
         keeping = asyncio.create_task(self._keep())
         try:
             yield
@@ -195,11 +196,11 @@ class Preflight:
         settings, well = self._settings, False
         try:
             try:
-                await finished(partial(self._place.show, files))
+                await to_the_end(asyncio.to_thread(self._place.show, files))
                 async with asyncio.timeout(settings.answer + settings.grace):
                     found = await helper.ask(request, answer)
             finally:
-                await finished(self._place.hide)
+                await to_the_end(asyncio.to_thread(self._place.hide))
             well = True
         except TimeoutError:
             raise _FailedError(f"it took longer than {settings.answer:g} seconds") from None

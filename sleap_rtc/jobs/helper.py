@@ -3,12 +3,14 @@
 import asyncio
 import shutil
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+
+from sleap_rtc.config.finishing import to_the_end
 
 from .environment import runner_environment
 from .findings import MAX_ANSWER, MAX_REQUEST, READY, Failed
@@ -19,7 +21,6 @@ from .sandbox.view import HOME
 from .showing import Showcase
 
 A = TypeVar("A", bound=BaseModel)
-R = TypeVar("R")
 _BLOCK = 64 * 1024
 _MAX_LOG = 1024 * 1024
 _CONTROL = bytes(set(range(32)) - set(b"\n\t") | {127})
@@ -36,6 +37,7 @@ class Helper:
 
     def __init__(self, process: Process, log: Path) -> None:
         self._process = process
+        # owned by this object: `bury` ends it
         self._logging = asyncio.create_task(_keep_log(process, log))
 
     async def is_ready(self, within: float) -> bool:
@@ -118,7 +120,7 @@ class Place:
         Raises:
             OSError: if that fails.
         """
-        look = await finished(self._prepare)
+        look = await to_the_end(asyncio.to_thread(self._prepare))
         # no device: the helper must not take memory of a GPU that a job trains on
         home = Path(HOME) if self._sandbox else self._folder.absolute()
         environment = runner_environment(str(self._folder.absolute()), home)
@@ -160,16 +162,6 @@ class Place:
         """
         if self._showcase:
             self._showcase.clear()
-
-
-async def finished(work: Callable[[], R]) -> R:
-    """Do in a thread what must not go on when this returns, also where it is cancelled."""
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait([doing])
-        raise
 
 
 async def _keep_log(process: Process, log: Path) -> None:

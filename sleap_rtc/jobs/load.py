@@ -5,19 +5,15 @@ most of it among those that run: it alone, if that is enough.
 """
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from types import TracebackType
 
 from sleap_rtc.errors import StorageError
-from sleap_rtc.protocol.ids import is_id
-from sleap_rtc.protocol.jobs import JobState
 
 from .consumption import Processes
 from .folder import JobFolder
+from .lookout import Lookout, others_at_work
 from .machine_memory import available_memory, total_memory
 from .processes import ProcessRecord, is_here
 from .quota import size_words
@@ -31,7 +27,6 @@ _SPARE_SHARE, _LEAST_SPARE, _MOST_SPARE = 50, 256 * 1024**2, 2 * 1024**3
 _BUSY_SHARE = 20
 """A look that took long is followed by a pause so many times as long."""
 _LESS = "Lower batch_size, use fewer data loading workers, do not cache images in memory"
-_AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.FINISHING)
 
 
 def most_memory() -> int:
@@ -54,8 +49,8 @@ def least_memory() -> int:
     return min(max(total_memory() // _SPARE_SHARE, _LEAST_SPARE), _MOST_SPARE)
 
 
-class LoadWatch:
-    """Looks at what a job takes, twice a second, in a thread of its own, while the body of ``with`` runs.
+class LoadWatch(Lookout):
+    """Looks at the processes and memory of a job, twice a second.
 
     Args:
         folder: the job's.
@@ -64,32 +59,14 @@ class LoadWatch:
     """
 
     def __init__(self, folder: JobFolder, settings: SupervisorSettings, supervisor: ProcessRecord) -> None:
+        super().__init__(settings.load_look)
         self._folder, self._settings, self._supervisor = folder, settings, supervisor
         self._processes = Processes(supervisor.pid)
-        self._pause, self._not_before = settings.load_look, 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
-        self.exceeded: str | None = None
-        """Why the job is to be ended, in a sentence, once it is."""
-
-    def __enter__(self) -> "LoadWatch":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
+        self._not_before = 0.0
 
     def attend(self, runner: RunnerProcess) -> None:
         """Look at what this runner starts from now on."""
         self._processes = Processes(self._supervisor.pid, runner.sandbox.first if runner.sandbox else None)
-
-    def _keep_looking(self) -> None:
-        while self.exceeded is None and not self._over.wait(self._pause):
-            # a look that fails, for want of a descriptor, must not be the last one
-            with suppress(OSError):
-                self.exceeded = self._look()
 
     def _look(self) -> str | None:
         # our own time: what others take of the processor is no reason to look less often
@@ -139,13 +116,10 @@ class LoadWatch:
 
     def _others(self) -> Iterator[tuple[str, int]]:
         """The other jobs that run here, and the pids of their supervisors."""
-        for path in self._folder.path.parent.iterdir():
-            if path.name == self._folder.job or not is_id("job", path.name):
-                continue
+        for other in others_at_work(self._folder):
             with suppress(StorageError, OSError):
-                other = JobFolder(Path(path))
-                state, record = other.state_or_none(), other.supervisor()
-                if state is not None and state.state in _AT_WORK and record is not None and is_here(record):
+                record = other.supervisor()
+                if record is not None and is_here(record):
                     yield other.job, record.pid
 
 

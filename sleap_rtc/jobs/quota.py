@@ -7,19 +7,16 @@ among those that run: it alone, if that is enough. All it has written is removed
 import errno
 import os
 import shutil
-import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from sleap_rtc.errors import StorageError
-from sleap_rtc.protocol.ids import is_id
-from sleap_rtc.protocol.jobs import JobState
 
 from .files import remove_tree, storage_error
 from .folder import JobFolder, is_real_folder
+from .lookout import Lookout, others_at_work
 from .settings import SupervisorSettings
 
 LEAST_FREE = 5 * 1024**3
@@ -30,7 +27,6 @@ _BUSY_SHARE = 10
 """A look that took long is followed by a pause so many times as long."""
 _HIDDEN = 2**60
 """Bytes that folders count for which are nested too deep to be looked into: nothing is to be hidden there."""
-_AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.FINISHING)
 
 
 def least_free(folder: Path) -> int:
@@ -124,8 +120,8 @@ def _entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
         yield from entries
 
 
-class QuotaWatch:
-    """Looks at what a job takes, every few seconds, in a thread of its own, while the body of ``with`` runs.
+class QuotaWatch(Lookout):
+    """Looks at what a job takes of the disk, every few seconds.
 
     Args:
         folder: the job's.
@@ -133,32 +129,17 @@ class QuotaWatch:
     """
 
     def __init__(self, folder: JobFolder, settings: SupervisorSettings) -> None:
+        super().__init__(settings.quota_look)
         self._folder, self._settings = folder, settings
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
-        self.exceeded: str | None = None
-        """Why the job is to be ended, in a sentence, once it is."""
-
-    def __enter__(self) -> "QuotaWatch":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # not joined: a walk through a folder of very many files must not hold the job's end up
-        self._over.set()
-
-    def _keep_looking(self) -> None:
-        pause = self._settings.quota_look
-        while not self._over.wait(pause):
-            began = time.monotonic()
-            self.exceeded = self._look()
-            if self.exceeded is not None:
-                return
-            pause = max(self._settings.quota_look, _BUSY_SHARE * (time.monotonic() - began))
 
     def _look(self) -> str | None:
+        began = time.monotonic()
+        try:
+            return self._excess()
+        finally:
+            self._pause = max(self._settings.quota_look, _BUSY_SHARE * (time.monotonic() - began))
+
+    def _excess(self) -> str | None:
         taken, most = bytes_below(self._folder.work), self._settings.max_work
         if taken >= _HIDDEN:
             return "it has nested folders deeper than this worker can look into. Write files less deep."
@@ -179,16 +160,8 @@ class QuotaWatch:
         return None
 
     def _takes_most(self, taken: int) -> bool:
-        for entry in _entries(self._folder.path.parent):
-            if entry.name == self._folder.job or not is_id("job", entry.name):
-                continue
-            other = JobFolder(Path(entry.path))
-            with suppress(StorageError, OSError):
-                record = other.state_or_none()
-                at_work = record is not None and record.state in _AT_WORK
-                if at_work and (bytes_below(other.work), other.job) > (taken, self._folder.job):
-                    return False
-        return True
+        mine = (taken, self._folder.job)
+        return all((bytes_below(other.work), other.job) <= mine for other in others_at_work(self._folder))
 
 
 def _usage(folder: Path) -> "shutil._ntuple_diskusage":

@@ -293,7 +293,7 @@ class Lanes:
         self._on_change()
         # said first: closing takes its time, and the other side would go on asking over it
         self._session.start(self._session.notify, LaneClosed(lane=lane.number))
-        # not a task of the link: it has to be closed even if the link ends in the same breath
+        # owned by the lanes and not by the link: it has to be closed even if that ends in the same breath
         closing = asyncio.create_task(lane.peer.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

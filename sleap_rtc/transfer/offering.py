@@ -52,6 +52,7 @@ async def make_offering(source: Source, on_bytes: Callable[[int], None] = lambda
     """
     loop = asyncio.get_running_loop()
     with _Hashing(lambda size: loop.call_soon_threadsafe(on_bytes, size)) as hashing:
+        # owned by this call, which does not return before it has ended
         running = asyncio.ensure_future(asyncio.to_thread(hashing.run, source))
         try:
             return await asyncio.shield(running)

@@ -1,11 +1,13 @@
 """Blocking work of transfers, in threads of its own, and done to its end whatever is cancelled meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+from sleap_rtc.config.finishing import to_the_end
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +31,7 @@ async def held(make: Callable[[], T], release: Callable[[T], object]) -> AsyncIt
         make: makes it.
         release: gives it back.
     """
+    # owned by this call, which does not return before it has ended
     making = asyncio.ensure_future(in_thread(make))
     try:
         thing = await to_the_end(making)
@@ -40,19 +43,3 @@ async def held(make: Callable[[], T], release: Callable[[T], object]) -> AsyncIt
         yield thing
     finally:
         await to_the_end(in_thread(release, thing))
-
-
-async def to_the_end(work: Awaitable[T]) -> T:
-    """Wait for `work` even if the caller is cancelled, and only then be cancelled."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()  # nobody is left who could be told
-        raise cancelled
-    return task.result()

@@ -107,7 +107,8 @@ class AiortcPeer(BasePeer):
             self.channel.lost(ENDED_THERE)
 
     async def _describe(self, kind: str) -> str:
-        # to its end even if the caller is cancelled: aiortc closes only the sockets of a gathering that was finished
+        # `_close_engine` owns it. To its end even if the caller is cancelled: aiortc closes only the sockets of a
+        # gathering that was finished
         self._describing = asyncio.ensure_future(self._pc.setLocalDescription())
         await asyncio.shield(self._describing)
         return self._pc.localDescription.sdp
@@ -119,7 +120,7 @@ class AiortcPeer(BasePeer):
 
     async def _use(self, candidate: Candidate) -> None:
         if is_named(candidate.candidate):
-            # resolving takes a second where nobody answers: that must not hold the answer back
+            # `_close_engine` owns it. Resolving takes a second where nobody answers, and must not hold the answer back
             task = asyncio.create_task(super()._use(candidate))
             self._resolving.add(task)
             task.add_done_callback(self._resolving.discard)
@@ -132,6 +133,7 @@ class AiortcPeer(BasePeer):
         await self._pc.addIceCandidate(native)
 
     def _hang_up(self) -> None:
+        # `_close_engine` owns it
         self._ending = asyncio.create_task(self._pc.close())
 
     async def _close_engine(self) -> None:

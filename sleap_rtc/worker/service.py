@@ -146,7 +146,7 @@ class Desk:
             return known
         hashing = self._hashing.get(folder.job)
         if hashing is None:
-            # not a task of the link that asks: hashing may outlast it, and whoever asks again finds it done
+            # owned by the desk and not by the link that asks: it may outlast that, and whoever asks again finds it done
             hashing = self._hashing[folder.job] = asyncio.create_task(self._hash(folder))
             hashing.add_done_callback(lambda _: self._hashing.pop(folder.job, None))
         return await asyncio.shield(hashing)
@@ -244,6 +244,7 @@ class JobService:
             async with fetch.progress.told(session, message.job):
                 await fetch.files(await fetch.manifest(message.manifest))
 
+        # owned by the desk: two links that bring the same job share it
         await self._desk.receive(message.job, asyncio.create_task(receive()))
 
     async def _show(self, _: Session, message: JobShow) -> Message:

@@ -27,7 +27,7 @@ from sleap_rtc.session.requests import MAX_REQUESTS
 from sleap_rtc.session.session import Session
 from sleap_rtc.session.streams import ReceiveStream, SendStream
 from sleap_rtc.transport.memory import MemoryPeer
-from tests.session.linked import SHORT, linked, meeting
+from tests.session.linked import SHORT, STEADY, linked, meeting
 
 STOP = JobCommand(job="j_12345678", command="stop")
 
@@ -171,7 +171,10 @@ async def asked(session: Session, transfer: str, window: int = FIRST_WINDOW) -> 
 
 
 async def test_a_stream_arrives_whole_and_in_order_whatever_its_size() -> None:
-    async with meeting(worker_producers={ManifestGet: send_bytes}) as found, linked(found) as (client, _):
+    async with (
+        meeting(worker_producers={ManifestGet: send_bytes}, timeouts=STEADY) as found,
+        linked(found) as (client, _),
+    ):
         for size in (0, 1, 20):
             async with asked(client, str(size)) as stream:
                 assert await stream.read_all(2**30) == bytes(range(256)) * 4096 * size

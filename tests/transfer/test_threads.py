@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from sleap_rtc.transfer.threads import held, in_thread, to_the_end
+from sleap_rtc.config.finishing import to_the_end
+from sleap_rtc.transfer.threads import held, in_thread
 
 
 async def test_what_is_made_for_somebody_who_is_cancelled_is_released() -> None:

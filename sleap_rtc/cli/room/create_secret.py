@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sleap_rtc.cli.options import json_option, server_option, settings_for
+from sleap_rtc.cli.options import end_old_option, json_option, server_option, settings_for
 
 if TYPE_CHECKING:
     from sleap_rtc.protocol.room_secrets import RoomSecret
@@ -19,7 +19,7 @@ Examples:
 """,
 )
 @click.argument("room")
-@click.option("--end-old", is_flag=True, help="The secret before this one ends here now, and not in a day.")
+@end_old_option
 @server_option
 @json_option
 def create_secret(room: str, end_old: bool, server: str | None, as_json: bool) -> None:
@@ -59,6 +59,7 @@ def create_secret(room: str, end_old: bool, server: str | None, as_json: bool) -
 
 def _say_how_to_share(server: str, room: str, secret: "RoomSecret", *, end_old: bool) -> None:
     from sleap_rtc.cli.output import say
+    from sleap_rtc.cli.room.secret_words import NO_WAY_BACK
     from sleap_rtc.config.secret_lookup import VARIABLE
     from sleap_rtc.config.servers import server_words
 
@@ -78,4 +79,4 @@ def _say_how_to_share(server: str, room: str, secret: "RoomSecret", *, end_old: 
     say(f"  read -rs {VARIABLE} && export {VARIABLE}")
     say(f"  sleap-rtc worker{words}")
     say()
-    say("From now on this machine makes no link in the room without it.")
+    say(NO_WAY_BACK)

@@ -9,6 +9,8 @@ from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.protocol.ids import is_id
 
+NO_WAY_BACK = "From now on this machine makes no link in the room without it."
+
 
 @dataclass(frozen=True)
 class MeantRoom:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sleap_rtc.cli.options import server_option, settings_for
+from sleap_rtc.cli.options import end_old_option, server_option, settings_for
 from sleap_rtc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Examples:
 )
 @click.argument("room")
 @click.argument("source", required=False, metavar="[-]")
-@click.option("--end-old", is_flag=True, help="The secret before this one ends here now, and not in a day.")
+@end_old_option
 @click.option("--forget", is_flag=True, help="Forget the room's secret, and that the room has one.")
 @server_option
 def set_secret(room: str, source: str | None, end_old: bool, forget: bool, server: str | None) -> None:
@@ -36,7 +36,7 @@ def set_secret(room: str, source: str | None, end_old: bool, forget: bool, serve
     ROOM is an id or a name; of an id nothing is asked of the service.
     """
     from sleap_rtc.cli.output import say
-    from sleap_rtc.cli.room.secret_words import fate_of_old, find_secret_room, place_of
+    from sleap_rtc.cli.room.secret_words import NO_WAY_BACK, fate_of_old, find_secret_room, place_of
     from sleap_rtc.config.room_secrets import RoomSecretStore
     from sleap_rtc.protocol.room_secrets import RoomSecret
 
@@ -55,7 +55,7 @@ def set_secret(room: str, source: str | None, end_old: bool, forget: bool, serve
     say(f"The secret of the room {meant} is kept in {place_of(kept, store)}.")
     if fate_of_old(kept):
         say(fate_of_old(kept))
-    say("From now on this machine makes no link in the room without it.")
+    say(NO_WAY_BACK)
 
 
 def _forget(store: "RoomSecretStore", server: str, room: str) -> None:
