@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sleap_rtc.client.client import Client, join_session
     from sleap_rtc.client.package import Package, open_package
-    from sleap_rtc.client.remote import RemoteJob, RemoteWorker
+    from sleap_rtc.client.remote import RemoteWorker
+    from sleap_rtc.client.remote_job import RemoteJob
 
 __version__ = "0.1.0"
 __all__ = ["Client", "Package", "RemoteJob", "RemoteWorker", "__version__", "join_session", "open_package"]
@@ -18,7 +19,7 @@ _HOMES = {
     "join_session": "sleap_rtc.client.client",
     "Package": "sleap_rtc.client.package",
     "open_package": "sleap_rtc.client.package",
-    "RemoteJob": "sleap_rtc.client.remote",
+    "RemoteJob": "sleap_rtc.client.remote_job",
     "RemoteWorker": "sleap_rtc.client.remote",
 }
 

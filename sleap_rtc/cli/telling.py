@@ -6,7 +6,7 @@ from sleap_rtc.cli.output import emit_json, note, say, warn
 from sleap_rtc.cli.progress import JobDisplay
 from sleap_rtc.client.acquaintance import Met
 from sleap_rtc.client.link import LinkState
-from sleap_rtc.client.remote import RemoteJob
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.signaling.client import ServiceState
 

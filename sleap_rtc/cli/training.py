@@ -21,7 +21,8 @@ from sleap_rtc.client.choice import gpu_text
 from sleap_rtc.client.client import Client, join_session
 from sleap_rtc.client.lossviewer import MonitorPorts, monitored
 from sleap_rtc.client.package import Package, UnreadPackage
-from sleap_rtc.client.remote import RemoteJob, RemoteWorker
+from sleap_rtc.client.remote import RemoteWorker
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.client.video_choice import PreparedVideos, VideoChoice
 from sleap_rtc.client.videos import remember
 from sleap_rtc.config.limits import TransferLimits

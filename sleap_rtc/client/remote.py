@@ -1,4 +1,4 @@
-"""A worker and a job as a client sees them."""
+"""A worker as a client sees it."""
 
 import asyncio
 import itertools
@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.package import Package
 from sleap_rtc.client.pending import PendingJob, PendingJobs, content_of
-from sleap_rtc.client.results import fetch_results
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.client.upload import Upload
 from sleap_rtc.client.watch import Watch, WatchMessage
 from sleap_rtc.config.clock import utc_ms
@@ -23,7 +22,6 @@ from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.jobs import (
     Event,
     JobAccepted,
-    JobCommand,
     JobEvents,
     JobList,
     JobListed,
@@ -156,7 +154,7 @@ class RemoteWorker:
     async def _page(self, message: JobList) -> JobListed:
         return await self.link.call(lambda session: session.request(message, JobListed))
 
-    async def job(self, job_id: str) -> "RemoteJob":
+    async def job(self, job_id: str) -> RemoteJob:
         """A job by its id.
 
         Raises:
@@ -198,7 +196,7 @@ class RemoteWorker:
         new: bool = False,
         on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,
         on_pause: Callable[[str | None], None] = lambda sentence: None,
-    ) -> "RemoteJob":
+    ) -> RemoteJob:
         """Submit a package, or find the job that the same package made before.
 
         Args:
@@ -230,7 +228,7 @@ class RemoteWorker:
         )
         return await self._send(message, Upload(package.offering, on_bytes, on_pause))
 
-    async def resume(self, job: str) -> "RemoteJob":
+    async def resume(self, job: str) -> RemoteJob:
         """Let a job that was lost, failed or was stopped go on, as its next attempt.
 
         Raises:
@@ -268,7 +266,7 @@ class RemoteWorker:
         except NotFoundError:
             return None
 
-    async def _send(self, message: JobSubmit, upload: Upload) -> "RemoteJob":
+    async def _send(self, message: JobSubmit, upload: Upload) -> RemoteJob:
         self._uploads[message.job] = upload
         try:
             reply = await self.link.call(lambda session: session.request(message, JobAccepted, timeout=float("inf")))
@@ -311,93 +309,3 @@ def _knowing(session: Session) -> Session:
     if MOUNTS not in session.abilities:
         raise ProtocolError("The worker's sleap-rtc is too old to tell of its folders: upgrade it there.")
     return session
-
-
-class RemoteJob:
-    """A job on a worker.
-
-    Attributes:
-        summary: how it stood when it was last asked about.
-    """
-
-    def __init__(self, worker: RemoteWorker, summary: JobSummary, pending: PendingJobs) -> None:
-        self.summary = summary
-        self._worker = worker
-        self._pending = pending
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return self.summary.job
-
-    async def watch(
-        self,
-        on_event: Callable[[Event], None],
-        *,
-        since: int = 0,
-        on_log: Callable[[str], None] | None = None,
-    ) -> JobState:
-        """Follow the job to its end; a dropped link leaves no gap.
-
-        Args:
-            on_event: told every event, in order, once.
-            since: the number of the last event already seen.
-            on_log: told the training log; it is not sent otherwise.
-
-        Returns:
-            The state it ended in.
-
-        Raises:
-            UnreachableError: if the worker is gone for longer than it is waited for.
-        """
-        with self._worker.watching(self.id, since, on_event, on_log) as watch:
-            state = await self._see(watch)
-        assert state is not None  # noqa: S101 - `Watch` says so
-        return state
-
-    async def look(
-        self,
-        on_event: Callable[[Event], None],
-        *,
-        since: int = 0,
-        on_log: Callable[[str], None] | None = None,
-    ) -> None:
-        """See what there is of the job by now, without waiting for its end; see `watch`."""
-        with self._worker.watching(self.id, since, on_event, on_log, follow=False) as watch:
-            await self._see(watch)
-
-    async def _see(self, watch: Watch) -> JobState | None:
-        async def see(session: Session) -> JobState | None:
-            await session.request(watch.request, Done)
-            return await session.until(watch.ended)
-
-        return await self._worker.link.call(see)
-
-    async def stop(self) -> None:
-        """Stop after the current step; the best model so far is kept."""
-        await self._command(JobCommand(job=self.id, command="stop"))
-
-    async def cancel(self) -> None:
-        """Stop and discard."""
-        await self._command(JobCommand(job=self.id, command="cancel"))
-
-    async def resume(self) -> None:
-        """Let a job that was lost, failed or was stopped go on; see `RemoteWorker.resume`."""
-        self.summary = (await self._worker.resume(self.id)).summary
-
-    async def _command(self, message: JobCommand) -> None:
-        await self._worker.link.call(lambda session: session.request(message, Done))
-
-    async def fetch(self, output: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-        """Bring the run folders home; see `fetch_results`."""
-        store = await asyncio.to_thread(self._worker.open_store)
-        try:
-            folders = await fetch_results(self._worker.link, self.id, output, store, on_bytes)
-        finally:
-            await asyncio.to_thread(store.close)
-        self.forget()
-        return folders
-
-    def forget(self) -> None:
-        """Take the job out of the journal: the same package typed again is a new job."""
-        self._pending.forget(self.id)

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sleap_rtc.client.client import Client
-from sleap_rtc.client.remote import RemoteJob, RemoteWorker
+from sleap_rtc.client.remote import RemoteWorker
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.errors import AuthenticationError, NotFoundError, SleapRTCError, UnreachableError, UsageError
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.jobs import JobSummary

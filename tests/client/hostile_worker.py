@@ -17,7 +17,8 @@ from sleap_rtc.cli.training import Following
 from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.lossviewer import MonitorPorts
 from sleap_rtc.client.pending import PendingJobs
-from sleap_rtc.client.remote import Place, RemoteJob, RemoteWorker
+from sleap_rtc.client.remote import Place, RemoteWorker
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import ChunksGet, FileGet, ManifestGet

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from sleap_rtc.cli.serving import farewell
-from sleap_rtc.client.remote import RemoteJob
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.errors import BusyError, ConfigError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import Event, JobState, Queued

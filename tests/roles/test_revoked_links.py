@@ -11,7 +11,8 @@ import pytest
 from signaling_server.signaling.hub import Member
 from sleap_rtc.client.client import Client
 from sleap_rtc.client.package import Package, open_package
-from sleap_rtc.client.remote import RemoteJob, RemoteWorker
+from sleap_rtc.client.remote import RemoteWorker
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, UnreachableError
 from sleap_rtc.protocol.jobs import EpochEnded, Event, JobState

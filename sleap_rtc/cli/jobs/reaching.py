@@ -12,7 +12,7 @@ from sleap_rtc.client.choice import Wish, fitting
 from sleap_rtc.client.client import Client, enter_session
 from sleap_rtc.client.link import OnState
 from sleap_rtc.client.pending import PendingJob, PendingJobs
-from sleap_rtc.client.remote import RemoteJob
+from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.client.room_jobs import ambiguous, check_job_text, find_job, find_worker
 from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.settings import Settings

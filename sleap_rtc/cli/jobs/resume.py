@@ -8,7 +8,7 @@ from sleap_rtc.cli.jobs.options import job_argument, read_request, where_options
 
 if TYPE_CHECKING:
     from sleap_rtc.cli.jobs.reaching import Request
-    from sleap_rtc.client.remote import RemoteJob
+    from sleap_rtc.client.remote_job import RemoteJob
 
 
 @click.command(
