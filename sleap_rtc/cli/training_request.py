@@ -14,7 +14,7 @@ from sleap_rtc.client.named_paths import BACKBONE_WEIGHTS, HEAD_WEIGHTS, RESUMED
 from sleap_rtc.errors import UsageError
 from sleap_rtc.protocol.override_text import parse_override
 from sleap_rtc.protocol.text import printable
-from sleap_rtc.protocol.training import JobOptions, Override, Preset
+from sleap_rtc.protocol.training import Override, Preset, TrainOptions
 
 WANDB_KEY = "WANDB_API_KEY"
 
@@ -155,7 +155,7 @@ def _short(typed: Typed, read: Sequence[Override]) -> list[Override]:
     return found
 
 
-def _options(typed: Typed, overrides: Sequence[Override]) -> JobOptions:
+def _options(typed: Typed, overrides: Sequence[Override]) -> TrainOptions:
     augment = [name.strip() for name in (typed.augment or "").split(",")]
     try:
         preset = (
@@ -163,7 +163,7 @@ def _options(typed: Typed, overrides: Sequence[Override]) -> JobOptions:
             if typed.preset
             else None
         )
-        return JobOptions(
+        return TrainOptions(
             devices=typed.devices,
             strategy=typed.strategy,
             overrides=tuple(overrides),

@@ -20,7 +20,7 @@ from sleap_rtc.jobs.matching import match_file
 from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml
 from sleap_rtc.protocol.files import is_clutter
 from sleap_rtc.protocol.text import printable
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.transfer.merged import MergedSource
 from sleap_rtc.transfer.source import FilesSource, Source
 
@@ -62,7 +62,7 @@ class Wanted:
     config_dir: str | None = None
     labels: tuple[str, ...] = ()
     val_labels: tuple[str, ...] = ()
-    options: JobOptions = field(default_factory=JobOptions)
+    options: TrainOptions = field(default_factory=TrainOptions)
     spelled: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,7 +121,7 @@ class _Assembly:
         self._wanted = wanted
         self._held = held
 
-    def run(self) -> JobOptions:
+    def run(self) -> TrainOptions:
         """Collect, and return the options with each path of the user's said."""
         wanted = self._wanted
         configs = list(self._configs())
@@ -299,16 +299,16 @@ def _suffixes() -> str:
     return " or ".join(CONFIG_SUFFIXES)
 
 
-def _name(options: JobOptions) -> str:
+def _name(options: TrainOptions) -> str:
     """What a job without a package is called: by its configs, or its preset."""
     stems = [Path(place).stem for place in options.configs]
     preset = options.preset
     return printable(" + ".join(stems) or (preset.head if preset else ""), limit=256) or "package"
 
 
-def _checked(options: JobOptions, **found: object) -> JobOptions:
+def _checked(options: TrainOptions, **found: object) -> TrainOptions:
     try:
-        whole = JobOptions.model_validate(options.model_dump() | found)
+        whole = TrainOptions.model_validate(options.model_dump() | found)
     except ValidationError as error:
         configs = found["configs"]
         if isinstance(configs, tuple) and len(configs) > MAX_CONFIGS:
@@ -317,7 +317,7 @@ def _checked(options: JobOptions, **found: object) -> JobOptions:
     return check_size(whole)
 
 
-def check_size(options: JobOptions) -> JobOptions:
+def check_size(options: TrainOptions) -> TrainOptions:
     """Return `options` if they fit into the message that they are a part of.
 
     Raises:

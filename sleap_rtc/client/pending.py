@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sleap_rtc.config.paths import home, write_private
 from sleap_rtc.protocol.ids import JobId
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.options import JobOptions
 
 _NAME = re.compile(r"[0-9a-f]{32}\.json")
 

@@ -36,7 +36,7 @@ from sleap_rtc.protocol.jobs import (
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.mounts import MAX_LISTING, FolderGet, FolderListing, MountInfo, MountList, MountListed
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
@@ -191,7 +191,7 @@ class RemoteWorker:
         self,
         package: Package,
         *,
-        options: JobOptions | None = None,
+        options: TrainOptions | None = None,
         wandb_key: str | None = None,
         new: bool = False,
         on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,

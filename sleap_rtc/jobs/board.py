@@ -15,7 +15,7 @@ from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError
 from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.options import JobOptions
 
 from . import attempts, intake, retention
 from .access import Access

@@ -12,7 +12,7 @@ from typing import Any
 
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .config_rules import left_out
 from .devices import set_devices
@@ -103,7 +103,7 @@ def prepare_config(
     cpus: int,
     train_labels: str | None = None,
     devices: int = 1,
-    options: JobOptions | None = None,
+    options: TrainOptions | None = None,
 ) -> tuple[Config, list[str]]:
     """Make the config that runs out of a user's one.
 
@@ -127,7 +127,7 @@ def prepare_config(
     _set_data(draft, run_name, train_labels)
     _set_model(draft)
     _set_output(draft, run_name)
-    options = options or JobOptions()
+    options = options or TrainOptions()
     _set_devices(draft, devices, options)
     draft.notices += set_reporting(draft.section("trainer_config"), options)
     return config, draft.notices
@@ -213,7 +213,7 @@ def _set_output(draft: _Draft, run_name: str) -> None:
         trainer["resume_ckpt_path"] = str(draft.paths.files[resumed])
 
 
-def _set_devices(draft: _Draft, devices: int, options: JobOptions) -> None:
+def _set_devices(draft: _Draft, devices: int, options: TrainOptions) -> None:
     trainer = draft.section("trainer_config")
     used, said = set_devices(trainer, devices, options)
     draft.notices += said

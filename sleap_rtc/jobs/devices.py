@@ -9,7 +9,7 @@ from typing import Any
 
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .values import NOTHING, Config, whole_number
 
@@ -34,7 +34,7 @@ def requested(trainer: Config) -> int | None:
     return whole_number(devices, "trainer_config.trainer_devices") or None
 
 
-def devices_of_job(configs: Iterable[Config], options: JobOptions) -> int:
+def devices_of_job(configs: Iterable[Config], options: TrainOptions) -> int:
     """How many devices a job takes: as the submitter says, else as many as the config that asks for most.
 
     Raises:
@@ -44,7 +44,7 @@ def devices_of_job(configs: Iterable[Config], options: JobOptions) -> int:
     return options.devices or max((count for count in asked if count), default=1)
 
 
-def set_devices(trainer: Config, devices: int, options: JobOptions) -> tuple[int, list[str]]:
+def set_devices(trainer: Config, devices: int, options: TrainOptions) -> tuple[int, list[str]]:
     """Write into a run's config what it gets.
 
     Args:

@@ -14,6 +14,7 @@ from sleap_rtc.errors import BusyError, ConfigError, PackageError, SleapRTCError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.ids import is_id
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice, Queued, StateChanged, check_transition
+from sleap_rtc.protocol.training import TrainOptions
 
 from . import attempts
 from .archive import is_zip, unpack_zip
@@ -23,9 +24,10 @@ from .files import remove_tree
 from .folder import Command, ExitRecord, JobFolder, StateRecord
 from .making import Recipe
 from .mounts import Mounts
-from .plan import Plan, recipes, stage
+from .plan import Plan
 from .processes import this_process
 from .sandbox.choosing import SELF_TEST
+from .train_plan import recipes, stage
 from .video_places import video_arguments
 
 logger = logging.getLogger(__name__)
@@ -86,7 +88,7 @@ def open_package(folder: JobFolder, mounts: Mounts | None = None) -> tuple[Recip
         videos = folder.spec().options.videos
         if videos is not None:
             folder.write_video_arguments(video_arguments(videos, folder.inputs.resolve(), mounts or Mounts()))
-        return recipes(folder)
+        return recipes(folder, _training(folder))
 
 
 def prepare(folder: JobFolder, made: Mapping[str, str] | None = None) -> Plan | None:
@@ -104,7 +106,14 @@ def prepare(folder: JobFolder, made: Mapping[str, str] | None = None) -> Plan | 
     if folder.state().state is not JobState.RECEIVED:
         return None
     with _refusing(folder):
-        return stage(folder, made)
+        return stage(folder, _training(folder), made)
+
+
+def _training(folder: JobFolder) -> TrainOptions:
+    options = folder.spec().options
+    if not isinstance(options, TrainOptions):
+        raise ConfigError("This worker only trains. Take another one.")
+    return options
 
 
 @contextmanager

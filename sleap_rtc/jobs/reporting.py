@@ -7,7 +7,7 @@ from typing import Any
 
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import printable
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from . import config_rules
 from .values import NOTHING, Config
@@ -25,7 +25,7 @@ _SILENT = ("api_key", "current_run_id")
 """Left out as well: said elsewhere, or what sleap-nn had noted about another run."""
 
 
-def set_reporting(trainer: Config, options: JobOptions) -> list[str]:
+def set_reporting(trainer: Config, options: TrainOptions) -> list[str]:
     """Write into a run's config where it reports to.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.protocol.files import is_clutter
 from sleap_rtc.protocol.text import one_line, printable
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .yaml_data import MAX_BYTES, read_yaml
 
@@ -56,7 +56,7 @@ class Package:
         return path.lower().endswith(".json") and _looks_legacy(self.files[path])
 
 
-def open_package(inputs: Path, options: JobOptions) -> Package:
+def open_package(inputs: Path, options: TrainOptions) -> Package:
     """Look through the files in a job's ``inputs/``.
 
     Raises:
@@ -112,7 +112,7 @@ def _labels(files: Mapping[str, Path]) -> list[str]:
     return labels
 
 
-def _check_named(files: Mapping[str, Path], labels: Sequence[str], options: JobOptions) -> None:
+def _check_named(files: Mapping[str, Path], labels: Sequence[str], options: TrainOptions) -> None:
     for what, wanted, there in (
         ("config", options.configs, files),
         ("file", options.paths.values(), files),
@@ -126,7 +126,7 @@ def _check_named(files: Mapping[str, Path], labels: Sequence[str], options: JobO
             )
 
 
-def _configs(files: Mapping[str, Path], options: JobOptions) -> Sequence[Listed]:
+def _configs(files: Mapping[str, Path], options: TrainOptions) -> Sequence[Listed]:
     if options.configs:
         return [Listed(path) for path in dict.fromkeys(options.configs)]
     listing = next((path for path in files if PurePosixPath(path).name.lower() in ("jobs.yaml", "jobs.yml")), None)

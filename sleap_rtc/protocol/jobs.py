@@ -11,7 +11,8 @@ from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.files import ManifestRef, Sha256
 from sleap_rtc.protocol.ids import JobId, RoomId, UserId
 from sleap_rtc.protocol.labels import Label, Title
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.options import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 WandbKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
@@ -80,14 +81,25 @@ class Owner(_Record):
     room: RoomId
 
 
-class Run(_Record):
-    """One model to train: sleap-nn's head name, and the file, relative to the job folder, that is run.
+class Verb(StrEnum):
+    """What a run has sleap-nn do."""
 
-    `devices` says on how many GPUs.
+    TRAIN = "train"
+    TRACK = "track"
+    EXPORT = "export"
+
+
+class Run(_Record):
+    """One thing that sleap-nn does for a job, and the file, relative to the job folder, that says what.
+
+    Attributes:
+        model_type: sleap-nn's head name of what is trained; empty for other verbs.
+        devices: on how many GPUs.
     """
 
     name: RunName
-    model_type: str = Field(max_length=64)
+    verb: Verb = Verb.TRAIN
+    model_type: str = Field(default="", max_length=64)
     config: str = Field(max_length=1024)
     max_epochs: int | None = None
     devices: int = Field(default=1, ge=1)
@@ -100,7 +112,7 @@ class JobSpec(_Record):
     owner: Owner
     name: str = Field(max_length=256)
     manifest: Sha256
-    options: JobOptions = JobOptions()
+    options: JobOptions = TrainOptions()
     submitted: int
     runs: tuple[Run, ...] = ()
 
@@ -146,6 +158,7 @@ class RunStarted(_Record):
     type: Literal["run_started"] = "run_started"
     index: int
     runs: int
+    verb: Verb = Verb.TRAIN
     model_type: str
     max_epochs: int | None = None
 
@@ -174,6 +187,23 @@ class EpochEnded(_Record):
     metrics: Metrics = {}
 
 
+class Frames(_Record):
+    """So many frames were looked at. Coalesced: the first report, then at most one a second, and the last.
+
+    Attributes:
+        done: frames so far.
+        total: frames there are; None where sleap-nn does not know.
+        rate: frames a second, of late.
+        eta: seconds to go.
+    """
+
+    type: Literal["frames"] = "frames"
+    done: int = Field(ge=0, lt=2**53)
+    total: int | None = Field(default=None, ge=0, lt=2**53)
+    rate: float | None = None
+    eta: float | None = None
+
+
 class RunEnded(_Record):
     """A run ended. `folder` is its name under ``models/``; `metrics` the last validated ones."""
 
@@ -191,7 +221,7 @@ class Notice(_Record):
     text: str = Field(max_length=2000)
 
 
-EventBody = StateChanged | Queued | RunStarted | EpochStarted | Step | EpochEnded | RunEnded | Notice
+EventBody = StateChanged | Queued | RunStarted | EpochStarted | Step | EpochEnded | Frames | RunEnded | Notice
 Event.model_rebuild()
 
 
@@ -234,7 +264,7 @@ class JobSubmit(Message):
     job: JobId
     name: str = Field(max_length=256)
     manifest: ManifestRef
-    options: JobOptions = JobOptions()
+    options: JobOptions = TrainOptions()
     wandb_key: WandbKey | None = Field(default=None, repr=False)
 
 

@@ -57,7 +57,7 @@ class Videos(_Record):
     targets: Annotated[tuple[VideoTarget, ...], Field(min_length=1, max_length=MAX_NAMED)]
 
 
-class JobOptions(_Record):
+class TrainOptions(_Record):
     """What the submitter asked for beside the package itself.
 
     Attributes:

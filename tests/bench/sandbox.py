@@ -28,7 +28,7 @@ from sleap_rtc.jobs.sandbox.settings import SandboxSettings
 from sleap_rtc.jobs.sandbox.view import HOME
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import JobState, Owner, StateChanged
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from tests.bench.jobs import STEPS, prepare, read_epochs
 
 EPOCHS = 3
@@ -51,7 +51,7 @@ async def train(jobs: Path, package: Path, level: Level, job: str) -> None:
     board = JobBoard(jobs, slots=[Slot("cpu")], executor=LocalExecutor(settings))
     running = asyncio.ensure_future(board.run())
     try:
-        folder = await board.receive(job, owner=OWNER, name="bench", manifest_digest="0" * 64, options=JobOptions())
+        folder = await board.receive(job, owner=OWNER, name="bench", manifest_digest="0" * 64, options=TrainOptions())
         await asyncio.to_thread(shutil.copytree, package, folder.inputs, dirs_exist_ok=True)
         await board.accept(folder)
         states = [event async for events in board.watch(folder) for event in events]

@@ -32,7 +32,7 @@ from sleap_rtc.protocol.files import FileEntry
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Owner
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.tokens import make_token
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.transfer.chunker import Chunker
 from sleap_rtc.transfer.store import Store
 from tests.cli.room_lab import RoomLab, room_lab
@@ -159,7 +159,7 @@ def test_local_jobs_are_listed_in_order_and_a_damaged_one_is_said(tmp_path: Path
 
 def test_the_journal_finds_a_job_in_its_room(tmp_path: Path) -> None:
     journal = PendingJobs(tmp_path)
-    content = content_of("0" * 64, JobOptions())
+    content = content_of("0" * 64, TrainOptions())
     first = PendingJob(job="j_aaaaaaaa", content=content, server="s", room="r", worker_id="w_a", since=1)
     later = first.model_copy(update={"job": "j_bbbbbbbb", "worker_id": "w_b", "since": 2})
     for job in (later, first):

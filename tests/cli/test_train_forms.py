@@ -11,7 +11,7 @@ from sleap_rtc.client.assembling import Wanted
 from sleap_rtc.errors import UsageError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.yaml_data import write_yaml
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from tests.cli.room_lab import RoomLab, room_lab
 from tests.cli.shell import make_shell
 from tests.jobs.conftest import LABELS, training_config
@@ -38,6 +38,7 @@ async def test_configs_and_labels_reach_the_worker_and_are_found_again(lab: Room
         assert sent.code == 0, sent.err
         (folder,) = [JobFolder(path) for path in lab.jobs_of("large").glob("j_*")]
         options = folder.spec().options
+        assert isinstance(options, TrainOptions)
         assert options.configs == ("configs/centered_instance.yaml", "configs/centroid.yaml")
         assert options.paths == {"flies.pkg.slp": "labels/flies.pkg.slp"}
         assert {each.key: each.value for each in options.overrides} == {
@@ -75,7 +76,7 @@ def test_a_key_for_wandb_is_never_on_the_command_line(
     typed = shell.now("train", "--room", "lab", "-p", "package.zip", "--wandb")
     assert (typed.code, typed.out) == (2, "")
     assert "Set WANDB_API_KEY" in typed.err
-    wanted = Wanted(options=JobOptions(wandb=True))
+    wanted = Wanted(options=TrainOptions(wandb=True))
     with pytest.raises(UsageError):
         find_wandb_key(wanted)
     monkeypatch.setenv("WANDB_API_KEY", "not-a-real-key")

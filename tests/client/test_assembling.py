@@ -18,7 +18,7 @@ from sleap_rtc.client.pending import content_of
 from sleap_rtc.errors import ConfigError, PackageError, SleapRTCError, UsageError
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.files import check_path
-from sleap_rtc.protocol.training import JobOptions, Preset
+from sleap_rtc.protocol.training import Preset, TrainOptions
 from tests.jobs.conftest import training_config, write_package
 
 Values = Mapping[str, object]
@@ -30,7 +30,7 @@ class Assembled:
 
     name: str
     files: set[str]
-    options: JobOptions
+    options: TrainOptions
     content: str
     unasked: list[str]
 
@@ -211,7 +211,7 @@ async def test_a_package_with_files_from_elsewhere(here: Path, tmp_path: Path, z
                 archive.write(path, path.name)
         package = tmp_path / "package.zip"
     alone = await typed("-p", str(package))
-    assert (alone.files, alone.options) == ({"centroid.yaml", "labels.pkg.slp"}, JobOptions())
+    assert (alone.files, alone.options) == ({"centroid.yaml", "labels.pkg.slp"}, TrainOptions())
     more = await typed("-p", str(package), "--val-labels", "a.slp", "--max-epochs", "2")
     assert more.files == {"centroid.yaml", "labels.pkg.slp", "labels/a.slp"}
     assert more.name == package.name
@@ -228,7 +228,7 @@ async def test_the_same_words_and_files_are_the_same_job(here: Path) -> None:
     words = (*CENTROID, *LABELS, "--lr", "0.001", "trainer_config.visualize_preds_during_training=true")
     first = await typed(*words)
     assert (await typed(*words)).content == first.content
-    assert JobOptions.model_validate_json(first.options.model_dump_json()) == first.options
+    assert TrainOptions.model_validate_json(first.options.model_dump_json()) == first.options
     assert (await typed(*words, "--seed", "1")).content != first.content
     (here / "a.slp").write_bytes(b"changed")
     assert (await typed(*words)).content != first.content

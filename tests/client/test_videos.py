@@ -18,7 +18,7 @@ from sleap_rtc.client.videos import prepare_videos, remember
 from sleap_rtc.client.with_videos import with_videos
 from sleap_rtc.config.paths import home
 from sleap_rtc.errors import ConfigError, PackageError, SleapRTCError, UsageError
-from sleap_rtc.protocol.training import JobOptions, Override, Videos
+from sleap_rtc.protocol.training import Override, TrainOptions, Videos
 
 HELPER = """
 import json, sys
@@ -204,13 +204,13 @@ async def test_a_package_gets_its_images(tmp_path: Path, here: Path) -> None:
     (folder / "labels.slp").write_bytes(b"without")
     (folder / "whole.pkg.slp").write_bytes(b"with")
     (folder / "one.yaml").write_text("data_config:\n  user_instances_only: false\n")
-    unread = UnreadPackage("package", open_source(folder), JobOptions(devices=2))
+    unread = UnreadPackage("package", open_source(folder), TrainOptions(devices=2))
     changed, prepared = await with_videos(unread, VideoChoice(), helper=says([video("/old/a.mp4", here)]))
     package = await changed.read()
     assert [entry.path for entry in package.manifest.files] == ["one.yaml", "whole.pkg.slp", "labels.slp"]
     # as the config wants it, predicted frames are embedded as well
     assert next(iter(prepared.replaced.values())).read_text().endswith("True")
-    assert package.options == JobOptions(devices=2)
+    assert package.options == TrainOptions(devices=2)
     package.close()
 
 
@@ -221,7 +221,7 @@ async def test_labels_in_a_zip_are_looked_at_and_left_there(tmp_path: Path, here
         archive.writestr("labels.slp", b"without")
         archive.writestr("one.yaml", "")
     override = Override(key="data_config.user_instances_only", value=True)
-    unread = UnreadPackage("package", open_source(tmp_path / "package.zip"), JobOptions(overrides=(override,)))
+    unread = UnreadPackage("package", open_source(tmp_path / "package.zip"), TrainOptions(overrides=(override,)))
     choice = VideoChoice(way="send")
     changed, _ = await with_videos(
         unread, choice, package=tmp_path / "package.zip", helper=says([video("/old/a.mp4", here)])

@@ -21,7 +21,7 @@ from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.jobs import Event, Owner
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from tests.jobs.ending import end_jobs
 from tests.jobs.fakes import FAKE, QUICK
 
@@ -151,7 +151,7 @@ async def submit(
     job: str = "j_12345678",
     owner: Owner = OWNER,
     *,
-    options: JobOptions = JobOptions(),  # noqa: B008 - it cannot be changed
+    options: TrainOptions = TrainOptions(),  # noqa: B008 - it cannot be changed
     wandb_key: str | None = None,
 ) -> JobFolder:
     folder = await board.receive(job, owner=owner, name="test", manifest_digest="0" * 64, options=options)
@@ -184,7 +184,7 @@ async def in_an_epoch(
     package: Path,
     job: str = "j_12345678",
     *,
-    options: JobOptions = JobOptions(),  # noqa: B008 - it cannot be changed
+    options: TrainOptions = TrainOptions(),  # noqa: B008 - it cannot be changed
 ) -> JobFolder:
     """Submit a job, and wait until it trains and has a first model."""
     folder = await submit(board, package, job, options=options)

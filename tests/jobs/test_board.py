@@ -12,7 +12,7 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Gpu, slots_for, visible
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .conftest import (
     OWNER,
@@ -38,7 +38,7 @@ def state_of(folder: JobFolder) -> JobState:
 
 
 async def receive(board, job: str = "j_12345678", owner=OWNER, digest: str = "0" * 64) -> JobFolder:  # type: ignore[no-untyped-def]
-    return await board.receive(job, owner=owner, name="test", manifest_digest=digest, options=JobOptions())  # type: ignore[no-any-return]
+    return await board.receive(job, owner=owner, name="test", manifest_digest=digest, options=TrainOptions())  # type: ignore[no-any-return]
 
 
 async def test_the_same_submit_makes_one_job(root: Path, fake: FakeRunner, package: Path, ledger: Path) -> None:

@@ -16,7 +16,7 @@ from sleap_rtc.jobs.sandbox.settings import SandboxSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice
-from sleap_rtc.protocol.training import JobOptions, Videos, VideoTarget
+from sleap_rtc.protocol.training import TrainOptions, Videos, VideoTarget
 
 from .conftest import FakeRunner, eventually, names_in, new_board, submit, training_config
 
@@ -81,7 +81,7 @@ async def test_what_a_job_reads_beside_its_package_is_never_left_unchecked(
 ) -> None:
     (package / "a.mp4").touch()
     target = VideoTarget(old="/old/a.mp4", new="a.mp4", in_package=True)
-    options = JobOptions(videos=Videos(kind="map", targets=(target,)))
+    options = TrainOptions(videos=Videos(kind="map", targets=(target,)))
     preflight = new_preflight(root, starts, "dies once")
     async with preflight.at_work():
         board = new_board(root, fake("good"), preflight=preflight)
@@ -131,7 +131,7 @@ async def test_a_helper_whose_sandbox_cannot_be_made_is_not_started_without(
         board = new_board(root, fake("good"), preflight=preflight)
         folder = await submit(board, package)
         with pytest.raises(BusyError, match="cannot be checked"):
-            await submit(board, package, "j_22222222", options=JobOptions(videos=videos))
+            await submit(board, package, "j_22222222", options=TrainOptions(videos=videos))
     assert "does not start" in notices(folder)[0]
     assert count(starts) == 0
 

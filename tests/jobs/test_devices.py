@@ -10,7 +10,7 @@ from sleap_rtc.jobs.devices import STRATEGIES, devices_of_job, set_devices
 from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from tests.sandboxes import sandbox_if_any
 
 from .conftest import (
@@ -29,7 +29,7 @@ from .conftest import (
 )
 
 SLOTS = [Slot("cpu0"), Slot("cpu1")]
-NO_OPTIONS = JobOptions()
+NO_OPTIONS = TrainOptions()
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_what_is_no_number_of_devices_is_refused(trainer: dict[str, Any]) -> Non
 def test_a_job_takes_as_many_as_the_run_that_asks_for_most_unless_its_submitter_says() -> None:
     configs = [training_config(trainer_devices=devices) for devices in (1, 3, "auto")]
     assert devices_of_job(configs, NO_OPTIONS) == 3
-    assert devices_of_job(configs, JobOptions(devices=2)) == 2
+    assert devices_of_job(configs, TrainOptions(devices=2)) == 2
 
 
 @pytest.mark.parametrize(
     ("asked", "options", "used"),
-    [("auto", NO_OPTIONS, 3), (2, NO_OPTIONS, 2), (8, JobOptions(devices=3), 3), (1, JobOptions(devices=3), 3)],
+    [("auto", NO_OPTIONS, 3), (2, NO_OPTIONS, 2), (8, TrainOptions(devices=3), 3), (1, TrainOptions(devices=3), 3)],
 )
-def test_a_run_uses_what_it_asks_for_or_all_that_the_job_has(asked: Any, options: JobOptions, used: int) -> None:
+def test_a_run_uses_what_it_asks_for_or_all_that_the_job_has(asked: Any, options: TrainOptions, used: int) -> None:
     trainer = {"trainer_devices": asked}
     assert set_devices(trainer, 3, options)[0] == used
     assert trainer == {"trainer_devices": used, "trainer_device_indices": None, "trainer_strategy": "auto"}
@@ -79,7 +79,7 @@ def test_what_is_rewritten_is_said() -> None:
         "The config asks for 2 devices: the job takes as many slots of this worker. "
         "Which ones they are is the worker's to say."
     ]
-    assert set_devices({"trainer_devices": 4}, 2, JobOptions(devices=2))[1] == [
+    assert set_devices({"trainer_devices": 4}, 2, TrainOptions(devices=2))[1] == [
         "--devices 2 goes before the config, which asks for 4."
     ]
     assert set_devices({"trainer_devices": 1, "trainer_device_indices": [0]}, 1, NO_OPTIONS)[1] == []
@@ -91,7 +91,7 @@ def test_a_strategy_is_kept_where_there_are_several_devices(strategy: str) -> No
     set_devices(trainer, 2, NO_OPTIONS)
     assert trainer["trainer_strategy"] == strategy
     trainer = {"trainer_devices": 2, "trainer_strategy": "auto"}
-    set_devices(trainer, 2, JobOptions(strategy=strategy))
+    set_devices(trainer, 2, TrainOptions(strategy=strategy))
     assert trainer["trainer_strategy"] == strategy
 
 

@@ -12,7 +12,7 @@ import pytest
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.processes import this_process
 from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .aftermath import assert_whole
 from .board_process import ENDED, JOB
@@ -62,7 +62,7 @@ async def test_a_worker_killed_before_the_start_loses_nothing_and_starts_it_once
     assert noted(ledger) == []
     async with running(new_board(root, fake("good"), warm=warm == "warm")) as board:
         # a client that dials again says the same once more
-        again = await board.receive(JOB, owner=OWNER, name="test", manifest_digest="0" * 64, options=JobOptions())
+        again = await board.receive(JOB, owner=OWNER, name="test", manifest_digest="0" * 64, options=TrainOptions())
         if folder.state().state is JobState.RECEIVED:
             shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
         await board.accept(again)

@@ -15,7 +15,7 @@ from sleap_rtc.errors import ConfigError
 from sleap_rtc.jobs.mounts import Mounts, check_mounts
 from sleap_rtc.jobs.video_places import check_places, video_arguments
 from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.training import JobOptions, Videos, VideoTarget
+from sleap_rtc.protocol.training import TrainOptions, Videos, VideoTarget
 
 from .conftest import (
     FakeRunner,
@@ -195,8 +195,8 @@ def test_a_place_that_is_not_there_is_named(
     assert words in error.value.sentence
 
 
-def on_worker(*targets: VideoTarget) -> JobOptions:
-    return JobOptions(videos=Videos(kind="map", targets=targets))
+def on_worker(*targets: VideoTarget) -> TrainOptions:
+    return TrainOptions(videos=Videos(kind="map", targets=targets))
 
 
 async def test_sleap_nn_is_told_and_told_again_when_the_job_goes_on(

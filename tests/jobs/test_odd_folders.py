@@ -20,7 +20,7 @@ from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.plan import Plan
 from sleap_rtc.jobs.processes import ProcessRecord
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .aftermath import assert_whole
 from .conftest import (
@@ -40,7 +40,7 @@ DEAD = ProcessRecord(host="elsewhere", boot="x", pid=1, started=0, heartbeat=0)
 
 async def receive(board: Any, job: str = "j_12345678") -> JobFolder:
     folder: JobFolder = await board.receive(
-        job, owner=OWNER, name="test", manifest_digest="0" * 64, options=JobOptions()
+        job, owner=OWNER, name="test", manifest_digest="0" * 64, options=TrainOptions()
     )
     return folder
 

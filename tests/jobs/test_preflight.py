@@ -25,7 +25,7 @@ from sleap_rtc.jobs.presets import BACKBONES, GEOMETRY, HEADS, INTENSITY, preset
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
 from sleap_rtc.protocol.jobs import JobState, Notice
-from sleap_rtc.protocol.training import JobOptions, Override, Preset, Videos, VideoTarget
+from sleap_rtc.protocol.training import Override, Preset, TrainOptions, Videos, VideoTarget
 from tests.sandboxes import sandbox_if_any
 
 from .conftest import eventually, lives, names_in, new_board, submit, words
@@ -285,11 +285,11 @@ async def test_labels_may_be_said_to_have_their_video_below_a_mount(
     resave(foreign_video)(package)
     board = new_board(root, SupervisorSettings(), preflight=preflight, mounts=Mounts({"lab": lab}))
     videos = Videos(kind="map", targets=(VideoTarget(old="/etc/passwd", new="lab:/moved.mp4"),))
-    folder = await submit(board, package, options=JobOptions(videos=videos))
+    folder = await submit(board, package, options=TrainOptions(videos=videos))
     assert (folder.state().state, notices(folder)) == (JobState.QUEUED, [])
     wrong = Videos(kind="prefix", targets=(VideoTarget(old="/etc", new="lab:/"),))
     with pytest.raises(PackageError, match=r"'passwd' of 'labels.pkg.slp' would be read from 'lab:/passwd'"):
-        await submit(board, package, "j_22222222", options=JobOptions(videos=wrong))
+        await submit(board, package, "j_22222222", options=TrainOptions(videos=wrong))
 
 
 async def test_all_problems_of_all_configs_come_in_one_answer(root: Path, preflight: Preflight, package: Path) -> None:
@@ -341,7 +341,7 @@ async def test_a_config_of_sleap_1_4_is_converted(root: Path, preflight: Preflig
         (package / name).unlink()
     old = old_config(run_name="baseline", labels="C:\\mice\\labels.v001.pkg.slp")
     (package / "old.json").write_text(json.dumps(old))
-    options = JobOptions(overrides=(Override(key="trainer_config.max_epochs", value=1),))
+    options = TrainOptions(overrides=(Override(key="trainer_config.max_epochs", value=1),))
     folder = await submit(new_board(root, SupervisorSettings(), preflight=preflight), package, options=options)
     assert [(run.model_type, run.max_epochs) for run in folder.spec().runs] == [("single_instance", 1)]
     assert any("sleap-nn converted 'old.json'" in notice for notice in notices(folder))
@@ -382,7 +382,7 @@ async def test_a_preset_trains_labels_without_a_config(root: Path, preflight: Pr
     for name in ("jobs.yaml", CONFIG):
         (package / name).unlink()
     preset = Preset(head="bottomup", backbone="unet_medium_rf", augment=("uniform_noise", "rotation", "scale"))
-    options = JobOptions(preset=preset, overrides=(Override(key="trainer_config.max_epochs", value=3),))
+    options = TrainOptions(preset=preset, overrides=(Override(key="trainer_config.max_epochs", value=3),))
     folder = await submit(new_board(root, SupervisorSettings(), preflight=preflight), package, options=options)
     assert [(run.name, run.max_epochs) for run in folder.spec().runs] == [("bottomup", 3)]
     config = config_of(folder)

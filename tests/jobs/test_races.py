@@ -21,7 +21,7 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.supervisor import Supervisor
 from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .aftermath import assert_whole
 from .conftest import (
@@ -45,7 +45,7 @@ MOST_GROWTH = 1.05
 
 
 async def receive(board: JobBoard) -> JobFolder:
-    return await board.receive("j_12345678", owner=OWNER, name="test", manifest_digest="0" * 64, options=JobOptions())
+    return await board.receive("j_12345678", owner=OWNER, name="test", manifest_digest="0" * 64, options=TrainOptions())
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])

@@ -18,12 +18,12 @@ from sleap_rtc.jobs.waiting import Told, job_line
 from sleap_rtc.jobs.yaml_data import read_yaml
 from sleap_rtc.protocol.files import ManifestRef
 from sleap_rtc.protocol.jobs import JobSubmit, Notice
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .conftest import OWNER, FakeRunner, all_events, new_board, of_type, running, submit, training_config, write_package
 
 KEY = "k" * 40
-REPORTED = JobOptions(wandb=True)
+REPORTED = TrainOptions(wandb=True)
 KEPT = {
     "entity": "lab",
     "project": "flies",
@@ -53,8 +53,8 @@ def test_the_documented_name_of_the_section_is_taken_and_said() -> None:
     assert trainer["wandb"]["entity"] == "lab"
 
 
-@pytest.mark.parametrize("options", [REPORTED, JobOptions()])
-def test_a_key_in_a_config_is_taken_out_and_said(options: JobOptions) -> None:
+@pytest.mark.parametrize("options", [REPORTED, TrainOptions()])
+def test_a_key_in_a_config_is_taken_out_and_said(options: TrainOptions) -> None:
     trainer: dict[str, Any] = {"wandb": {"api_key": KEY}}
     (said,) = set_reporting(trainer, options)
     assert "WANDB_API_KEY" in said
@@ -81,7 +81,7 @@ def test_a_value_of_another_form_is_refused(section: dict[str, Any]) -> None:
 
 def test_without_a_key_for_the_job_it_is_off_and_the_user_knows_why() -> None:
     trainer: dict[str, Any] = {"use_wandb": True, "wandb": dict(KEPT)}
-    (said,) = set_reporting(trainer, JobOptions())
+    (said,) = set_reporting(trainer, TrainOptions())
     assert "Submit with --wandb" in said
     assert trainer["use_wandb"] is False
     assert "wandb" not in trainer

@@ -18,7 +18,7 @@ from sleap_rtc.jobs.sandbox import compiled
 from sleap_rtc.jobs.sandbox.choosing import choose
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.protocol.jobs import Event, JobState
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from tests.sandboxes import isolation_here, sandbox_for
 
 from .canaries import checkpoint
@@ -102,7 +102,7 @@ async def bite(den: Den, level: str, package: Path) -> dict[str, Any]:
     async with running(new_board(den.root, den.settings(level))) as board:
         # it needs not run to be stolen from
         other = await board.receive(
-            "j_other001", owner=STRANGER, name="test", manifest_digest="0" * 64, options=JobOptions()
+            "j_other001", owner=STRANGER, name="test", manifest_digest="0" * 64, options=TrainOptions()
         )
         shutil.copytree(package, other.inputs, dirs_exist_ok=True)
         (package / "weights.ckpt").write_bytes(greedy(den, "j_mine0001", "j_other001"))
@@ -254,8 +254,8 @@ async def test_a_job_that_reports_to_wandb_reaches_the_network_and_others_do_not
     (package / "weights.ckpt").write_bytes(checkpoint(connect={"server": ("127.0.0.1", den.port)}))
     got = []
     for job, options, key in (
-        ("j_without1", JobOptions(), None),
-        ("j_with0001", JobOptions(wandb=True), "k" * 40),
+        ("j_without1", TrainOptions(), None),
+        ("j_with0001", TrainOptions(wandb=True), "k" * 40),
     ):
         async with running(new_board(den.root, den.settings("bwrap"), warm=True, allow_wandb=True)) as board:
             folder = await submit(board, package, job, options=options, wandb_key=key)

@@ -29,7 +29,7 @@ from sleap_rtc.protocol.jobs import (
     RunEnded,
     RunStarted,
 )
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .conftest import (
     OWNER,
@@ -165,7 +165,7 @@ async def test_a_job_of_two_gpus_waits_for_both_and_is_not_overtaken(
 ) -> None:
     async with running(new_board(root, fake("endless"), slots=2)) as board:
         small = await submit(board, package, FIRST)
-        large = await submit(board, package, SECOND, options=JobOptions(devices=2))
+        large = await submit(board, package, SECOND, options=TrainOptions(devices=2))
         later = await submit(board, package, THIRD)
         await events_until(board, small, is_epoch_end)
         await events_until(board, later, is_at(2))
@@ -188,7 +188,7 @@ async def test_what_an_earlier_worker_gave_out_is_not_given_out_again(
     root: Path, fake: FakeRunner, package: Path
 ) -> None:
     async with running(new_board(root, fake("endless"), slots=4)) as board:
-        large = await in_an_epoch(board, package, FIRST, options=JobOptions(devices=2))
+        large = await in_an_epoch(board, package, FIRST, options=TrainOptions(devices=2))
     async with running(new_board(root, fake("endless"), slots=4)) as board:
         small = await in_an_epoch(board, package, SECOND)
         assert (slots_of(large), slots_of(small)) == (("slot0", "slot1"), ("slot2",))
@@ -201,7 +201,7 @@ async def test_more_gpus_than_there_are_is_refused_before_any_file_is_sent(
 ) -> None:
     board = new_board(root, fake("good"), slots=2)
     with pytest.raises(ConfigError, match="takes 3 GPUs at once, and this worker has 2 GPUs"):
-        await board.receive(FIRST, owner=OWNER, name="test", manifest_digest="0" * 64, options=JobOptions(devices=3))
+        await board.receive(FIRST, owner=OWNER, name="test", manifest_digest="0" * 64, options=TrainOptions(devices=3))
     assert not (root / FIRST).exists()
 
 
@@ -209,7 +209,7 @@ async def test_a_job_that_fits_no_longer_is_explained_and_the_next_one_runs(
     root: Path, fake: FakeRunner, package: Path
 ) -> None:
     board = new_board(root, fake("good"), slots=2)
-    large = await submit(board, package, FIRST, options=JobOptions(devices=2))
+    large = await submit(board, package, FIRST, options=TrainOptions(devices=2))
     small = await submit(board, write_package(package, {"one": training_config()}), SECOND)
     async with running(new_board(root, fake("good"))) as board:
         states = of_type(await all_events(board, large), "state")
@@ -292,7 +292,7 @@ def test_slots_are_gpus_or_shares_of_the_processor() -> None:
 
 async def test_on_a_processor_a_job_of_two_devices_takes_two_slots(root: Path, fake: FakeRunner, package: Path) -> None:
     async with running(new_board(root, fake("endless"), slots=slots_for([], 3))) as board:
-        large = await in_an_epoch(board, package, FIRST, options=JobOptions(devices=2))
+        large = await in_an_epoch(board, package, FIRST, options=TrainOptions(devices=2))
         assert large.devices() == (("cpu0", "cpu1"), ())
     # started again with fewer, what still runs counts, whatever its slots were called
     async with running(new_board(root, fake("endless"), slots=slots_for([], 1))) as board:
@@ -331,7 +331,7 @@ async def test_what_a_supervisor_of_an_earlier_worker_claims_meanwhile_is_looked
 
 
 async def test_a_job_that_fits_no_longer_is_not_resumed(root: Path, fake: FakeRunner, package: Path) -> None:
-    folder = await submit(new_board(root, fake("good"), slots=2), package, options=JobOptions(devices=2))
+    folder = await submit(new_board(root, fake("good"), slots=2), package, options=TrainOptions(devices=2))
     intake.end(folder, JobState.LOST)
     with pytest.raises(ConfigError, match="takes 2 GPUs at once, and this worker has 1 GPU"):
         await new_board(root, fake("good")).resume(folder)

@@ -16,7 +16,7 @@ from sleap_rtc.jobs import warm
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .conftest import (
     OWNER,
@@ -209,7 +209,7 @@ async def test_a_job_of_several_gpus_starts_cold(root: Path, fake: FakeRunner, l
     async with running(new_board(root, fake("good"), slots=2, warm=True)) as board:
         await eventually(lambda: len(warm_ones(ledger)) == 2)
         waiting = {each.pid for each in warm_ones(ledger)}
-        options = JobOptions(devices=2)
+        options = TrainOptions(devices=2)
         folder = await board.receive("j_12345678", owner=OWNER, name="test", manifest_digest="0" * 64, options=options)
         shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
         await board.accept(folder)

@@ -12,7 +12,7 @@ from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.errors import BusyError, ConfigError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import Event, JobState, Queued
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from tests.jobs.conftest import eventually
 from tests.roles.conftest import Lab
 from tests.roles.test_jobs_over_links import Seen
@@ -89,7 +89,7 @@ async def test_a_job_of_more_gpus_than_the_worker_has_is_a_sentence_for_the_clie
     await lab.start_worker()
     async with lab.join() as worker:
         with pytest.raises(ConfigError, match="takes 2 GPUs at once, and this worker has 1 GPU"):
-            await worker.submit(await lab.package(), options=JobOptions(devices=2))
+            await worker.submit(await lab.package(), options=TrainOptions(devices=2))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

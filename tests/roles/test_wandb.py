@@ -11,14 +11,14 @@ import pytest
 from sleap_rtc.config.paths import home
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.jobs import EpochEnded, Event, JobState, Notice
-from sleap_rtc.protocol.training import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from tests.roles.conftest import Lab
 from tests.roles.wandb_server import wandb_server
 from tests.roles.worker_process import ALLOW_WANDB
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 SHOWN = (KEY.encode(), base64.b64encode(f"api:{KEY}".encode()))
-REPORTED = JobOptions(wandb=True)
+REPORTED = TrainOptions(wandb=True)
 
 
 def files_with_the_key(*folders: Path) -> Iterator[Path]:

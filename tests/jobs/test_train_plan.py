@@ -6,10 +6,11 @@ import pytest
 from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.making import ConversionRequest, PresetRequest
-from sleap_rtc.jobs.plan import Plan, recipes, stage
+from sleap_rtc.jobs.plan import Plan
+from sleap_rtc.jobs.train_plan import recipes, stage
 from sleap_rtc.jobs.yaml_data import MAX_BYTES, MAX_OWN_BYTES, read_yaml, write_yaml
 from sleap_rtc.protocol.jobs import JobSpec
-from sleap_rtc.protocol.training import JobOptions, Override, Preset
+from sleap_rtc.protocol.training import Override, Preset, TrainOptions
 
 from .conftest import LABELS, OWNER, training_config, write_package
 
@@ -21,9 +22,7 @@ def folder(tmp_path: Path) -> JobFolder:
 
 
 def staged(folder: JobFolder, made: dict[str, str] | None = None, **options: Any) -> Plan:
-    if options:
-        folder.write_spec(folder.spec().model_copy(update={"options": JobOptions(**options)}))
-    return stage(folder, made, cpus=2)
+    return stage(folder, TrainOptions(**options), made, cpus=2)
 
 
 def configs_of(folder: JobFolder, plan: Plan) -> list[dict[str, Any]]:
@@ -209,7 +208,7 @@ def test_a_config_that_grows_when_it_is_written_can_still_be_run(folder: JobFold
 
 
 def test_a_config_that_cannot_be_read_back_is_refused(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sleap_rtc.jobs.plan.MAX_OWN_BYTES", 100)
+    monkeypatch.setattr("sleap_rtc.jobs.train_plan.MAX_OWN_BYTES", 100)
     write_package(folder.inputs, {"a": training_config()})
     with pytest.raises(ConfigError, match=r"'a.yaml', written out, is refused: it is larger"):
         staged(folder)
@@ -317,8 +316,7 @@ OLD = b'{"data": {}, "model": {}, "optimization": {}}'
 
 
 def wanted(folder: JobFolder, **options: Any) -> dict[str, Any]:
-    folder.write_spec(folder.spec().model_copy(update={"options": JobOptions(**options)}))
-    return {recipe.path: recipe.request for recipe in recipes(folder)}
+    return {recipe.path: recipe.request for recipe in recipes(folder, TrainOptions(**options))}
 
 
 def test_old_configs_are_made_new_wherever_they_are_named(folder: JobFolder) -> None:
@@ -388,7 +386,7 @@ def test_what_sleap_nn_adds_to_a_preset_is_told(folder: JobFolder) -> None:
     write_package(folder.inputs, {})
     preset = Preset(head="bottomup", backbone="unet", augment=("contrast",))
     ((path, _),) = wanted(folder, preset=preset).items()
-    plan = staged(folder, {path: write_yaml(training_config("bottomup"))})
+    plan = staged(folder, {path: write_yaml(training_config("bottomup"))}, preset=preset)
     assert plan.notices == ("No geometric augmentation was named: sleap-nn's own default, rotation, is on.",)
 
 
