@@ -229,6 +229,8 @@ def track(trainer: Trainer, relay: Relay, job: Mapping[str, Any]) -> int:
     arguments = ["--data_path", task["data"], *models, "--output_path", str(folder / task["output"])]
     arguments += ["--device", "auto", "--gui", *task["arguments"]]
     code = trainer.track(arguments, FrameReport(relay.say, time.monotonic))
+    # nothing comes over ZMQ that would have to be waited for
+    relay.ended.set()
     if code == 0:
         # an attempt that ended before it could say so
         shutil.rmtree(results, ignore_errors=True)
