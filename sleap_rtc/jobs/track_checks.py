@@ -38,11 +38,11 @@ def track_problems(
     data = Path(task.data)
     name = shown_name(granted.mounts.shown(task.data)) if not data.is_relative_to(granted.inputs) else data.name
     name = printable(name, limit=_QUOTED)
-    if problem := granted.problem(data):
-        yield f"'{name}' cannot be looked at: it is a file {problem}."
-        return
     if data.suffix.lower() != ".slp":
-        yield from _video(task, name, load_video)
+        if problem := granted.problem(data):
+            yield f"'{name}' cannot be looked at: it is a file {problem}. Give the video itself."
+        else:
+            yield from _video(task, name, load_video)
         return
     try:
         opened = open_labels(data, name)

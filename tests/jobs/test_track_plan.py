@@ -136,7 +136,7 @@ def test_a_model_of_the_room_brings_all_its_parts(folder: JobFolder) -> None:
 
 
 def test_what_was_asked_for_is_said_in_sleap_nns_words(folder: JobFolder) -> None:
-    asked = {
+    asked: dict[str, Any] = {
         "frames": "0-9,20-21", "batch_size": 8, "peak_threshold": 0.3, "max_instances": 2, "tracking": True,
         "tracker": "bytetrack", "max_tracks": 2, "no_empty_frames": True, "formats": ("slp", "analysis_h5"),
     }  # fmt: skip
