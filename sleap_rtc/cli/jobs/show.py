@@ -31,7 +31,7 @@ Examples:
 @json_option
 @where_options
 def show(job: str, as_json: bool, **options: Any) -> None:
-    """Say how a job stands: its state, its runs, its last epoch."""
+    """Say how a job stands: its state, its runs, its last epoch or frame."""
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
 
