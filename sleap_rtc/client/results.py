@@ -142,14 +142,15 @@ def _publish(staging: Path, output: Path, layout: Layout) -> list[Path]:
     try:
         for path, name in layout.places(staging / "ready"):
             _share(path, umask)
-            moved.append(_move(path, output / name))
+            moved.append(move_free(path, output / name))
         shutil.rmtree(staging)
     except OSError as error:
         raise storage_error(error, output) from error
     return moved
 
 
-def _move(path: Path, wanted: Path) -> Path:
+def move_free(path: Path, wanted: Path) -> Path:
+    """Move a file or folder that is whole to its place, or beside what is there by now; return where it is. Blocks."""
     if wanted.exists() and wanted.samefile(path):  # an earlier attempt died between the two lines below
         path.unlink()
         return wanted
