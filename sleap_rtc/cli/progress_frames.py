@@ -11,8 +11,10 @@ LEAST_MS = 1_000
 
 def frames_text(frames: Frames) -> str:
     """Say ``120 of 1000 frames, 45.2 frames/s, 20 s left``."""
-    total = f" of {count(frames.total, 'frame')}" if frames.total is not None else " frames"
-    parts = [f"{frames.done}{total}"]
+    done = (
+        f"{frames.done} of {count(frames.total, 'frame')}" if frames.total is not None else count(frames.done, "frame")
+    )
+    parts = [done]
     if frames.rate is not None:
         parts.append(f"{frames.rate:.3g} frames/s")
     if frames.eta is not None and not is_over(frames):
