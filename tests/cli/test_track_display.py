@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sleap_rtc.cli.jobs.show import _now, _now_text
 from sleap_rtc.cli.progress import make_display
 from sleap_rtc.cli.progress_frames import frames_text
 from sleap_rtc.cli.progress_rich import RichDisplay
@@ -129,6 +130,14 @@ def test_json_has_every_report_as_it_came(clock: Clock) -> None:
         "seq": 0, "t": 0,
     }  # fmt: skip
     assert lines[-1] == {"event": "finished", "files": ["clip.predictions.slp"]}
+
+
+def test_jobs_show_says_how_many_frames_there_were() -> None:
+    told = list(events())
+    assert _now(told[:2]) == {"run": "clip", "frames": None}
+    assert _now_text(SUMMARY, _now(told[:2])) == ""
+    assert _now(told[:4]) == {"run": "clip", "frames": {"done": 50, "total": 1000, "rate": 50.0, "eta": 19.0}}
+    assert _now_text(SUMMARY, _now(told[:4])) == "clip, 50 of 1000 frames, 50 frames/s, 19 s left"
 
 
 def test_a_run_that_begins_again_is_shown_from_its_beginning(clock: Clock) -> None:
