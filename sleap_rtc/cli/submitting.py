@@ -64,11 +64,13 @@ class Reached:
 
     async def submit(self, package: Package, *, wandb_key: str | None = None) -> RemoteJob:
         """Submit a package and show how it goes; see `RemoteWorker.submit`."""
-        self.display.upload(0, package.manifest.total_size, 0)
+        sends = package.manifest.total_size > 0
+        if sends:
+            self.display.upload(0, package.manifest.total_size, 0)
         return await self.worker.submit(
             package,
             new=self.remote.new,
-            on_bytes=self.display.upload,
+            on_bytes=self.display.upload if sends else _nothing,
             on_pause=self.display.upload_paused,
             wandb_key=wandb_key,
         )
@@ -91,6 +93,10 @@ class Reached:
         return await Following(
             job, self.display, asks.queue, results=results, logs=self.remote.logs, monitor=monitor
         ).run()
+
+
+def _nothing(sent: int, total: int, already: int) -> None:
+    """Show nothing: models and data are where the worker finds them."""
 
 
 @asynccontextmanager
