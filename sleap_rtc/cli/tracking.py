@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from sleap_rtc.cli.choosing import RoomChoice
 from sleap_rtc.cli.following import TRACKING, Asks, OnBytes, Results, until_interrupted
@@ -16,7 +15,7 @@ from sleap_rtc.cli.running import beside
 from sleap_rtc.cli.submitting import Remote, reach
 from sleap_rtc.cli.track_request import TrackRequest
 from sleap_rtc.client.merging import Merging, predictions_by_input, prepare_merge
-from sleap_rtc.client.model_finding import Models, find_model
+from sleap_rtc.client.model_finding import find_model
 from sleap_rtc.client.package import UnreadPackage
 from sleap_rtc.client.predictions import Output, find_output
 from sleap_rtc.client.remote_job import RemoteJob
@@ -100,7 +99,7 @@ async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisp
     display.connecting(f"the room {remote.where.room}")
     api = ServiceAPI(remote.server, Account(remote.server))
     room = find_room(await api.rooms(), remote.where.room)
-    found = await find_model(cast(Models, api), room.room_id, ref, room.name)
+    found = await find_model(api, room.room_id, ref, room.name)
     if found.version is not None and ref.version is None:
         with display.paused():
             note(f"{ref} is {found.name}@{found.version}.")

@@ -1,84 +1,19 @@
 """Which model of a room a user means: found at the service before anything is sent, so that an alias may move on."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from sleap_rtc.errors import NotFoundError, UnreachableError, UsageError
 from sleap_rtc.protocol.inference import RoomModel
 from sleap_rtc.protocol.models import ModelRef
 from sleap_rtc.protocol.text import printable
+from sleap_rtc.signaling.model_records import ModelLine, RoomModelRecord
+from sleap_rtc.signaling.model_requests import ModelRequests
 
 _SHOWN = 8
 
 
-class Named(Protocol):
-    """A version that a bundle is called."""
-
-    @property
-    def name(self) -> str:
-        """The name."""
-
-    @property
-    def version(self) -> int:
-        """Its number."""
-
-
-class Held(Protocol):
-    """A worker that holds a bundle."""
-
-    @property
-    def worker_name(self) -> str:
-        """What it is called."""
-
-    @property
-    def online(self) -> bool:
-        """Whether it is connected now."""
-
-
-class Listed(Protocol):
-    """A bundle, as the service lists it."""
-
-    @property
-    def digest(self) -> str:
-        """The bundle's."""
-
-    @property
-    def job_id(self) -> str | None:
-        """What trained it."""
-
-    @property
-    def names(self) -> Sequence[Named]:
-        """What it is called."""
-
-    @property
-    def holders(self) -> Sequence[Held]:
-        """Who has it."""
-
-
-class ListedName(Protocol):
-    """A name's versions and aliases."""
-
-    @property
-    def versions(self) -> Sequence[Listed]:
-        """The newest first."""
-
-    @property
-    def aliases(self) -> Mapping[str, int]:
-        """Which version each one says."""
-
-
-class Models(Protocol):
-    """The service, as far as it tells of models."""
-
-    async def models(self, room_id: str) -> Sequence[Listed]:
-        """The room's models."""
-
-    async def model(self, room_id: str, name: str) -> ListedName:
-        """One name of the room."""
-
-
-async def find_model(api: Models, room_id: str, ref: ModelRef, room: str) -> RoomModel:
+async def find_model(api: ModelRequests, room_id: str, ref: ModelRef, room: str) -> RoomModel:
     """Ask the service which model is meant.
 
     Args:
@@ -101,7 +36,7 @@ async def find_model(api: Models, room_id: str, ref: ModelRef, room: str) -> Roo
     return of_name(named, ref, room)
 
 
-def of_job(models: Sequence[Listed], job: str, room: str) -> RoomModel:
+def of_job(models: Sequence[RoomModelRecord], job: str, room: str) -> RoomModel:
     """The model that a job trained.
 
     Args:
@@ -130,7 +65,7 @@ def of_job(models: Sequence[Listed], job: str, room: str) -> RoomModel:
     return RoomModel(digest=chosen.digest)
 
 
-def of_name(named: ListedName, ref: ModelRef, room: str) -> RoomModel:
+def of_name(named: ModelLine, ref: ModelRef, room: str) -> RoomModel:
     """The version that is meant.
 
     Args:
@@ -161,7 +96,7 @@ def of_name(named: ListedName, ref: ModelRef, room: str) -> RoomModel:
     return RoomModel(digest=line.digest, name=ref.name, version=version)
 
 
-def unknown_name(models: Sequence[Listed], name: str, room: str) -> NotFoundError:
+def unknown_name(models: Sequence[RoomModelRecord], name: str, room: str) -> NotFoundError:
     """Say that a room has no such model, and which it has that are called nearly so."""
     names = sorted({each.name for line in models for each in line.names})
     folded = {each.casefold(): each for each in names}
@@ -177,7 +112,7 @@ def unknown_name(models: Sequence[Listed], name: str, room: str) -> NotFoundErro
     )
 
 
-def _no_alias(named: ListedName, ref: ModelRef, room: str) -> str:
+def _no_alias(named: ModelLine, ref: ModelRef, room: str) -> str:
     have = ", ".join(f"{alias} (@{version})" for alias, version in sorted(named.aliases.items())[:_SHOWN])
     return (
         f"No version of the model '{ref.name}' of the room '{_shown(room)}' is called '{ref.alias}'. "
@@ -185,8 +120,8 @@ def _no_alias(named: ListedName, ref: ModelRef, room: str) -> str:
     )
 
 
-def _check_online(line: Listed, shown: str) -> None:
-    if any(each.online for each in line.holders):
+def _check_online(line: RoomModelRecord, shown: str) -> None:
+    if any(line.online_holders()):
         return
     if not line.holders:
         raise UnreachableError(f"No worker of the room has the model {shown} any more.")
