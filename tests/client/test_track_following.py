@@ -3,7 +3,8 @@
 import asyncio
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +47,27 @@ def over(state: str) -> tuple[dict[str, str], None]:
     return {"type": "state", "state": state}, None
 
 
-async def holding(folder: Path, files: Mapping[str, bytes]) -> Producers:
+@asynccontextmanager
+async def holding(folder: Path, files: Mapping[str, bytes]) -> AsyncIterator[Producers]:
     """What a worker that holds these results answers."""
     places = {name: folder / "worker" / name for name in files}
     for name, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(files[name])
-    made = await make_offering(FilesSource(places))
+    with closing(FilesSource(places)) as source:
+        made = await make_offering(source)
 
-    async def find(transfer: str) -> Offering:
-        return made
+        async def find(transfer: str) -> Offering:
+            return made
 
-    return Provider(find).producers
+        yield Provider(find).producers
 
 
 async def follow(folder: Path, events: list[dict[str, Any]], files: Mapping[str, bytes], *, mine: bool = True) -> str:
     """Watch a job that looks at two clips; return what a script sees."""
     stream = io.StringIO()
     telling = Telling(events, summary=SUMMARY | {"runs": RUNS})
-    async with client_of(telling.handlers, await holding(folder, files)) as worker:
+    async with holding(folder, files) as producers, client_of(telling.handlers, producers) as worker:
         job: RemoteJob = await worker.job(JOB)
         output = find_output(["x/clip.mp4", "y/clip.mp4"], folder / "out")
         layout = output.layout([run.name for run in job.summary.runs])
