@@ -8,14 +8,14 @@ from pydantic import ValidationError
 
 from sleap_rtc.client.track_assembling import Tracked
 from sleap_rtc.errors import UsageError
+from sleap_rtc.jobs.track_arguments import track_arguments
 from sleap_rtc.protocol.inference import DataInput, TrackOptions, check_frames
 from sleap_rtc.protocol.text import printable
 
 _FRAMES_OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
-_OF_TRACKING = ("tracker", "max_tracks", "tracking_window_size")
 _OPTIONS = (
-    "frames", *_FRAMES_OF_LABELS, "batch_size", "peak_threshold", "max_instances", "tracking", *_OF_TRACKING,
-    "no_empty_frames", "runtime",
+    "frames", *_FRAMES_OF_LABELS, "batch_size", "peak_threshold", "max_instances", "tracking", "tracker",
+    "max_tracks", "tracking_window_size", "no_empty_frames", "runtime",
 )  # fmt: skip
 """Those that `TrackOptions` has under the same name."""
 
@@ -42,6 +42,7 @@ def read_track(options: dict[str, Any]) -> TrackRequest:
 
     Raises:
         UsageError: if what was typed contradicts itself.
+        ConfigError: if sleap-nn would not take it.
     """
     said = {name: options.pop(name) for name in _OPTIONS}
     said["formats"] = ("slp", "analysis_h5") if "analysis_h5" in options.pop("formats") else ("slp",)
@@ -59,11 +60,6 @@ def _check(said: dict[str, Any]) -> None:
     of_labels = [name for name in _FRAMES_OF_LABELS if said[name]]
     if len(of_labels) > 1:
         raise UsageError(f"{_spelled(of_labels[0])} and {_spelled(of_labels[1])} say two things. Leave one out.")
-    if of_labels and said["frames"] is not None:
-        raise UsageError(f"--frames and {_spelled(of_labels[0])} both say which frames. Leave out one of them.")
-    alone = [name for name in _OF_TRACKING if said[name] is not None]
-    if alone and not said["tracking"]:
-        raise UsageError(f"{_spelled(alone[0])} says how animals are followed. Add --tracking, or leave it out.")
     if said["frames"] is not None:
         try:
             check_frames(said["frames"])
@@ -71,11 +67,13 @@ def _check(said: dict[str, Any]) -> None:
             raise UsageError(f"--frames '{printable(said['frames'], limit=120)}' is refused: {error}.") from error
     try:
         # the models and the data come later
-        TrackOptions.model_validate({**said, "model_folders": ("any",), "data": (DataInput(path="any"),)})
+        options = TrackOptions.model_validate({**said, "model_folders": ("any",), "data": (DataInput(path="any"),)})
     except ValidationError as error:
         problem = error.errors()[0]
         name = str(problem["loc"][0]) if problem["loc"] else "an option"
         raise UsageError(f"What {_spelled(name)} says is refused: {problem['msg']}. Use sleap-nn's words.") from error
+    # what a worker would refuse is refused here, before anything is sent
+    track_arguments(options, labels=bool(of_labels))
 
 
 def _spelled(name: str) -> str:

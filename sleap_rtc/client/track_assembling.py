@@ -20,6 +20,7 @@ from sleap_rtc.client.predictions import stem_of
 from sleap_rtc.client.track_labels import Which, with_images
 from sleap_rtc.client.video_names import is_on_worker
 from sleap_rtc.errors import UsageError
+from sleap_rtc.jobs.track_plan import VIDEO_SUFFIXES
 from sleap_rtc.protocol.inference import MAX_INPUTS, MAX_MODELS, DataInput, RoomModel, TrackOptions
 from sleap_rtc.protocol.models import ModelRef
 from sleap_rtc.protocol.text import printable
@@ -28,9 +29,6 @@ from sleap_rtc.transfer.source import FilesSource
 MODELS = "models"
 DATA = "data"
 LABELS = ".slp"
-VIDEOS = (
-    ".mp4", ".avi", ".mov", ".mj2", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v", ".h5", ".hdf5", ".tif", ".tiff",
-)  # fmt: skip
 _LABELS_ONLY = {
     "only_suggested_frames": "suggested",
     "only_labeled_frames": "labeled",
@@ -148,8 +146,8 @@ def _check_file(text: str, path: Path) -> None:
         raise UsageError(f"--data names '{shown}', which is a folder. Give each video with a --data of its own.")
     if not path.exists():
         raise UsageError(f"--data names '{shown}', and there is no such file on this machine. Correct the path.")
-    if not text.lower().endswith((LABELS, *VIDEOS)):
-        raise UsageError(f"--data names '{shown}', which is neither a video ({', '.join(VIDEOS[:5])} …) nor labels.")
+    if not text.lower().endswith((LABELS, *VIDEO_SUFFIXES)):
+        raise UsageError(f"--data names '{shown}', neither a video ({', '.join(VIDEO_SUFFIXES[:5])} …) nor labels.")
     try:
         with path.open("rb") as file:
             empty = not file.read(1)

@@ -150,11 +150,11 @@ def test_a_folder_that_holds_a_model_wins_over_a_name_and_that_is_said(
 
 
 async def test_options_are_said_in_sleap_nns_words(here: Path) -> None:
-    words = "-m fly -i clip.mp4 --frames 0-9,20 -b 8 --peak-threshold 0.1 -n 2 -t --tracker flow --max-tracks 2"
+    words = "-m fly -i clip.mp4 --frames 0-9,20 -b 8 --peak-threshold 0.1 -n 2 -t --tracker bytetrack --max-tracks 2"
     sent = await typed(f"{words} --tracking-window-size 5 --no-empty-frames --format analysis_h5")
     assert sent.options == TrackOptions(
         model=ROOM_MODEL, data=(DataInput(path="data/clip.mp4"),), frames="0-9,20", batch_size=8, peak_threshold=0.1,
-        max_instances=2, tracking=True, tracker="flow", max_tracks=2, tracking_window_size=5, no_empty_frames=True,
+        max_instances=2, tracking=True, tracker="bytetrack", max_tracks=2, tracking_window_size=5, no_empty_frames=True,
         formats=("slp", "analysis_h5"),
     )  # fmt: skip
 
@@ -181,6 +181,8 @@ async def test_options_are_said_in_sleap_nns_words(here: Path) -> None:
         ("-m fly -i a.slp --only-suggested-frames --frames 1", "both say which frames"),
         ("-m fly -i clip.mp4 --tracker flow", "Add --tracking"),
         ("-m fly -i clip.mp4 -t --tracker 'rm -rf'", "--tracker"),
+        ("-m fly -i clip.mp4 -t --tracker flow", "no tracker 'flow': there are classic"),
+        ("-m fly -i clip.mp4 --frames 0-9999999", "more than 5000000 frames"),
     ],
 )
 async def test_mistakes_are_sentences(here: Path, words: str, said: str) -> None:
