@@ -21,6 +21,8 @@ from sleap_rtc.client.labels_messages import (
     LabelsLook,
     Look,
     Looked,
+    Merge,
+    Merged,
 )
 from sleap_rtc.errors import PackageError
 from sleap_rtc.jobs.environment import python_command
@@ -82,6 +84,23 @@ async def embed(
             "(--send-videos), or say where the worker has it (--video-path-map)."
         )
     return answer.frames
+
+
+async def merge(request: Merge, helper: Helper | None = None) -> Merged:
+    """Write a copy of a labels file with predictions in it; see `Merge`.
+
+    Raises:
+        PackageError: if the predictions do not fit the labels, or a file cannot be read or written.
+    """
+    helper = helper or Helper()
+    answer = await _ask(request, helper, helper.embedding, "merged", lambda _: None)
+    if not isinstance(answer, Merged) or answer.problem:
+        problem = answer.problem if isinstance(answer, Merged) else None
+        raise PackageError(
+            f"The predictions were not merged into {Path(request.path).name}: "
+            f"{printable(problem or 'no answer', limit=400)}."
+        )
+    return answer
 
 
 async def _ask(

@@ -1,4 +1,4 @@
-"""``python -m sleap_rtc.client.labels_helper``: reads labels files for a command, and embeds their labelled frames.
+"""``python -m sleap_rtc.client.labels_helper``: reads labels, embeds their frames, merges predictions into them.
 
 One request comes on standard input, and the answer goes to standard output, as JSON lines. A process of its own, for
 sleap-io takes a second to import and video libraries may crash over a damaged file: `labels_asking` bounds its time.
@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, TypeAdapter
 
-from sleap_rtc.client.labels_messages import Embed, Embedded, Embedding, Looked, Request
+from sleap_rtc.client.labels_merging import Unmerged, merge
+from sleap_rtc.client.labels_messages import Embed, Embedded, Embedding, Looked, Merge, Merged, Request
 from sleap_rtc.client.labels_reading import look_at
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.protocol.text import printable
@@ -33,6 +34,9 @@ def serve() -> int:
         _say(answers, _embed(request, answers))
         return 0
     _limit_memory()
+    if isinstance(request, Merge):
+        _say(answers, _merge(request))
+        return 0
     _say(answers, Looked(files=tuple(look_at(file) for file in request.files)))
     return 0
 
@@ -51,8 +55,17 @@ def _embed(request: Embed, answers: BinaryIO) -> Embedded:
         return Embedded(problem=printable(str(error), limit=300) or type(error).__name__)
 
 
+def _merge(request: Merge) -> Merged:
+    try:
+        return merge(request)
+    except Unmerged as error:
+        return Merged(problem=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the libraries raise over a file is told as a sentence
+        return Merged(problem=printable(str(error), limit=300) or type(error).__name__)
+
+
 def embed(request: Embed, on_progress: Any = None) -> int:
-    """Write the labels with the images of the frames that are trained on; return how many those are.
+    """Write the labels with the images of the frames that are wanted; return how many those are.
 
     Raises:
         Unreadable: if an image cannot be read.
@@ -61,13 +74,20 @@ def embed(request: Embed, on_progress: Any = None) -> int:
 
     labels = sleap_io.load_slp(request.path, open_videos=False)
     _place(labels, request)
-    frames = [(frame.video, frame.frame_idx) for frame in labels if request.every or is_trained_on(frame)]
+    frames = _wanted(labels, request)
     _check_readable(frames)
     # the file's own name is written into it: from within its folder, it is the same every time
     os.chdir(Path(request.target).parent)
     name = Path(request.target).name
     labels.save(name, embed=frames, embed_inplace=True, verbose=False, progress_callback=on_progress)
     return len(frames)
+
+
+def _wanted(labels: Any, request: Embed) -> list[tuple[Any, int]]:
+    if not request.suggested:
+        return [(frame.video, frame.frame_idx) for frame in labels if request.every or is_trained_on(frame)]
+    named = {(id(each.video), each.frame_idx): (each.video, each.frame_idx) for each in labels.suggestions}
+    return list(named.values())
 
 
 def is_trained_on(frame: Any) -> bool:
