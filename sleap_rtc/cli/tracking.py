@@ -21,7 +21,7 @@ from sleap_rtc.client.predictions import Output, find_output
 from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.client.track_assembling import FoundModels, assemble_track, check_data, find_meant
 from sleap_rtc.errors import UsageError
-from sleap_rtc.protocol.inference import RoomModel
+from sleap_rtc.protocol.models import RoomModel
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI, find_room
 

@@ -12,8 +12,8 @@ from sleap_rtc.protocol.text import printable
 
 from .label_checks import Opened, shown_name
 from .track_arguments import last_frame
-from .track_plan import CONFIG
 from .track_task import TrackTask
+from .trained import CONFIG
 from .values import Config, listed
 from .video_checks import Granted, video_problems
 from .yaml_data import MAX_OWN_BYTES, read_yaml

@@ -9,11 +9,13 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.plan import Plan
 from sleap_rtc.jobs.track_arguments import MAX_FRAMES, frames_argument, last_frame
-from sleap_rtc.jobs.track_plan import ROOM_MODEL, stage_track
+from sleap_rtc.jobs.track_plan import stage_track
 from sleap_rtc.jobs.track_task import TrackTask, check_task
+from sleap_rtc.jobs.trained import ROOM_MODEL
 from sleap_rtc.jobs.yaml_data import write_yaml
-from sleap_rtc.protocol.inference import DataInput, RoomModel, TrackOptions
+from sleap_rtc.protocol.inference import DataInput, TrackOptions
 from sleap_rtc.protocol.jobs import JobSpec, Verb
+from sleap_rtc.protocol.models import RoomModel
 
 from .conftest import OWNER, training_config
 

@@ -8,8 +8,9 @@ import pytest
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.progress import Progress
-from sleap_rtc.protocol.inference import DataInput, RoomModel, TrackOptions
+from sleap_rtc.protocol.inference import DataInput, TrackOptions
 from sleap_rtc.protocol.jobs import Event, Frames, JobState
+from sleap_rtc.protocol.models import RoomModel
 
 from .conftest import (
     FakeRunner,
