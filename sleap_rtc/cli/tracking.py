@@ -14,13 +14,15 @@ from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import beside
 from sleap_rtc.cli.submitting import Remote, reach
 from sleap_rtc.cli.track_request import TrackRequest
-from sleap_rtc.client.merging import Merging, predictions_by_input, prepare_merge
+from sleap_rtc.client.assembling import expanded
+from sleap_rtc.client.merging import Merging, name_input, predictions_by_input, prepare_merge
 from sleap_rtc.client.model_finding import find_model
 from sleap_rtc.client.package import UnreadPackage
 from sleap_rtc.client.predictions import Output, find_output
 from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.client.track_assembling import FoundModels, assemble_track, check_data, find_meant
-from sleap_rtc.errors import UsageError
+from sleap_rtc.client.video_names import is_on_worker
+from sleap_rtc.errors import PackageError, UsageError
 from sleap_rtc.protocol.models import RoomModel
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI, find_room
@@ -30,18 +32,30 @@ from sleap_rtc.signaling.api import ServiceAPI, find_room
 class _Home:
     """Where predictions go, and what becomes of them there."""
 
+    data: Sequence[str]
     output: Output
     merging: Merging | None
 
     async def bring(self, job: RemoteJob, on_bytes: OnBytes) -> Sequence[Path]:
         layout = self.output.layout([run.name for run in job.summary.runs])
         places = await job.fetch(self.output.folder, on_bytes, layout=layout)
+        await self._name_inputs(places)
         if self.merging is None:
             return places
         target, merged = await self.merging.run(predictions_by_input(places, self.output.names))
         kept = f"; {count(merged.kept, 'frame')} that a user has labelled stayed as they are" if merged.kept else ""
         note(f"The predictions of {count(merged.frames, 'frame')} are in {target}{kept}.")
         return [*places, target]
+
+    async def _name_inputs(self, places: Sequence[Path]) -> None:
+        """Let predictions name what was looked at as it is called here: then SLEAP finds it."""
+        for text, name in zip(self.data, self.output.names, strict=True):
+            found = next((place for place in places if place.name == name), None)
+            if found is not None and not is_on_worker(text):
+                try:
+                    await name_input(found, expanded(text))
+                except PackageError as error:
+                    note(f"{found} names the worker's files still. {error.sentence}")
 
 
 async def track_remotely(request: TrackRequest, remote: Remote) -> int:
@@ -84,7 +98,7 @@ async def _home(request: TrackRequest) -> _Home:
         # the predictions themselves go beside the copy
         output = merging.target.parent
     found = await asyncio.to_thread(find_output, request.tracked.data, output, analysis=request.analysis)
-    return _Home(found, merging)
+    return _Home(request.tracked.data, found, merging)
 
 
 async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisplay) -> RoomModel | None:

@@ -23,6 +23,8 @@ from sleap_rtc.client.labels_messages import (
     Looked,
     Merge,
     Merged,
+    Placed,
+    PlaceVideos,
 )
 from sleap_rtc.errors import PackageError
 from sleap_rtc.jobs.environment import python_command
@@ -101,6 +103,23 @@ async def merge(request: Merge, helper: Helper | None = None) -> Merged:
             f"{printable(problem or 'no answer', limit=400)}."
         )
     return answer
+
+
+async def place_videos(request: PlaceVideos, helper: Helper | None = None) -> int:
+    """Let predictions name the files of this machine; see `PlaceVideos`.
+
+    Returns:
+        How many videos have another name now.
+
+    Raises:
+        PackageError: if the file is damaged, or refers to other files.
+    """
+    helper = helper or Helper()
+    answer = await _ask(request, helper, helper.looking, "changed", lambda _: None)
+    if not isinstance(answer, Placed) or answer.problem:
+        problem = answer.problem if isinstance(answer, Placed) else None
+        raise _failed("changed", printable(problem or "no answer", limit=400))
+    return answer.videos
 
 
 async def _ask(

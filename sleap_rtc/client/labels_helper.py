@@ -12,7 +12,18 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, TypeAdapter
 
 from sleap_rtc.client.labels_merging import Unmerged, merge
-from sleap_rtc.client.labels_messages import Embed, Embedded, Embedding, Looked, Merge, Merged, Request
+from sleap_rtc.client.labels_messages import (
+    Embed,
+    Embedded,
+    Embedding,
+    Looked,
+    Merge,
+    Merged,
+    Placed,
+    PlaceVideos,
+    Request,
+)
+from sleap_rtc.client.labels_placing import place_videos
 from sleap_rtc.client.labels_reading import look_at
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.protocol.text import printable
@@ -36,6 +47,9 @@ def serve() -> int:
     _limit_memory()
     if isinstance(request, Merge):
         _say(answers, _merge(request))
+        return 0
+    if isinstance(request, PlaceVideos):
+        _say(answers, _place_videos(request))
         return 0
     _say(answers, Looked(files=tuple(look_at(file) for file in request.files)))
     return 0
@@ -64,6 +78,13 @@ def _merge(request: Merge) -> Merged:
         return Merged(problem=printable(str(error), limit=300) or type(error).__name__)
 
 
+def _place_videos(request: PlaceVideos) -> Placed:
+    try:
+        return place_videos(request)
+    except Exception as error:  # noqa: BLE001 - whatever h5py raises over a file is told as a sentence
+        return Placed(problem=printable(str(error), limit=300) or type(error).__name__)
+
+
 def embed(request: Embed, on_progress: Any = None) -> int:
     """Write the labels with the images of the frames that are wanted; return how many those are.
 
@@ -73,7 +94,7 @@ def embed(request: Embed, on_progress: Any = None) -> int:
     import sleap_io
 
     labels = sleap_io.load_slp(request.path, open_videos=False)
-    _place(labels, request)
+    _find_videos(labels, request)
     frames = _wanted(labels, request)
     _check_readable(frames)
     # the file's own name is written into it: from within its folder, it is the same every time
@@ -98,7 +119,7 @@ def is_trained_on(frame: Any) -> bool:
     return any(not getattr(other, "is_predicted", False) for other in others) or bool(frame.label_images)
 
 
-def _place(labels: Any, request: Embed) -> None:
+def _find_videos(labels: Any, request: Embed) -> None:
     for video, places in zip(labels.videos, request.places, strict=True):
         if places is None:
             continue

@@ -157,5 +157,26 @@ class Merged(_Line):
     problem: str | None = None
 
 
-Request = Annotated[Look | Embed | Merge, Field(discriminator="type")]
-Answer = Annotated[Looked | Embedding | Embedded | Merged, Field(discriminator="type")]
+class PlaceVideos(_Line):
+    """Let a file of predictions name the input as it is called on this machine, where it has the worker's name for it.
+
+    Attributes:
+        path: the predictions, which are changed.
+        local: what was looked at: a video, or labels.
+    """
+
+    type: Literal["place"] = "place"
+    path: str
+    local: str
+
+
+class Placed(_Line):
+    """The end of a `PlaceVideos`: how many videos have another name now."""
+
+    type: Literal["placed"] = "placed"
+    videos: int = 0
+    problem: str | None = None
+
+
+Request = Annotated[Look | Embed | Merge | PlaceVideos, Field(discriminator="type")]
+Answer = Annotated[Looked | Embedding | Embedded | Merged | Placed, Field(discriminator="type")]

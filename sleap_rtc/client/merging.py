@@ -2,19 +2,21 @@
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sleap_rtc.client.assembling import expanded
-from sleap_rtc.client.labels_asking import Helper, merge
-from sleap_rtc.client.labels_messages import LabelsLook, Merge, Merged, Predicted, VideoLook
+from sleap_rtc.client.labels_asking import Helper, merge, place_videos
+from sleap_rtc.client.labels_messages import LabelsLook, Merge, Merged, PlaceVideos, Predicted, VideoLook
 from sleap_rtc.client.predictions import LABELS, check_free, check_writable, stem_of
 from sleap_rtc.client.results import move_free
 from sleap_rtc.client.track_labels import look_at
 from sleap_rtc.client.video_names import spelled
 from sleap_rtc.errors import PackageError, StorageError, UsageError
 from sleap_rtc.protocol.text import printable
+from sleap_rtc.transfer.disk import storage_error
 
 _EMBEDDED = ".pkg.slp"
 
@@ -131,6 +133,31 @@ def _last(name: str) -> str:
 
 def _ending(labels: Path) -> str:
     return _EMBEDDED if labels.name.lower().endswith(_EMBEDDED) else LABELS
+
+
+async def name_input(predictions: Path, local: Path, helper: Helper | None = None) -> None:
+    """Let a file of predictions name what was looked at by its place on this machine.
+
+    Args:
+        predictions: the file, whole; another whole one takes its place.
+        local: the video or labels.
+        helper: how the labels helper is started.
+
+    Raises:
+        PackageError: if the file is damaged; it stays as it is.
+        StorageError: if the disk refuses.
+    """
+    scratch = predictions.with_name(f".{secrets.token_hex(6)}{LABELS}")
+    try:
+        await asyncio.to_thread(shutil.copyfile, predictions, scratch)
+        path, place = await asyncio.to_thread(scratch.absolute), await asyncio.to_thread(local.absolute)
+        if await place_videos(PlaceVideos(path=str(path), local=str(place)), helper):
+            await asyncio.to_thread(shutil.copymode, predictions, scratch)
+            await asyncio.to_thread(scratch.replace, predictions)
+    except OSError as error:
+        raise storage_error(error, predictions) from error
+    finally:
+        await asyncio.to_thread(scratch.unlink, missing_ok=True)
 
 
 def predictions_by_input(places: Sequence[Path], names: Sequence[str]) -> dict[int, Path]:

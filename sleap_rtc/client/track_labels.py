@@ -13,7 +13,11 @@ from sleap_rtc.protocol.text import printable
 
 Which = Literal["suggested", "labeled", "others"]
 """Frames of labels: suggested ones, those that a user labelled, or those that have predictions alone."""
-_WORDS: dict[Which, str] = {"suggested": "suggested", "labeled": "labelled", "others": "labelled"}
+_WORDS: dict[Which, str] = {
+    "suggested": "suggested frames",
+    "labeled": "labelled frames",
+    "others": "frames but those that a user has labelled",
+}
 _SHOWN = 3
 
 
@@ -56,7 +60,7 @@ async def with_images(
         return file
     counts = [_count(video, which) for video in seen.videos]
     if not any(counts):
-        raise PackageError(f"The labels {_shown(file)} have no {_WORDS[which]} frames, so there is nothing to look at.")
+        raise PackageError(f"The labels {_shown(file)} have no {_WORDS[which]}, so there is nothing to look at.")
     needed = [count > 0 and not video.embedded for video, count in zip(seen.videos, counts, strict=True)]
     if not any(needed):
         return file
@@ -74,7 +78,7 @@ async def with_images(
 def _count(video: VideoLook, which: Which) -> int:
     if which == "suggested":
         return video.suggested
-    return video.trained if which == "labeled" else video.frames
+    return video.trained if which == "labeled" else video.frames - video.trained
 
 
 def _places(file: Path, video: VideoLook) -> tuple[str, ...]:

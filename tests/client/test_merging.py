@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sleap_io as sio
 
-from sleap_rtc.client.merging import predictions_by_input, prepare_merge
+from sleap_rtc.client.merging import name_input, predictions_by_input, prepare_merge
 from sleap_rtc.errors import ConflictError, PackageError, SleapRTCError
 from tests.client.labels_on_videos import LABELLED, PREDICTED, SKELETON, make_labels
 
@@ -150,6 +150,63 @@ async def test_what_cannot_be_merged_is_said_before_anything_is_sent(labels: Pat
     assert "nothing is overwritten" in await refused(ConflictError, labels, [str(tmp_path / "a.mp4")], labels)
     (tmp_path / "torn.slp").write_bytes(b"torn")
     assert "cannot be read" in await refused(PackageError, tmp_path / "torn.slp", ["a.mp4"], tmp_path / "out.slp")
+
+
+async def test_predictions_name_what_was_looked_at_as_it_is_called_here(tmp_path: Path) -> None:
+    make_labels(tmp_path / "labels.slp", tmp_path / "a.mp4")
+    predictions = predict(tmp_path / "p.slp", "/worker/j_1/inputs/data/a.mp4")
+    untouched = mode_of(predictions)
+    await name_input(predictions, tmp_path / "a.mp4")
+    found = sio.load_slp(str(predictions))
+    assert found.videos[0].filename == str(tmp_path / "a.mp4")
+    assert found.videos[0][3].shape[:2] == (96, 96)
+    assert len(found) == 3
+    assert mode_of(predictions) == untouched
+    # another input's name is not touched
+    other = predict(tmp_path / "other.slp", "/worker/j_1/inputs/data/b.mp4")
+    before = digest_of(other)
+    await name_input(other, tmp_path / "a.mp4")
+    assert digest_of(other) == before
+    assert names_in(tmp_path) == ["a.mp4", "labels.slp", "other.slp", "p.slp"]
+
+
+async def test_predictions_on_a_copy_with_images_name_the_videos_it_was_made_of(tmp_path: Path) -> None:
+    labels = make_labels(tmp_path / "labels.slp", tmp_path / "a.mp4")
+    copy, mine = tmp_path / "worker" / "labels.pkg.slp", tmp_path / "labels.pkg.slp"
+    make_package(labels, copy)
+    for name in ("p.slp", "q.slp"):
+        sio.load_slp(str(copy)).save(str(tmp_path / name), restore_original_videos=False, verbose=False)
+        assert sio.load_slp(str(tmp_path / name), open_videos=False).videos[0].filename == str(copy)
+    await name_input(tmp_path / "p.slp", labels)
+    assert sio.load_slp(str(tmp_path / "p.slp")).videos[0].filename == str(tmp_path / "a.mp4")
+    # labels that held their images themselves were sent as they are
+    make_package(labels, mine)
+    await name_input(tmp_path / "q.slp", mine)
+    (video,) = sio.load_slp(str(tmp_path / "q.slp")).videos
+    assert video.filename == str(mine)
+    assert video[0].shape[:2] == (96, 96)
+
+
+def make_package(labels: Path, package: Path) -> None:
+    package.parent.mkdir(exist_ok=True)
+    sio.load_slp(str(labels)).save(str(package), embed=True, verbose=False)
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode
+
+
+async def test_a_file_that_is_no_predictions_stays_as_it_is(tmp_path: Path) -> None:
+    torn = make_torn(tmp_path / "torn.slp")
+    before = digest_of(torn)
+    with pytest.raises(PackageError, match="cannot be changed"):
+        await name_input(torn, tmp_path / "a.mp4")
+    assert (digest_of(torn), names_in(tmp_path)) == (before, ["torn.slp"])
+
+
+def make_torn(path: Path) -> Path:
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    return path
 
 
 def test_a_name_that_was_taken_meanwhile_is_not_taken_for_another_input(tmp_path: Path) -> None:
