@@ -19,6 +19,7 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
@@ -37,7 +38,8 @@ from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
-from sleap_rtc.worker.reporting import JobReporter, ModelReporter
+from sleap_rtc.worker.models import ModelReporter
+from sleap_rtc.worker.reporting import JobReporter
 from sleap_rtc.worker.service import Desk, JobService
 from sleap_rtc.worker.visitors import Visit, Visitors
 
@@ -63,6 +65,7 @@ class WorkerSettings:
         identity: its key.
         jobs: the folder of its jobs.
         store: the folder of the files that clients sent.
+        models: the folder of the models that it keeps; beside its jobs by default.
         gpus: the GPUs it may use: a job at once on each.
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
@@ -86,6 +89,7 @@ class WorkerSettings:
     store: Path
     gpus: Sequence[Gpu]
     executor: Executor
+    models: Path | None = None
     preflight: Preflight | None = None
     mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
@@ -128,6 +132,7 @@ class Worker:
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
         )
+        self.shelf = BundleShelf(settings.models or settings.jobs.with_name("models"), min_free=settings.min_free)
         self._browser = Browser(settings.mounts)
         self._visitors = Visitors(settings.timeouts)
         self._unproven = 0
@@ -141,6 +146,7 @@ class Worker:
         """
         settings = self._settings
         store = await asyncio.to_thread(Store, settings.store, max_bytes=settings.limits.max_store)
+        await asyncio.to_thread(self.shelf.sweep)
         desk = Desk(self.board, store)
         try:
             await self._serve_room(desk)
@@ -178,8 +184,9 @@ class Worker:
                     tasks.create_task(visitors.keep_asking(signaling))
                     tasks.create_task(self._announce(signaling))
                     tasks.create_task(self._sweep(desk))
-                    for reporter in (JobReporter, ModelReporter):
-                        tasks.create_task(reporter(self.board, signaling, settings.timeouts.report).run())
+                    every = settings.timeouts.report
+                    tasks.create_task(JobReporter(self.board, signaling, every).run())
+                    tasks.create_task(ModelReporter(self.board, signaling, every, self.shelf).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
