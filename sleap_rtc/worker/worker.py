@@ -26,6 +26,8 @@ from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.model_messages import ABILITY as MODELS
+from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
@@ -33,11 +35,14 @@ from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
 from sleap_rtc.signaling.token_source import TokenSource
+from sleap_rtc.transfer.offering import Offering
+from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
+from sleap_rtc.worker.model_service import ModelDesk, ModelService
 from sleap_rtc.worker.models import ModelReporter
 from sleap_rtc.worker.reporting import JobReporter
 from sleap_rtc.worker.service import Desk, JobService
@@ -45,7 +50,7 @@ from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", MOUNTS)
+ABILITIES = ("train", MOUNTS, MODELS)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -147,7 +152,7 @@ class Worker:
         settings = self._settings
         store = await asyncio.to_thread(Store, settings.store, max_bytes=settings.limits.max_store)
         await asyncio.to_thread(self.shelf.sweep)
-        desk = Desk(self.board, store)
+        desk = Desk(self.board, store, ModelDesk(self.shelf, store))
         try:
             await self._serve_room(desk)
         finally:
@@ -211,12 +216,13 @@ class Worker:
         try:
             owner = Owner(user=sender.user, name=sender.name, room=sender.room)
             service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+            models = ModelService(desk.models, owner, visit.check_new_work)
             browsing = BrowsingService(self._browser)
             settings = LinkSettings(
                 new_peer=lambda: self._new_peer(signaling),
                 timeouts=self._settings.timeouts,
-                handlers={**service.handlers, **browsing.handlers},
-                producers={**service.producers, **browsing.producers},
+                handlers={**service.handlers, **models.handlers, **browsing.handlers},
+                producers={**_provider(service, models).producers, **browsing.producers},
                 max_lanes=self._settings.limits.max_lanes,
                 abilities=ABILITIES,
             )
@@ -281,6 +287,15 @@ class Worker:
             timeouts=self._settings.timeouts,
             allow_loopback=signaling.is_local,
         )
+
+
+def _provider(jobs: JobService, models: ModelService) -> Provider:
+    """Hands out both: the id of a transfer says of which it is."""
+
+    async def find(transfer: str) -> Offering:
+        return await (jobs if digest_of(transfer) is None else models).offering(transfer)
+
+    return Provider(find)
 
 
 async def _hear(switchboard: Switchboard, visitors: Visitors) -> None:
