@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 Part = TypeVar("Part", bound=BaseModel)
 _CODE = re.compile(r"[a-z0-9_]{1,64}")
 _NOT_ACCEPTED = (JobState.RECEIVED, JobState.STAGED)
-_VERSION = 12
-"""Characters of a job's id that tell its models from those of other jobs: the last ones are random."""
 
 
 class Reporter(ABC):
@@ -237,16 +235,14 @@ def _models_of(folder: JobFolder, room: str) -> Sequence[ModelReport]:
 
 
 def _model_reports(job: str, held: Holdings) -> Sequence[ModelReport]:
-    version = job.partition("_")[2].replace("-", "")[-_VERSION:] or "1"
     return [
         ModelReport(
-            name=model.name,
-            version=version,
+            title=model.name,
             digest=model.digest,
             size=model.size,
             job=job,
             made=held.t,
-            facts=ModelFacts(model_type=model.model_type, loss=model.loss),
+            facts=ModelFacts(types=(model.model_type,), loss=model.loss),
         )
         for model in held.models
     ]
