@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from sleap_rtc.protocol.inference import ThenTrack
-from sleap_rtc.protocol.models import RoomModel
+from sleap_rtc.protocol.models import ModelName, RoomModel
 from sleap_rtc.protocol.places import PackagePath, UserPath
 
 OverrideKey = Annotated[
@@ -71,6 +71,7 @@ class TrainOptions(_Record):
         wandb: whether Weights & Biases is told, with the key that comes beside the options.
         start_from: the model of the room whose weights the training begins with.
         then: what to look at with the models, once they are trained.
+        register_as: the name that the model gets in its room when it is ready.
     """
 
     kind: Literal["train"] = "train"
@@ -86,3 +87,4 @@ class TrainOptions(_Record):
     wandb: bool = False
     start_from: RoomModel | None = None
     then: ThenTrack | None = None
+    register_as: ModelName | None = None
