@@ -13,7 +13,8 @@ from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.ids import JobId, UserId
 from sleap_rtc.protocol.jobs import JobState, RunName
-from sleap_rtc.protocol.labels import Count, Label, Name, UtcMs
+from sleap_rtc.protocol.labels import Count, Label, UtcMs
+from sleap_rtc.protocol.models import ModelFormat, ModelName, ModelVersion
 
 _M = TypeVar("_M", bound=Message)
 
@@ -25,7 +26,6 @@ MAX_RUNS = 16
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,16}$")]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
-Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 Loss = Annotated[float, Field(allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -89,31 +89,44 @@ class JobReport(_Part):
 
 
 class ModelFacts(_Part):
-    """What there is to say about a model beside its name and its files.
+    """What there is to say about a model beside its files.
 
     Attributes:
-        loss: its best validation loss.
+        types: sleap-nn's head name of each of its parts.
+        loss: the best validation loss of its last part.
+        sleap_nn: the version that trained it.
+        parent: the model that its training began with.
+        made_by: who trained or pushed it, as the service called them then.
     """
 
-    model_type: Label = ""
+    types: Annotated[tuple[Label, ...], Field(max_length=MAX_RUNS)] = ()
     loss: Loss | None = None
+    sleap_nn: Label = ""
+    parent: Sha256 | None = None
+    made_by: Label = ""
 
 
 class ModelReport(_Part):
-    """A model that a worker holds.
+    """A model that a worker holds, in one format.
 
     Attributes:
-        digest: SHA-256 over its files: for each one, ordered by path, ``SHA-256 in hex, two spaces, path, newline``.
+        digest: of the bundle; see `sleap_rtc.protocol.models.bundle_digest`.
+        format: of its files; what was exported from a model is another format of that model.
+        source: for an exported format, the digest of the bundle that it was made from; None otherwise.
+        title: what its runs are called, joined by `` + ``.
         size: bytes of its files.
         job: the job that trained it; None if it came otherwise.
+        user: who trained or pushed it.
         made: when it was ready.
     """
 
-    name: Name
-    version: Version
     digest: Sha256
+    format: ModelFormat = "sleap-nn"
+    source: Sha256 | None = None
+    title: Label = ""
     size: Size
     job: JobId | None = None
+    user: UserId | None = None
     made: UtcMs
     facts: ModelFacts = ModelFacts()
 
@@ -153,12 +166,33 @@ class Reported(Message):
 
     `refused` names the jobs that are not: another worker told of them first, or the room has no space for more.
     `wanted` is false where nobody could read it, behind a session string: such a room needs no reports.
+    `unwanted` names models of this report that the room has deleted: the worker removes them.
     """
 
     TYPE = "reported"
     stored: Count
     refused: Annotated[tuple[JobId, ...], Field(max_length=JOBS_AT_ONCE)] = ()
     wanted: bool = True
+    unwanted: Annotated[tuple[Sha256, ...], Field(max_length=MODELS_AT_ONCE)] = ()
+
+
+class RegisterModel(Message):
+    """Worker → service, a request: give this model, which I hold and have told of, a name of the room.
+
+    The same digest under the same name gets the same version again.
+    """
+
+    TYPE = "register_model"
+    name: ModelName
+    digest: Sha256
+
+
+class ModelRegistered(Message):
+    """Service → worker, the answer: which version of the name it is."""
+
+    TYPE = "model_registered"
+    name: ModelName
+    version: ModelVersion
 
 
 def size_of(part: BaseModel) -> int:

@@ -13,7 +13,7 @@ from sleap_rtc.protocol.codec import Failure, Message, Registry
 from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.ids import LinkId, PresenceId, RoomId, UserId, WorkerId
 from sleap_rtc.protocol.labels import Count, Label, Reason, UtcMs
-from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
+from sleap_rtc.protocol.reports import ModelRegistered, RegisterModel, Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_SDP, Candidate, IceServer
 
 SUBPROTOCOL = "sleap-rtc.v1"
@@ -308,6 +308,8 @@ SIGNALING = Registry(
     ReportJobs,
     ReportModels,
     Reported,
+    RegisterModel,
+    ModelRegistered,
     Failure,
 )
 

@@ -10,6 +10,8 @@ from sleap_rtc.signaling.grants import wait_to_be_let_in
 from sleap_rtc.signaling.http import http_client, read_answer
 from sleap_rtc.signaling.invite_requests import InviteRequests
 from sleap_rtc.signaling.member_requests import MemberRequests
+from sleap_rtc.signaling.model_records import ModelLine, RoomModelRecord
+from sleap_rtc.signaling.model_requests import ModelRequests
 from sleap_rtc.signaling.records import (
     AccessGrant,
     AnonymousRoom,
@@ -35,7 +37,7 @@ from sleap_rtc.signaling.records import (
 )
 from sleap_rtc.signaling.requests import Answer, Query, no_id
 from sleap_rtc.signaling.room_requests import RoomRequests
-from sleap_rtc.signaling.summaries import RememberedJob, RememberedModel
+from sleap_rtc.signaling.summaries import RememberedJob
 from sleap_rtc.signaling.summary_requests import SummaryRequests
 from sleap_rtc.signaling.token_requests import TokenRequests
 from sleap_rtc.signaling.token_source import TokenSource, as_source
@@ -54,14 +56,15 @@ __all__ = [
     "LoginMethods",
     "Me",
     "Member",
+    "ModelLine",
     "NewInvite",
     "NewToken",
     "Person",
     "RememberedJob",
-    "RememberedModel",
     "Removal",
     "Room",
     "RoomDetail",
+    "RoomModelRecord",
     "RotatedToken",
     "ServiceAPI",
     "TokenInfo",
@@ -73,7 +76,7 @@ UNAUTHORIZED = 401
 _LOGIN_ID = re.compile(r"a_[0-9A-Za-z-]{8,64}")
 
 
-class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, SummaryRequests):
+class ServiceAPI(RoomRequests, MemberRequests, InviteRequests, TokenRequests, SummaryRequests, ModelRequests):
     """Requests to one service: those of logging in here, the others by topic.
 
     Args:

@@ -1,12 +1,11 @@
-"""What the service remembers of a room's jobs and models, as their workers told it. Times are UTC milliseconds."""
+"""What the service remembers of a room's jobs, as their workers told it. Times are UTC milliseconds."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.ids import JobId, UserId, WorkerId
 from sleap_rtc.protocol.jobs import JobState
-from sleap_rtc.protocol.labels import Label, Name, UtcMs
-from sleap_rtc.protocol.reports import JobFacts, ModelFacts, Size, Version, Word
+from sleap_rtc.protocol.labels import Label, UtcMs
+from sleap_rtc.protocol.reports import JobFacts, Word
 
 PLACE = 320
 """The longest name of a place in a list."""
@@ -35,40 +34,9 @@ class RememberedJob(JobFacts):
     updated_at: UtcMs
 
 
-class RememberedModel(ModelFacts):
-    """A model as the worker that holds it last told of it.
-
-    Attributes:
-        digest: SHA-256 over its files, as a `ModelReport` has it.
-        size: bytes of its files.
-        job_id: the job that trained it; None if it came otherwise.
-        created_at: when it was ready.
-        updated_at: when the worker told.
-    """
-
-    name: Name
-    version: Version
-    digest: Sha256
-    size: Size
-    job_id: JobId | None
-    worker_id: WorkerId
-    worker_name: Label
-    worker_online: bool
-    created_at: UtcMs
-    updated_at: UtcMs
-
-
 class JobPage(BaseModel):
     """Some jobs, and where the next page goes on; None at the end."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     jobs: tuple[RememberedJob, ...]
-    next: str | None = Field(max_length=PLACE)
-
-
-class ModelPage(BaseModel):
-    """Some models; see `JobPage`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    models: tuple[RememberedModel, ...]
     next: str | None = Field(max_length=PLACE)

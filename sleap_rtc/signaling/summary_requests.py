@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.signaling.requests import Answer, Query, Requests, of_room
-from sleap_rtc.signaling.summaries import JobPage, ModelPage, RememberedJob, RememberedModel
+from sleap_rtc.signaling.summaries import JobPage, RememberedJob
 
 PAGE = 200
 """Jobs or models asked for at once."""
@@ -13,7 +13,7 @@ MOST_LISTED = 10_000
 
 
 class SummaryRequests(Requests):
-    """Jobs and models as their workers last told of them."""
+    """Jobs as their workers last told of them."""
 
     async def jobs(self, room_id: str, *, states: Iterable[JobState] = ()) -> list[RememberedJob]:
         """The jobs of a room as their workers last told of them, online or not, the newest first.
@@ -32,19 +32,6 @@ class SummaryRequests(Requests):
             found += page.jobs
             page = await self._page(room_id, "jobs", JobPage, [*query, ("before", page.next)])
         return [*found, *page.jobs]
-
-    async def models(self, room_id: str) -> list[RememberedModel]:
-        """The models that the workers of a room hold, online or not, the newest first.
-
-        Raises:
-            SleapRTCError: as `room` does.
-        """
-        found: list[RememberedModel] = []
-        page = await self._page(room_id, "models", ModelPage, [])
-        while page.next is not None and page.models and len(found) < MOST_LISTED:
-            found += page.models
-            page = await self._page(room_id, "models", ModelPage, [("before", page.next)])
-        return [*found, *page.models]
 
     async def _page(self, room_id: str, what: str, answer: type[Answer], query: Query) -> Answer:
         return await self._request("GET", f"{of_room(room_id)}/{what}", answer, query=[*query, ("limit", PAGE)])

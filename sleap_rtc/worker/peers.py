@@ -18,6 +18,7 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.peers import ABILITY, PeerProve, check_peer, peer_text
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Principal
@@ -28,21 +29,11 @@ from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import SignalingClient
 from sleap_rtc.transfer.offering import Offering
 from sleap_rtc.transfer.provider import Provider
+from sleap_rtc.worker.model_service import ModelDesk
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-FindModel = Callable[[str, str], Awaitable[Offering]]
-"""Finds what a transfer's id names among the models of a room: the room's id, the transfer's."""
-
-
-async def no_models(room: str, transfer: str) -> Offering:
-    """A `FindModel` of a worker that holds none.
-
-    Raises:
-        NotFoundError: always.
-    """
-    raise NotFoundError("This worker has no such model.")
 
 
 class PeerService:
@@ -50,13 +41,13 @@ class PeerService:
 
     Args:
         stamp: who the service says it is.
-        find: looks models up.
+        desk: the models of the worker that was dialled.
     """
 
-    def __init__(self, stamp: Principal, find: FindModel) -> None:
+    def __init__(self, stamp: Principal, desk: ModelDesk) -> None:
         self._room = stamp.room
         self._worker = stamp.worker or ""
-        self._find = find
+        self._desk = desk
         self._proven = False
 
     @property
@@ -81,7 +72,7 @@ class PeerService:
     async def _offering(self, transfer: str) -> Offering:
         if not self._proven:
             raise ForbiddenError("A worker proves its key before it asks another one for a model.")
-        return await self._find(self._room, transfer)
+        return await self._desk.offering(self._room, digest_of(transfer) or "")
 
 
 class Peers:
@@ -108,6 +99,11 @@ class Peers:
         self._identity = identity
         self._settings = settings
         self._secrets = secrets
+
+    @property
+    def room(self) -> str:
+        """The room's id, once the service was reached."""
+        return self._signaling.principal.room
 
     @asynccontextmanager
     async def dial(self, worker_id: str) -> AsyncIterator[Session]:

@@ -19,12 +19,15 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.model_messages import ABILITY as MODELS
+from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.peers import ABILITY as PEERS
 from sleap_rtc.protocol.room_secrets import RoomSecret
@@ -35,19 +38,24 @@ from sleap_rtc.session.session import Producers
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
 from sleap_rtc.signaling.token_source import TokenSource
+from sleap_rtc.transfer.offering import Offering
+from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
-from sleap_rtc.worker.peers import FindModel, Peers, PeerService, no_models
-from sleap_rtc.worker.reporting import JobReporter, ModelReporter
+from sleap_rtc.worker.model_service import ModelDesk, ModelService
+from sleap_rtc.worker.models import ModelReporter
+from sleap_rtc.worker.peers import Peers, PeerService
+from sleap_rtc.worker.reporting import JobReporter
+from sleap_rtc.worker.room_models import RoomModels
 from sleap_rtc.worker.service import Desk, JobService
 from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", MOUNTS, PEERS)
+ABILITIES = ("train", MOUNTS, MODELS, PEERS)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -67,6 +75,7 @@ class WorkerSettings:
         identity: its key.
         jobs: the folder of its jobs.
         store: the folder of the files that clients sent.
+        models: the folder of the models that it keeps; beside its jobs by default.
         gpus: the GPUs it may use: a job at once on each.
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
@@ -90,6 +99,7 @@ class WorkerSettings:
     store: Path
     gpus: Sequence[Gpu]
     executor: Executor
+    models: Path | None = None
     preflight: Preflight | None = None
     mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
@@ -110,25 +120,23 @@ class Worker:
         settings: what it is made of.
         on_service: told when the service is reached, lost and reached again.
         on_client: told the name of each client whose link is proven.
-        find_model: looks up what other workers of the room may fetch.
 
     Attributes:
-        peers: the other workers of the room; None before the room is served.
+        shelf: the models that it keeps.
+        models: those of its room, here and on other workers; None before the room is served.
     """
 
     def __init__(
         self,
         settings: WorkerSettings,
         *,
-        find_model: FindModel = no_models,
         on_service: Callable[[ServiceState], None] = lambda state: None,
         on_client: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._settings = settings
         self._on_service = on_service
         self._on_client = on_client
-        self._find_model = find_model
-        self.peers: Peers | None = None
+        self.models: RoomModels | None = None
         self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
             settings.jobs,
@@ -139,6 +147,7 @@ class Worker:
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
         )
+        self.shelf = BundleShelf(settings.models or settings.jobs.with_name("models"), min_free=settings.min_free)
         self._browser = Browser(settings.mounts)
         self._visitors = Visitors(settings.timeouts)
         self._unproven = 0
@@ -152,7 +161,8 @@ class Worker:
         """
         settings = self._settings
         store = await asyncio.to_thread(Store, settings.store, max_bytes=settings.limits.max_store)
-        desk = Desk(self.board, store)
+        await asyncio.to_thread(self.shelf.sweep)
+        desk = Desk(self.board, store, ModelDesk(self.shelf, store))
         try:
             await self._serve_room(desk)
         finally:
@@ -184,20 +194,17 @@ class Worker:
             with ungrouped():
                 async with asyncio.TaskGroup() as tasks:
                     switchboard = Switchboard(signaling, visitors.revoke)
-                    self.peers = Peers(
-                        signaling,
-                        switchboard,
-                        settings.identity,
-                        self._link_settings(signaling, {}, {}),
-                        settings.secrets,
-                    )
+                    links = self._link_settings(signaling, {}, {})
+                    peers = Peers(signaling, switchboard, settings.identity, links, settings.secrets)
+                    self.models = RoomModels(self.shelf, desk.store, peers)
                     tasks.create_task(self.board.run())
                     tasks.create_task(_hear(switchboard, visitors))
                     tasks.create_task(visitors.keep_asking(signaling))
                     tasks.create_task(self._announce(signaling))
                     tasks.create_task(self._sweep(desk))
-                    for reporter in (JobReporter, ModelReporter):
-                        tasks.create_task(reporter(self.board, signaling, settings.timeouts.report).run())
+                    every = settings.timeouts.report
+                    tasks.create_task(JobReporter(self.board, signaling, every).run())
+                    tasks.create_task(ModelReporter(self.board, signaling, every, self.shelf).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
@@ -243,12 +250,16 @@ class Worker:
         """What whoever dialled may ask for: a client what its user may, another worker the room's models."""
         sender = visit.principal
         if sender.role == "worker":
-            peer = PeerService(sender, self._find_model)
+            peer = PeerService(sender, desk.models)
             return peer.handlers, peer.producers
         owner = Owner(user=sender.user, name=sender.name, room=sender.room)
         service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+        models = ModelService(desk.models, owner, visit.check_new_work)
         browsing = BrowsingService(self._browser)
-        return {**service.handlers, **browsing.handlers}, {**service.producers, **browsing.producers}
+        return (
+            {**service.handlers, **models.handlers, **browsing.handlers},
+            {**_provider(service, models).producers, **browsing.producers},
+        )
 
     def _link_settings(self, signaling: SignalingClient, handlers: Handlers, producers: Producers) -> LinkSettings:
         return LinkSettings(
@@ -303,6 +314,15 @@ class Worker:
             timeouts=self._settings.timeouts,
             allow_loopback=signaling.is_local,
         )
+
+
+def _provider(jobs: JobService, models: ModelService) -> Provider:
+    """Hands out both: the id of a transfer says of which it is."""
+
+    async def find(transfer: str) -> Offering:
+        return await (jobs if digest_of(transfer) is None else models).offering(transfer)
+
+    return Provider(find)
 
 
 async def _hear(switchboard: Switchboard, visitors: Visitors) -> None:
