@@ -108,11 +108,11 @@ def verify_bundle(folder: Path, digest: str) -> ModelRecord:
                 found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     record = ModelRecord.from_bytes((folder / RECORD).read_bytes())
     named = {file.path: file.sha256 for file in record.files}
-    for path, sha256 in named.items():
-        if found.get(path) != sha256:
+    for name, sha256 in named.items():
+        if found.get(name) != sha256:
             # fetched again at the next attempt
-            (folder / path).unlink(missing_ok=True)
-            raise _not_the_model(path)
+            (folder / name).unlink(missing_ok=True)
+            raise _not_the_model(name)
     if set(found) != {RECORD, *named} or bundle_digest(found.items()) != digest:
         raise _not_the_model(RECORD)
     return record
