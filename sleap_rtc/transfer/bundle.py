@@ -50,7 +50,7 @@ async def fetch_bundle(
         await _say_which(fetch, manifest, digest)
     await asyncio.to_thread(make_folder, folder)
     await fetch.files(manifest)
-    return await asyncio.to_thread(_verify, folder, digest)
+    return await asyncio.to_thread(verify_bundle, folder, digest)
 
 
 def _check_offer(manifest: Manifest, digest: str) -> None:
@@ -97,7 +97,7 @@ def _not_the_model(path: str) -> TransferError:
     return TransferError(f"{_shown(path)} is not the file that the model was made with: it was changed there.")
 
 
-def _verify(folder: Path, digest: str) -> ModelRecord:
+def verify_bundle(folder: Path, digest: str) -> ModelRecord:
     """Read every file once more where it lies now, and compare it with ``model.json`` and that with the digest."""
     found = {}
     for path in sorted(folder.rglob("*")):
