@@ -366,3 +366,29 @@ async def test_a_model_that_the_room_has_deleted_goes_and_is_not_made_again(benc
             await asyncio.sleep(0.05)
     other = await trained(bench)
     assert [each.digest for each in await bench.owner.api.models(bench.room.room_id)] == [other.digest]
+
+
+async def test_of_old_models_those_without_a_name_go(bench: Bench) -> None:
+    await bench.start_worker()
+    async with bench.join() as worker:
+        for options in (TrainOptions(register_as="fly"), TrainOptions()):
+            job = await worker.submit(await bench.lab.package(), options=options, new=True)
+            assert await job.watch(lambda event: None) is JobState.DONE
+    models = await bench.until_models(2)
+    async with asyncio.timeout(30):
+        while not any(each.names for each in models):
+            models = await bench.until_models(2)
+    named = next(each for each in models if each.names)
+    gone = next(each for each in models if not each.names)
+    shelf = shelf_of(bench.lab)
+    # the name was given by somebody else: its worker asks the service, and does not go by its own note
+    note = shelf / bench.room.room_id / f"{named.digest}.json"
+    await until_noted(note, 1)
+    await bench.lab.kill_worker()
+    for path in (shelf / bench.room.room_id).glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"arrived": 1, "version": None, "register_as": None}))
+    await bench.start_worker()
+    async with asyncio.timeout(30):
+        while (shelf / bench.room.room_id / gone.digest).exists():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    assert (shelf / bench.room.room_id / named.digest).is_dir()
