@@ -392,3 +392,31 @@ async def test_of_old_models_those_without_a_name_go(bench: Bench) -> None:
         while (shelf / bench.room.room_id / gone.digest).exists():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
     assert (shelf / bench.room.room_id / named.digest).is_dir()
+
+
+async def test_a_job_that_was_resumed_leaves_its_last_model_alone(bench: Bench) -> None:
+    await bench.start_worker("endless")
+    job = await bench.submit()
+    first = await stopped(bench, job, attempt=1)
+    async with bench.join() as worker:
+        await worker.resume(job)
+    second = await stopped(bench, job, attempt=2)
+    assert first.digest != second.digest
+    room = shelf_of(bench.lab) / bench.room.room_id
+    assert [path.name for path in room.iterdir() if path.is_dir()] == [second.digest]
+
+
+async def stopped(bench: Bench, job: str, attempt: int) -> RoomModelRecord:
+    """Stop a job that has come somewhere, and return the one model that is left of it."""
+    found = await bench.until(job, lambda found: found.attempt == attempt and found.state is JobState.RUNNING)
+    before = found.runs[0].epoch or 0
+    await bench.until(job, lambda found: (found.runs[0].epoch or 0) > before + 1)
+    async with bench.join() as worker:
+        await (await worker.job(job)).stop()
+    ended = await bench.until(job, lambda found: found.attempt == attempt and found.state.ended)
+    async with asyncio.timeout(30):
+        while True:
+            (model,) = await bench.until_models(1)
+            if model.created_at == ended.changed:
+                return model
+            await asyncio.sleep(0.05)
