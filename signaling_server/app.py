@@ -36,6 +36,7 @@ from signaling_server.pages.enrol import router as enrol_router
 from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
 from signaling_server.provider_settings import GitHubProvider, Provider
+from signaling_server.registry.model_routes import router as models_router
 from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
@@ -156,6 +157,7 @@ def _routes() -> list[BaseRoute]:
         invites_router,
         tokens_router,
         registry_router,
+        models_router,
         audit_router,
         signaling_router,
         ticket_router,

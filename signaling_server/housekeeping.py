@@ -12,6 +12,7 @@ from signaling_server.audit import service as audit
 from signaling_server.auth import logins
 from signaling_server.deps import Service
 from signaling_server.lifetimes import DAY_MS, HOUR_MS
+from signaling_server.registry import holdings
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
@@ -67,7 +68,8 @@ async def clean_up(service: Service) -> None:
         await _forget_ended(service, table, now)
     async with service.database.transaction() as session:
         await logins.forget_used(session, now=now)
-        await registry.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * DAY_MS))
+        for told in (registry, holdings):
+            await told.forget_old(session, now=now, keep_ms=int(service.settings.summary_days * DAY_MS))
         await audit.forget_old(session, keep=service.settings.limits.events_per_room)
 
 

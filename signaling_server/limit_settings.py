@@ -34,6 +34,10 @@ class Limits(BaseModel):
         jobs_per_room: jobs of one room that are remembered; the oldest that are over give way.
         models_per_worker: models that are remembered of one worker.
         models_per_room: models that are remembered of all workers of one room.
+        model_names_per_room: names that one room may give to models, those of deleted ones included.
+        versions_per_model: versions of one name that may be there at once.
+        aliases_per_model: aliases that one name may have.
+        deleted_models_per_room: models of one room of which it is remembered that they were deleted.
         waiting_reports: reports of one worker that may wait for the database.
         members_per_room: people who may belong to one room.
         invites_per_room: invites of one room that can be used at once.
@@ -66,6 +70,10 @@ class Limits(BaseModel):
     jobs_per_room: int = Field(default=1000, gt=0)
     models_per_worker: int = Field(default=500, gt=0)
     models_per_room: int = Field(default=5000, gt=0)
+    model_names_per_room: int = Field(default=1000, gt=0)
+    versions_per_model: int = Field(default=500, gt=0)
+    aliases_per_model: int = Field(default=50, gt=0)
+    deleted_models_per_room: int = Field(default=5000, gt=0)
     waiting_reports: int = Field(default=2, gt=0)
     members_per_room: int = Field(default=200, gt=0)
     invites_per_room: int = Field(default=50, gt=0)

@@ -1,6 +1,8 @@
 """What was done in a room, by whom: written with what it tells, in one transaction. Session first, as everywhere."""
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,11 +27,34 @@ class Action(StrEnum):
     INVITE_REVOKED = "invite_revoked"
     TOKEN_MADE = "token_made"  # noqa: S105 - the word for it
     TOKEN_ROTATED = "token_rotated"  # noqa: S105 - the word for it
+    MODEL_REGISTERED = "model_registered"
+    MODEL_PROMOTED = "model_promoted"
+    MODEL_DELETED = "model_deleted"
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the word for it
 
 
+@dataclass(frozen=True)
+class Actor:
+    """Who did something: a user, or a worker."""
+
+    id: str
+    name: str
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        """A user, as they are called now."""
+        return cls(user.id, user.name)
+
+
 def record(
-    session: AsyncSession, room: Room, action: Action, *, by: User, now: int, subject: str = "", detail: str = ""
+    session: AsyncSession,
+    room: Room,
+    action: Action,
+    *,
+    by: User | Actor,
+    now: int,
+    subject: str = "",
+    detail: str = "",
 ) -> None:
     """Add a line to the log of `room`, which the database must know already.
 

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from signaling_server.audit.service import Actor
 from signaling_server.db import Database
 from signaling_server.db_errors import UNUSABLE
 from signaling_server.limit_settings import Limits
+from signaling_server.models import Room, RoomModel, User
+from signaling_server.registry import holdings, naming
 from signaling_server.registry import service as registry
-from signaling_server.registry.service import ModelKey, Source
+from signaling_server.registry.holdings import ModelKey
+from signaling_server.registry.source import Source, is_kept, lock
 from signaling_server.signaling.hub import Member
-from sleap_rtc.errors import BusyError, SleapRTCError, StorageError
+from sleap_rtc.errors import BusyError, ConflictError, NotFoundError, SleapRTCError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure
-from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
+from sleap_rtc.protocol.reports import ModelFacts, ModelRegistered, RegisterModel, Reported, ReportJobs, ReportModels
 
 logger = logging.getLogger(__name__)
 
-Report = ReportJobs | ReportModels
+Report = ReportJobs | ReportModels | RegisterModel
 
 
 @dataclass
@@ -101,20 +105,53 @@ class StoredReports:
         line.listed.clear()
         member.send(Failure(re=message.id, error=ErrorInfo.of(error)))
 
-    async def _store(self, session: AsyncSession, member: Member, line: _Line, message: Report) -> Reported:
+    async def _store(
+        self, session: AsyncSession, member: Member, line: _Line, message: Report
+    ) -> Reported | ModelRegistered:
         room = member.principal.room
         worker = member.worker
-        if worker is None or not await registry.is_kept(session, room):
+        kept = worker is not None and await is_kept(session, room)
+        if worker is None or not kept:
+            if isinstance(message, RegisterModel):
+                raise ConflictError(
+                    "A room behind a session string gives its models no names. Use a room with members."
+                )
             return Reported(stored=0, wanted=False)
         source = Source(room, worker.worker_id, worker.name)
         now = self._clock()
+        if isinstance(message, RegisterModel):
+            return await self._register(session, source, message, now)
         if isinstance(message, ReportJobs):
             refused = await registry.store_jobs(
                 session, source, message.jobs, now=now, limit=self._limits.jobs_per_room
             )
             return Reported(stored=len(message.jobs) - len(refused), refused=tuple(refused))
-        stored = await registry.store_models(session, source, message.models, line.listed, now=now, limits=self._limits)
+        told = await holdings.store_models(session, source, message.models, line.listed, now=now, limits=self._limits)
         if message.complete:
-            await registry.drop_models(session, source, but=line.listed)
+            await holdings.drop_models(session, source, but=line.listed)
             line.listed.clear()
-        return Reported(stored=stored)
+        return Reported(stored=told.stored, unwanted=told.unwanted)
+
+    async def _register(
+        self, session: AsyncSession, source: Source, message: RegisterModel, now: int
+    ) -> ModelRegistered:
+        await lock(session, source.room_id)
+        room = await session.get(Room, source.room_id)
+        model = await session.get(RoomModel, (source.room_id, message.digest))
+        if room is None or model is None or not await holdings.holds(session, source, message.digest):
+            raise NotFoundError("A worker gives names to models that it has told of. Tell of this one first.")
+        # who trained it wanted the name; that they did is the worker's word, so the room's log names the worker
+        user = await session.get(User, model.user_id) if model.user_id else None
+        made_by = ModelFacts.model_validate_json(model.facts).made_by
+        named_for = Actor(model.user_id, user.name if user is not None else made_by)
+        made = await naming.register(
+            session,
+            room,
+            message.name,
+            message.digest,
+            by=Actor(source.worker_id, source.worker_name),
+            named_for=named_for,
+            now=now,
+            limits=self._limits,
+        )
+        return ModelRegistered(name=message.name, version=made.version)

@@ -1,4 +1,4 @@
-"""``/api/v1/rooms/{room_id}/jobs`` and ``…/models``: what workers told, for the room's members."""
+"""``/api/v1/rooms/{room_id}/jobs``: what workers told of jobs, for the room's members."""
 
 from typing import Annotated
 
@@ -7,9 +7,8 @@ from pydantic import BaseModel
 
 from signaling_server.deps import CurrentUser, Service, ServiceDep
 from signaling_server.http import StrictRoute
-from signaling_server.models import JobSummary, RoomModel
+from signaling_server.models import JobSummary
 from signaling_server.registry import service as registry
-from signaling_server.registry.service import HeldFacts
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.service import Seat
 from sleap_rtc.protocol.jobs import JobState
@@ -50,27 +49,6 @@ class JobPage(BaseModel):
     next: str | None
 
 
-class ModelOut(HeldFacts):
-    """A model as the worker that holds it last told of it."""
-
-    name: str
-    version: str
-    digest: str
-    size: int
-    job_id: str | None
-    worker_id: str
-    worker_online: bool
-    created_at: int
-    updated_at: int
-
-
-class ModelPage(BaseModel):
-    """Some of a room's models, the newest first; see `JobPage`."""
-
-    models: list[ModelOut]
-    next: str | None
-
-
 @router.get("/jobs")
 async def list_jobs(
     room_id: str,
@@ -87,19 +65,6 @@ async def list_jobs(
     online = await _online(service, room_id)
     shown = [_job(row, seat, login.user.id, online) for row in rows[:limit]]
     return JobPage(jobs=shown, next=registry.job_place(rows[limit - 1]) if len(rows) > limit else None)
-
-
-@router.get("/models")
-async def list_models(
-    room_id: str, service: ServiceDep, login: CurrentUser, limit: Limit = PAGE, before: Before = None
-) -> ModelPage:
-    """List the models that the workers of a room hold."""
-    async with service.database.reading() as session:
-        seat = await rooms.seat(session, login.user, room_id)
-        rows = await registry.models(session, seat.room.id, before=before, limit=limit + 1)
-    online = await _online(service, room_id)
-    shown = [_model(row, online) for row in rows[:limit]]
-    return ModelPage(models=shown, next=registry.model_place(rows[limit - 1]) if len(rows) > limit else None)
 
 
 async def _online(service: Service, room_id: str) -> set[str]:
@@ -122,21 +87,6 @@ def _job(row: JobSummary, seat: Seat, user_id: str, online: set[str]) -> JobOut:
         mine=mine,
         kind=row.kind,
         state=JobState(row.state),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _model(row: RoomModel, online: set[str]) -> ModelOut:
-    return ModelOut(
-        **dict(HeldFacts.model_validate_json(row.facts)),
-        name=row.name,
-        version=row.version,
-        digest=row.digest,
-        size=row.size,
-        job_id=row.job_id or None,
-        worker_id=row.worker_id,
-        worker_online=row.worker_id in online,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

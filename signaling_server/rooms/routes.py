@@ -10,6 +10,7 @@ from signaling_server.deps import Afterwards, ClientAddress, CurrentUser, DBSess
 from signaling_server.http import StrictRoute
 from signaling_server.lifetimes import HOUR_MS, Days, ends_at, ends_soon
 from signaling_server.limits import limit_key
+from signaling_server.registry import holdings
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.permits import OpenSeat, OwnedRoom, RoomSeat
@@ -141,9 +142,9 @@ async def show_room(seat: RoomSeat, service: ServiceDep) -> RoomDetailOut:
     """Show a room and its people to one of them."""
     async with service.database.reading() as session:
         people = await rooms.people(session, seat.room)
-        known = await registry.counts(session, seat.room.id)
+        jobs, models = await registry.count(session, seat.room.id), await holdings.count(session, seat.room.id)
     shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
-    return RoomDetailOut(**await _described(service, seat), people=shown, jobs=known.jobs, models=known.models)
+    return RoomDetailOut(**await _described(service, seat), people=shown, jobs=jobs, models=models)
 
 
 @router.patch("/{room_id}")

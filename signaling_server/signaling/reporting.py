@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from signaling_server.signaling.hub import Member
-from sleap_rtc.protocol.reports import ReportJobs, ReportModels
+from sleap_rtc.protocol.reports import RegisterModel, ReportJobs, ReportModels
 
 
 class Reports(Protocol):
@@ -12,7 +12,7 @@ class Reports(Protocol):
     Neither method waits for anything: a slow database holds up no other message of the worker.
     """
 
-    def take(self, member: Member, message: ReportJobs | ReportModels) -> None:
+    def take(self, member: Member, message: ReportJobs | ReportModels | RegisterModel) -> None:
         """Accept a report; its answer is sent later.
 
         Raises:

@@ -19,7 +19,7 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import worker_id_from_key
-from sleap_rtc.protocol.reports import ReportJobs, ReportModels
+from sleap_rtc.protocol.reports import RegisterModel, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES
 from sleap_rtc.protocol.signaling import (
     CLOSE_UNPROVEN,
@@ -89,6 +89,7 @@ class Router:
             Lease: _Rule(("worker",), self._lease),
             ReportJobs: _Rule(("worker",), self._report),
             ReportModels: _Rule(("worker",), self._report),
+            RegisterModel: _Rule(("worker",), self._report),
         }
 
     async def handle(self, member: Member, message: Message) -> None:
@@ -203,7 +204,7 @@ class Router:
         found = [departed(visitor, reason) for visitor, reason in reasons.items()]
         member.send(Leased(re=message.id, departed=found))
 
-    async def _report(self, member: Member, message: ReportJobs | ReportModels) -> None:
+    async def _report(self, member: Member, message: ReportJobs | ReportModels | RegisterModel) -> None:
         self._reports.take(member, message)
 
     def receive(self, member: Member, message: Message, sender: str) -> None:

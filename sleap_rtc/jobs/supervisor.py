@@ -152,7 +152,7 @@ class Supervisor:
         elif "failed" in outcomes:
             end = JobState.FAILED
         elif command == "stop" and not kept:
-            self._journal.append(Notice(text="The job was stopped before a first model was saved."))
+            self._journal.append(Notice(text="The job was stopped before there was anything to bring home."))
             end = JobState.CANCELLED
         else:
             self._enter(JobState.FINISHING)

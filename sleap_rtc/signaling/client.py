@@ -18,7 +18,7 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ForbiddenError, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import check_id, worker_id_from_key
-from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
+from sleap_rtc.protocol.reports import ModelRegistered, RegisterModel, Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
     CLOSE_REVOKED,
@@ -247,6 +247,19 @@ class SignalingClient:
         if not isinstance(answer, Reported):
             raise ProtocolError("The signaling service gave an answer to another question.")
         return answer
+
+    async def register_model(self, name: str, digest: str) -> int:
+        """Give a model that this worker has told of a name of the room, and return which version of it that is.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now, or was lost before it answered.
+            UnreachableError: if it did not answer in time.
+            SleapRTCError: if it refused.
+        """
+        answer = await self._ask(RegisterModel(id=next(self._ids), name=name, digest=digest))
+        if not isinstance(answer, ModelRegistered) or answer.name != name:
+            raise ProtocolError("The signaling service gave an answer to another question.")
+        return answer.version
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

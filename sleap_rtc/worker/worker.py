@@ -19,13 +19,17 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
+from sleap_rtc.protocol.exporting import ABILITY as EXPORT
 from sleap_rtc.protocol.inference import ABILITY as TRACK
 from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.model_messages import ABILITY as MODELS
+from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
@@ -33,18 +37,22 @@ from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
 from sleap_rtc.signaling.token_source import TokenSource
+from sleap_rtc.transfer.offering import Offering
+from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
-from sleap_rtc.worker.reporting import JobReporter, ModelReporter
+from sleap_rtc.worker.model_service import ModelDesk, ModelService
+from sleap_rtc.worker.models import ModelReporter
+from sleap_rtc.worker.reporting import JobReporter
 from sleap_rtc.worker.service import Desk, JobService
 from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", TRACK, MOUNTS)
+ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -64,6 +72,7 @@ class WorkerSettings:
         identity: its key.
         jobs: the folder of its jobs.
         store: the folder of the files that clients sent.
+        models: the folder of the models that it keeps; beside its jobs by default.
         gpus: the GPUs it may use: a job at once on each.
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
@@ -87,6 +96,7 @@ class WorkerSettings:
     store: Path
     gpus: Sequence[Gpu]
     executor: Executor
+    models: Path | None = None
     preflight: Preflight | None = None
     mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
@@ -129,6 +139,7 @@ class Worker:
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
         )
+        self.shelf = BundleShelf(settings.models or settings.jobs.with_name("models"), min_free=settings.min_free)
         self._browser = Browser(settings.mounts)
         self._visitors = Visitors(settings.timeouts)
         self._unproven = 0
@@ -142,7 +153,8 @@ class Worker:
         """
         settings = self._settings
         store = await asyncio.to_thread(Store, settings.store, max_bytes=settings.limits.max_store)
-        desk = Desk(self.board, store)
+        await asyncio.to_thread(self.shelf.sweep)
+        desk = Desk(self.board, store, ModelDesk(self.shelf, store))
         try:
             await self._serve_room(desk)
         finally:
@@ -179,8 +191,9 @@ class Worker:
                     tasks.create_task(visitors.keep_asking(signaling))
                     tasks.create_task(self._announce(signaling))
                     tasks.create_task(self._sweep(desk))
-                    for reporter in (JobReporter, ModelReporter):
-                        tasks.create_task(reporter(self.board, signaling, settings.timeouts.report).run())
+                    every = settings.timeouts.report
+                    tasks.create_task(JobReporter(self.board, signaling, every).run())
+                    tasks.create_task(ModelReporter(self.board, signaling, every, self.shelf).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
@@ -205,12 +218,13 @@ class Worker:
         try:
             owner = Owner(user=sender.user, name=sender.name, room=sender.room)
             service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+            models = ModelService(desk.models, owner, visit.check_new_work)
             browsing = BrowsingService(self._browser)
             settings = LinkSettings(
                 new_peer=lambda: self._new_peer(signaling),
                 timeouts=self._settings.timeouts,
-                handlers={**service.handlers, **browsing.handlers},
-                producers={**service.producers, **browsing.producers},
+                handlers={**service.handlers, **models.handlers, **browsing.handlers},
+                producers={**_provider(service, models).producers, **browsing.producers},
                 max_lanes=self._settings.limits.max_lanes,
                 abilities=ABILITIES,
             )
@@ -275,6 +289,15 @@ class Worker:
             timeouts=self._settings.timeouts,
             allow_loopback=signaling.is_local,
         )
+
+
+def _provider(jobs: JobService, models: ModelService) -> Provider:
+    """Hands out both: the id of a transfer says of which it is."""
+
+    async def find(transfer: str) -> Offering:
+        return await (jobs if digest_of(transfer) is None else models).offering(transfer)
+
+    return Provider(find)
 
 
 async def _hear(switchboard: Switchboard, visitors: Visitors) -> None:

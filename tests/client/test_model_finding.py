@@ -4,8 +4,7 @@ import pytest
 
 from sleap_rtc.client.model_finding import of_job, of_name, unknown_name
 from sleap_rtc.errors import NotFoundError, SleapRTCError, UnreachableError, UsageError
-from sleap_rtc.protocol.inference import RoomModel
-from sleap_rtc.protocol.models import ModelRef
+from sleap_rtc.protocol.models import ModelRef, RoomModel
 from sleap_rtc.signaling.model_records import Holder, ModelLine, NamedVersion, RoomModelRecord
 
 DIGEST = {number: f"{number:064x}" for number in range(9)}
