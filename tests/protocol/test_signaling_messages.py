@@ -10,7 +10,9 @@ from sleap_rtc.protocol.reports import (
     JobFacts,
     JobReport,
     ModelFacts,
+    ModelRegistered,
     ModelReport,
+    RegisterModel,
     Reported,
     ReportJobs,
     ReportModels,
@@ -23,6 +25,8 @@ from sleap_rtc.protocol.signaling import (
     Departed,
     Gone,
     GpuInfo,
+    HolderList,
+    Holders,
     IceCandidate,
     Lease,
     Leased,
@@ -60,7 +64,16 @@ JOB = JobReport(
     submitted=1,
     facts=JobFacts(attempt=2, changed=5, started=4, ended=5, runs=(RUN,), error="lost"),
 )
-MODEL = ModelReport(name="centroid", version="1", digest="00" * 32, size=2**40, made=3, facts=ModelFacts(loss=0.25))
+MODEL = ModelReport(
+    title="centroid + centered_instance",
+    digest="00" * 32,
+    format="onnx",
+    source="11" * 32,
+    size=2**40,
+    user=USER,
+    made=3,
+    facts=ModelFacts(types=("centroid", "centered_instance"), loss=0.25, parent="22" * 32, made_by="me"),
+)
 
 EXAMPLES = [
     Welcome(principal=ME, nonce="ab" * 32, ice_servers=[IceServer(urls=["stun:a.example"])], room_name="room"),
@@ -69,7 +82,10 @@ EXAMPLES = [
     Update(info=INFO),
     Workers(id=2, after=WORKER),
     WorkerList(re=2, workers=[HERE], more=True),
+    Holders(id=3, digest="00" * 32),
+    HolderList(re=3, workers=[HERE]),
     Offer(link=LINK, worker_id=WORKER, sdp="v=0", sender=ME),
+    Offer(link=LINK, worker_id=WORKER, sdp="v=0", sender=ME.model_copy(update={"role": "worker", "worker": WORKER})),
     Answer(link=LINK, sdp="v=0"),
     IceCandidate(link=LINK, candidate=Candidate(candidate="candidate:1 1 udp 1 10.0.0.1 5000 typ host", mid="0")),
     IceCandidate(link=LINK),
@@ -80,7 +96,9 @@ EXAMPLES = [
     Leased(re=3, departed=[OUT]),
     ReportJobs(id=3, jobs=(JOB,)),
     ReportModels(id=4, models=(MODEL,), complete=False),
-    Reported(re=3, stored=1, refused=(JOB.job,)),
+    Reported(re=3, stored=1, refused=(JOB.job,), unwanted=(MODEL.digest,)),
+    RegisterModel(id=5, name="fly", digest="00" * 32),
+    ModelRegistered(re=5, name="fly", version=3),
     Failure(re=2, error=WHY),
 ]
 
