@@ -16,7 +16,7 @@ from sleap_rtc.config.identity import load_identity
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.reports import REPORT_BYTES, JobReport, size_of
-from sleap_rtc.signaling.api import RememberedJob, RememberedModel, Room
+from sleap_rtc.signaling.api import RememberedJob, Room, RoomModelRecord
 from sleap_rtc.worker.reporting import pages
 from tests.jobs.ending import end_jobs
 from tests.protocol.test_reports import job as job_fields
@@ -58,7 +58,7 @@ class Bench:
                         return each
                 await asyncio.sleep(0.05)
 
-    async def until_models(self, number: int) -> list[RememberedModel]:
+    async def until_models(self, number: int) -> list[RoomModelRecord]:
         """Wait until the service knows so many models."""
         async with asyncio.timeout(60):
             while True:
@@ -114,10 +114,11 @@ async def test_a_job_appears_its_states_follow_and_its_models_are_told(bench: Be
         ("centered_instance", "centered_instance", 2, 2, 0.5),
     ]
     models = await bench.until_models(2)
-    assert {(each.name, each.model_type, each.job_id, each.version) for each in models} == {
-        (name, name, job, job[-12:]) for name in ("centroid", "centered_instance")
+    assert {(each.title, each.types, each.job_id) for each in models} == {
+        (name, (name,), job) for name in ("centroid", "centered_instance")
     }
-    assert all(each.size > 0 and each.worker_online and each.loss == 0.5 for each in models)
+    assert all(each.size > 0 and each.loss == 0.5 for each in models)
+    assert all([holder.online for holder in each.holders] == [True] for each in models)
 
 
 async def test_a_worker_that_was_killed_tells_on_its_return_what_became_of_its_jobs(bench: Bench) -> None:
