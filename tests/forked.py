@@ -13,8 +13,8 @@ from sleap_rtc.cli.main import main
 
 PATIENCE = 250
 _IMPORTED = (
-    "sleap_rtc.cli.jobs.reaching", "sleap_rtc.cli.progress_json", "sleap_rtc.cli.training", "aiortc", "httpx2",
-    "rich.table", "uvloop", "webrtc",
+    "sleap_rtc.cli.jobs.reaching", "sleap_rtc.cli.progress_json", "sleap_rtc.cli.tracking", "sleap_rtc.cli.training",
+    "aiortc", "httpx2", "rich.table", "uvloop", "webrtc",
 )  # fmt: skip
 _SERVER: ForkServerContext | SpawnContext
 if sys.platform == "win32":

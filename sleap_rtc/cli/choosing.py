@@ -1,4 +1,4 @@
-"""How ``sleap-rtc train`` comes to its worker in a room: the journal, a name, auto-select, or the user's own choice."""
+"""How a job comes to its worker in a room: the journal, a name, auto-select, or the user's own choice."""
 
 import sys
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ async def choose_worker(server: str, choice: RoomChoice, package: Package, displ
     Args:
         server: the service's address.
         choice: the room and how to choose.
-        package: what will be trained: its worker is the one that has it already.
+        package: what is sent: its worker is the one that has it already.
         display: what is on the screen meanwhile.
         new: do not look for a job that this package made before.
 
@@ -75,7 +75,7 @@ async def choose_worker(server: str, choice: RoomChoice, package: Package, displ
 def _same_as_before(
     server: str, room: Room, online: Sequence[WorkerPresence], package: Package
 ) -> WorkerPresence | None:
-    """The worker that this package was sent to by an earlier command whose models have not come home."""
+    """The worker that this package was sent to by an earlier command whose results have not come home."""
     content = content_of(package.manifest.digest, package.options)
     known = PendingJobs().find_in_room(normal_server(server), room.room_id, content)
     if known is None:
@@ -106,7 +106,7 @@ async def _ask(workers: Sequence[WorkerPresence], room: str) -> WorkerPresence:
     if not can_ask():
         names = ", ".join(each.name for each in workers)
         raise UsageError(
-            f"Which worker of the room '{room}' shall train ({names})? There is no terminal to ask on: add "
+            f"Which worker of the room '{room}' shall have the job ({names})? There is no terminal to ask on: add "
             f"--auto-select, which takes {RULE}, or name one with --worker."
         )
     note(f"Workers of the room '{room}', as auto-select would take them:")

@@ -21,14 +21,15 @@ COMMANDS = {
     "login": ("sleap_rtc.cli.login:login", "Log in to a signaling service."),
     "logout": ("sleap_rtc.cli.logout:logout", "End the login on this machine."),
     "ls": ("sleap_rtc.cli.ls:ls", "List the folders of a worker's machine that jobs may read."),
-    "models": ("sleap_rtc.cli.models:models", "List, name and delete the models that a room shares."),
+    "models": ("sleap_rtc.cli.models:models", "List, pull, push and name the models of a room."),
     "room": ("sleap_rtc.cli.room:room", "Make rooms, invite people, see who belongs."),
     "server": ("sleap_rtc.cli.server:server", "Run the signaling service that lets peers find each other."),
     "status": ("sleap_rtc.cli.status:status", "Say who you are; show rooms, workers and jobs."),
     "token": ("sleap_rtc.cli.token:token", "Make, list, rotate and revoke the tokens of workers."),
+    "track": ("sleap_rtc.cli.track:track", "Run a model on a remote GPU and bring the predictions home."),
     "train": ("sleap_rtc.cli.train:train", "Train on a remote GPU and bring the models home."),
     "whoami": ("sleap_rtc.cli.whoami:whoami", "Say who is logged in."),
-    "worker": ("sleap_rtc.cli.worker:worker", "Offer this machine's GPU for training."),
+    "worker": ("sleap_rtc.cli.worker:worker", "Offer this machine's GPU to a room or to one person."),
 }
 """Where each command lives, and its line in the help: a command is imported only when it is typed."""
 

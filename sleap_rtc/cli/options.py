@@ -78,7 +78,7 @@ def events_option(command: F) -> F:
 
 def logs_option(command: F) -> F:
     """Add ``--logs``."""
-    return click.option("--logs", is_flag=True, help="Show the training log too.")(command)
+    return click.option("--logs", is_flag=True, help="Show sleap-nn's log too.")(command)
 
 
 def output_option(command: F) -> F:
@@ -90,6 +90,16 @@ def output_option(command: F) -> F:
         default=Path("models"),
         show_default=True,
         help="Where the trained models go.",
+    )(command)
+
+
+def results_option(command: F) -> F:
+    """Add ``--output`` of commands about any job; None where it was not typed."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where the results go.  [default: models for models, the current folder for predictions]",
     )(command)
 
 

@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Literal, Self, TextIO
 
 from sleap_rtc.protocol.jobs import Event, JobSummary
 
 Clock = Callable[[], float]
+What = Literal["models", "predictions"]
 _LOG_LINE = 8192
 
 
 class JobDisplay(ABC):
-    """Shows one job from the first connection to the folders it brought home."""
+    """Shows one job from the first connection to the results that it brought home."""
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +84,7 @@ class JobDisplay(ABC):
 
     @abstractmethod
     def log(self, text: str) -> None:
-        """Show a part of the training log; it may begin and end in the middle of a line."""
+        """Show a part of sleap-nn's log; it may begin and end in the middle of a line."""
 
     @abstractmethod
     def link_lost(self, reason: str) -> None:
@@ -98,8 +99,13 @@ class JobDisplay(ABC):
         """Show the results coming home; call it with what is there already first."""
 
     @abstractmethod
-    def finished(self, folders: Sequence[Path]) -> None:
-        """Say where the models are."""
+    def finished(self, places: Sequence[Path], what: What = "models") -> None:
+        """Say where the results are.
+
+        Args:
+            places: folders of models, or files of predictions.
+            what: which of the two.
+        """
 
 
 class LogLines:
@@ -129,7 +135,7 @@ def make_display(
 
     Args:
         json: one JSON object a line, whatever the stream is.
-        logs: show the training log too.
+        logs: show sleap-nn's log too.
         stream: stdout by default.
         clock: seconds, for rates and remaining times.
     """

@@ -12,11 +12,12 @@ Every object has ``event``:
 - ``{"event": "job", "job": {"job", "name", "state", "submitted", "owner", "runs", "position", "starts_in", "last_seq",
   "error", …}}``: the worker has the job
 - ``{"event": "progress", "seq", "t", "run", "type", …}``: an event of the job with its own number and the fields of
-  its type (``state``, ``queued``, ``run_started``, ``epoch_started``, ``step``, ``epoch_ended``, ``run_ended``,
-  ``notice``); ``metrics`` are sleap-nn's, under its names; epochs count from 0, as sleap-nn counts
-- ``{"event": "log", "text"}``: a line of the training log, with ``--logs``
+  its type (``state``, ``queued``, ``run_started``, ``epoch_started``, ``step``, ``epoch_ended``, ``frames``,
+  ``run_ended``, ``notice``); ``metrics`` are sleap-nn's, under its names; epochs count from 0, as sleap-nn counts
+- ``{"event": "log", "text"}``: a line of sleap-nn's log, with ``--logs``
 - ``{"event": "link_lost", "reason"}``, ``{"event": "link_restored"}``
-- ``{"event": "finished", "folders": [path, …]}``
+- ``{"event": "finished", "folders": [path, …]}`` for models, ``{"event": "finished", "files": [path, …]}`` for
+  predictions
 - ``{"event": "detached", "job", "worker", "worker_id"}``: the last one, with ``--detach``; see `telling`
 """
 
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sleap_rtc.cli import output
-from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines, What
 from sleap_rtc.cli.progress_transfer import Transfer, Upload
 from sleap_rtc.protocol.jobs import Event, JobSummary
 
@@ -108,9 +109,9 @@ class JsonDisplay(JobDisplay):
         if self._due("download", complete=received >= total):
             self._emit("download", received=received, total=total)
 
-    def finished(self, folders: Sequence[Path]) -> None:
+    def finished(self, places: Sequence[Path], what: What = "models") -> None:
         """Write ``finished``."""
-        self._emit("finished", folders=[str(folder) for folder in folders])
+        self._emit("finished", **{"folders" if what == "models" else "files": [str(place) for place in places]})
 
     def _due(self, what: str, *, complete: bool) -> bool:
         if what in self._complete:

@@ -7,12 +7,14 @@ from typing import TextIO
 from sleap_rtc.cli import output
 from sleap_rtc.cli import progress_view as view
 from sleap_rtc.cli.formats import format_size, format_value
-from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines, What
+from sleap_rtc.cli.progress_frames import FrameLines, frames_text
 from sleap_rtc.cli.progress_transfer import Transfer, Upload, paused_text
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
     EpochStarted,
     Event,
+    Frames,
     JobSummary,
     Notice,
     Queued,
@@ -43,6 +45,7 @@ class LinesDisplay(JobDisplay):
         self._tenths: dict[str, tuple[int, float]] = {}
         self._step_said: dict[str, int] = {}
         self._announced: set[str] = set()
+        self._frames: dict[str, FrameLines] = {}
 
     def close(self) -> None:
         """Write what is left of the log."""
@@ -122,13 +125,14 @@ class LinesDisplay(JobDisplay):
             done = transfer.complete
             self._line(f"Received {transfer.sum_text()}." if done else f"Received {transfer.text(self._clock())}")
 
-    def finished(self, folders: Sequence[Path]) -> None:
-        """Write where the models are."""
-        self._lines(view.finished_texts(folders))
+    def finished(self, places: Sequence[Path], what: What = "models") -> None:
+        """Write where the results are."""
+        self._lines(view.finished_texts(places, what))
 
     def _run_lines(self, run: view.RunView, event: Event) -> list[str]:
         match event.body:
             case RunStarted() as body:
+                self._frames.pop(run.name, None)
                 return [view.run_started_text(run, body)]
             case EpochStarted():
                 self._step_said.pop(run.name, None)
@@ -140,6 +144,8 @@ class LinesDisplay(JobDisplay):
                 parts = (f"{run.name}: {view.epoch_text(run)} done", view.losses_text(run), view.time_text(run))
                 lines = [", ".join(part for part in parts if part)]
                 return lines + ([f"{run.name}: {run.phase.value}"] if run.phase is view.Phase.EVALUATING else [])
+            case Frames() as body if self._frames_due(run, body, event.t):
+                return [f"{view.frames_title(run)}: {frames_text(body)}"]
             case RunEnded() as body:
                 return [view.run_ended_text(run, body)]
         return []
@@ -152,6 +158,11 @@ class LinesDisplay(JobDisplay):
         if len(self._step_said) > view.MOST_RUNS:
             self._step_said = {name: t for name, t in self._step_said.items() if name in self._job.runs}
         return True
+
+    def _frames_due(self, run: view.RunView, frames: Frames, now: int) -> bool:
+        if len(self._frames) > view.MOST_RUNS:
+            self._frames = {name: lines for name, lines in self._frames.items() if name in self._job.runs}
+        return self._frames.setdefault(run.name, FrameLines()).is_due(frames, now)
 
     def _transfer(self, what: str, moved: int, total: int) -> Transfer:
         now = self._clock()

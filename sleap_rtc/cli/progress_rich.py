@@ -15,9 +15,10 @@ from rich.text import Text
 from sleap_rtc.cli import output
 from sleap_rtc.cli import progress_view as view
 from sleap_rtc.cli.formats import format_value
-from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines
+from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines, What
+from sleap_rtc.cli.progress_frames import frames_text
 from sleap_rtc.cli.progress_transfer import Transfer, Upload, paused_text
-from sleap_rtc.protocol.jobs import Event, JobSummary, Notice, Queued, RunEnded, StateChanged
+from sleap_rtc.protocol.jobs import Event, JobSummary, Notice, Queued, RunEnded, StateChanged, Verb
 from sleap_rtc.protocol.text import printable
 
 _BAR = 20
@@ -133,13 +134,13 @@ class RichDisplay(JobDisplay):
         """Move the download's bar, keep its sum at the end."""
         transfer = self._move("Receiving", received, total)
         if transfer is not None and transfer.complete:
-            self._doing = "Putting the models in place"
+            self._doing = "Putting the results in place"
             self._keep(f"Received {transfer.sum_text()}.")
 
-    def finished(self, folders: Sequence[Path]) -> None:
-        """Keep where the models are."""
+    def finished(self, places: Sequence[Path], what: What = "models") -> None:
+        """Keep where the results are."""
         self._doing = None
-        for text in view.finished_texts(folders):
+        for text in view.finished_texts(places, what):
             self._keep(text)
 
     def picture(self) -> RenderableType:
@@ -148,7 +149,7 @@ class RichDisplay(JobDisplay):
         if self._transfer is not None:
             parts += self._transfer_rows(self._transfer)
         elif (run := self._job.current) is not None and not (self._job.state and self._job.state.ended):
-            parts += self._run_rows(run)
+            parts += self._frame_rows(run) if run.verb is Verb.TRACK else self._run_rows(run)
         elif self._doing is not None:
             self._spinner.update(text=Text(printable(self._doing), overflow="ellipsis", no_wrap=True))
             parts.append(self._spinner)
@@ -165,6 +166,13 @@ class RichDisplay(JobDisplay):
         yield Text("  " + ", ".join(losses) if losses else "", overflow="ellipsis", no_wrap=True)
         rest = view.time_text(run) if run.phase is view.Phase.TRAINING else ""
         self._spinner.update(text=Text(run.phase.value + (f", {rest}" if rest else "")))
+        yield self._spinner
+
+    def _frame_rows(self, run: view.RunView) -> Iterable[RenderableType]:
+        frames = run.frames
+        bar = _bar(frames.done, frames.total or None) if frames else _bar(0, 1)
+        yield _row(view.frames_title(run), bar, frames_text(frames) if frames else "sleap-nn is starting")
+        self._spinner.update(text=Text(run.phase.value))
         yield self._spinner
 
     def _transfer_rows(self, transfer: Transfer) -> Iterable[RenderableType]:

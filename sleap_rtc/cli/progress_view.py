@@ -7,18 +7,23 @@ from enum import Enum
 from pathlib import Path
 
 from sleap_rtc.cli.formats import count, format_duration, format_value
+from sleap_rtc.cli.progress import What
+from sleap_rtc.cli.progress_frames import frames_done_text
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
     EpochStarted,
     Event,
+    Frames,
     JobState,
     JobSummary,
     Metrics,
     Queued,
+    Run,
     RunEnded,
     RunStarted,
     StateChanged,
     Step,
+    Verb,
 )
 
 LINK_RESTORED = "The worker is back; nothing was missed."
@@ -34,6 +39,7 @@ class Phase(Enum):
 
     STARTING = "starting"
     TRAINING = "training"
+    TRACKING = "looking at frames"
     EVALUATING = "validating and evaluating"
     ENDED = "done"
 
@@ -52,6 +58,8 @@ class RunView:
     batch: int | None = None
     loss: float | None = None
     losses: Metrics = field(default_factory=dict)
+    verb: Verb = Verb.TRAIN
+    frames: Frames | None = None
     _marks: list[int] = field(default_factory=list)
     """When the first epoch began and each one ended, by the worker's clock in milliseconds."""
 
@@ -70,6 +78,8 @@ class RunView:
                 self._marks = [*self._marks, event.t][-_TIMED_EPOCHS - 1 :]
                 if self.max_epochs is not None and epoch + 1 >= self.max_epochs:
                     self.phase = Phase.EVALUATING
+            case Frames() as frames:
+                self.phase, self.frames = Phase.TRACKING, frames
             case RunEnded():
                 self.phase = Phase.ENDED
 
@@ -103,7 +113,7 @@ class JobView:
             return None
         if isinstance(event.body, RunStarted):  # again after a resume: from the beginning
             body = event.body
-            self.runs[event.run] = RunView(event.run, body.index, body.runs, body.max_epochs)
+            self.runs[event.run] = RunView(event.run, body.index, body.runs, body.max_epochs, verb=body.verb)
         run = self.runs.setdefault(event.run, RunView(event.run))
         run.apply(event)
         if len(self.runs) > MOST_RUNS:
@@ -170,10 +180,17 @@ def accepted_text(summary: JobSummary) -> str:
     """Say that the job is safe on the worker."""
     text = f"Job {summary.job}: {summary.name}"
     if summary.runs:
-        text += f", {count(len(summary.runs), 'model')} to train ({', '.join(run.name for run in summary.runs)})"
+        text += f", {_runs_text(summary.runs)}"
     if summary.position is None:
         return f"{text}."
     return f"{text}; {_place_text(summary.position, summary.starts_in)}."
+
+
+def _runs_text(runs: Sequence[Run]) -> str:
+    names = ", ".join(run.name for run in runs)
+    if runs[0].verb is Verb.TRACK:
+        return f"{count(len(runs), 'input')} to look at ({names})"
+    return f"{count(len(runs), 'model')} to train ({names})"
 
 
 def queued_text(body: Queued) -> str:
@@ -194,11 +211,16 @@ def _ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
+def frames_title(run: RunView) -> str:
+    """Say which input is being looked at: ``clip (1/3)``; its name alone where there is one."""
+    return f"{run.name} ({run.index}/{run.runs})" if run.runs > 1 else run.name
+
+
 def state_text(state: JobState) -> str | None:
     """Say what a new state means; the reason of a failure is the command's to say, once, at its end."""
     return {
         JobState.QUEUED: "Waiting for its turn.",
-        JobState.STARTING: "Starting the trainer.",
+        JobState.STARTING: "Starting sleap-nn.",
         JobState.FINISHING: "Putting the results together.",
         JobState.FAILED: "The job failed.",
         JobState.CANCELLED: "The job was cancelled.",
@@ -208,6 +230,8 @@ def state_text(state: JobState) -> str | None:
 
 def run_started_text(run: RunView, body: RunStarted) -> str:
     """Say which run began."""
+    if body.verb is Verb.TRACK:
+        return f"{frames_title(run)}: looking at its frames"
     limit = f", up to {count(body.max_epochs, 'epoch')}" if body.max_epochs is not None else ""
     return f"{run.name}: run {body.index} of {body.runs}, {body.model_type}{limit}"
 
@@ -218,16 +242,18 @@ def run_ended_text(run: RunView, body: RunEnded) -> str:
     parts = [outcome]
     if run.epoch is not None:
         parts.append(f"{count(run.epochs_done, 'epoch')}")
+    if run.frames is not None:
+        parts.append(frames_done_text(run.frames))
     if "val/loss" in run.losses:
         parts.append(f"last val loss {format_value(run.losses['val/loss'])}")
     return f"{run.name}: {', '.join(parts)}"
 
 
-def finished_texts(folders: Sequence[Path]) -> list[str]:
-    """Say where the models are."""
-    if not folders:
-        return ["The job left no model."]
-    return [f"Model in {folder}" for folder in folders]
+def finished_texts(places: Sequence[Path], what: What) -> list[str]:
+    """Say where the results are."""
+    if not places:
+        return ["The job left no model." if what == "models" else "The job left no predictions."]
+    return [f"{'Model' if what == 'models' else 'Predictions'} in {place}" for place in places]
 
 
 def link_lost_text(reason: str) -> str:

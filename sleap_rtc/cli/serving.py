@@ -82,6 +82,12 @@ class WorkerRequest:
         return (self.jobs or home() / "jobs").resolve()
 
     @property
+    def models_folder(self) -> Path:
+        """The folder of the models that it keeps: on the disk that its jobs are on."""
+        # a folder that the user named may stand beside models of the user's own
+        return home() / "models" if self.jobs is None else self.jobs_folder / "models"
+
+    @property
     def store_folder(self) -> Path:
         """The folder of the files that clients sent."""
         return self.store or home() / "store"
@@ -212,6 +218,7 @@ async def _make_worker(
         identity=machine.identity,
         jobs=jobs,
         store=request.store_folder,
+        models=request.models_folder,
         limits=request.settings.limits,
         gpus=machine.gpus,
         executor=LocalExecutor(

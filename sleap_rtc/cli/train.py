@@ -5,93 +5,30 @@ from typing import Any, TypeVar
 
 import click
 
-from sleap_rtc.cli.options import (
-    MONITOR,
-    events_option,
-    give_up_option,
-    logs_option,
-    output_option,
-    room_option,
-    room_secret_option,
-    secrets_for,
-    server_option,
-    session_option,
-    settings_for,
-    transport_option,
-    with_options,
-)
+from sleap_rtc.cli.options import MONITOR, output_option, with_options
+from sleap_rtc.cli.remote_options import HOW, WHERE, read_remote
 from sleap_rtc.cli.train_options import WHAT_TO_TRAIN
 from sleap_rtc.cli.video_options import VIDEOS, read_video_options
-from sleap_rtc.client.choice import RULE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-WHERE = (
-    session_option,
-    room_option,
-    click.option(
-        "--auto-select/--no-auto-select",
-        default=None,
-        help=f"Choose the room's worker by itself: {RULE}.  [default: client.auto_select of the configuration]",
-    ),
-    click.option("--worker", metavar="WORKER", help="Train on this worker of the room: its name or id."),
-    click.option(
-        "--min-gpu-memory",
-        metavar="SIZE",
-        help="Only on a worker with a GPU of at least this memory, such as 24GB.",
-    ),
-    room_secret_option,
-)
-"""Where to train."""
-
-HOW = (
-    output_option,
-    logs_option,
-    events_option,
-    click.option("--detach", is_flag=True, help="End when the worker has the job, and print its id."),
-    click.option("--new", is_flag=True, help="Make a new job, even if this one is being trained."),
-    give_up_option,
-    server_option,
-    transport_option,
-)
-"""How to go about it."""
-
 
 def _training_options(command: F) -> F:
-    return with_options(command, (*WHAT_TO_TRAIN, *VIDEOS, *WHERE, *HOW, *MONITOR))
+    return with_options(command, (*WHAT_TO_TRAIN, *VIDEOS, *WHERE, output_option, *HOW, *MONITOR))
 
 
 def _run(**options: Any) -> int:
     from sleap_rtc.cli.running import run_async
     from sleap_rtc.cli.training import TrainRequest, train_remotely
     from sleap_rtc.cli.training_request import find_wandb_key, read_typed, take_typed
-    from sleap_rtc.cli.where import WhereTyped, find_where
     from sleap_rtc.client.lossviewer import MonitorPorts
 
     wanted = read_typed(take_typed(options))
     videos = read_video_options(options)
     monitor = MonitorPorts(options.pop("publish_port"), options.pop("controller_port"))
-    source = click.get_current_context().get_parameter_source("session_string")
-    typed = WhereTyped(
-        session_typed=source is click.core.ParameterSource.COMMANDLINE,
-        **{name: options.pop(name) for name in ("session_string", "room", "auto_select", "worker", "min_gpu_memory")},
-    )
-    settings = settings_for(server=options.pop("server"), transport=options.pop("transport"))
-    secrets = secrets_for(settings, options.pop("room_secret"))
-    where = find_where(typed, settings)
-    # the token of a session string belongs to its own server: a project's file must not send it elsewhere
-    server = settings.own_server if isinstance(where, str) else settings.server
+    remote = read_remote(options)
     request = TrainRequest(
-        wanted=wanted,
-        videos=videos,
-        wandb_key=find_wandb_key(wanted),
-        where=where,
-        server=server,
-        transport=settings.transport,
-        limits=settings.limits,
-        secrets=secrets,
-        monitor=monitor,
-        **options,
+        wanted=wanted, videos=videos, wandb_key=find_wandb_key(wanted), remote=remote, monitor=monitor, **options
     )
     return run_async(train_remotely(request))
 

@@ -1,4 +1,4 @@
-"""What the user's options and files say about where to train: a session string, or a room."""
+"""What the user's options and files say about where a job goes: a session string, or a room."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ def find_where(typed: WhereTyped, settings: Settings) -> str | RoomChoice:
     room = settings.default_room if room is None else room
     if not room:
         raise UsageError(
-            "Where shall this be trained? Name a room with --room (or once and for all: sleap-rtc room set-default), "
+            "Where shall this run? Name a room with --room (or once and for all: sleap-rtc room set-default), "
             "or give the line that a worker printed with --session-string."
         )
     auto_select = settings.client.auto_select if typed.auto_select is None else typed.auto_select

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from sleap_rtc.errors import ConfigError, UsageError
 from sleap_rtc.jobs.matching import match_file
 from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml
 from sleap_rtc.protocol.files import is_clutter
+from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.transfer.merged import MergedSource
@@ -31,6 +32,7 @@ from .packing import Packing
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_CONFIGS = 16
 _CONFIGS = "configs"
+_Options = TypeVar("_Options", TrainOptions, TrackOptions)
 _MAX_OPTIONS = 48 * 1024
 """Bytes of the options: a control message, which they are a part of, has at most 64 KiB."""
 _MODELS = {
@@ -317,7 +319,7 @@ def _checked(options: TrainOptions, **found: object) -> TrainOptions:
     return check_size(whole)
 
 
-def check_size(options: TrainOptions) -> TrainOptions:
+def check_size(options: _Options) -> _Options:
     """Return `options` if they fit into the message that they are a part of.
 
     Raises:

@@ -16,6 +16,7 @@ from sleap_rtc.config.secret_lookup import SecretLookup
 from sleap_rtc.config.servers import normal_server
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError, SleapRTCError, UnreachableError
+from sleap_rtc.protocol.inference import ABILITY as TRACK
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.session_string import SessionString
 from sleap_rtc.protocol.signaling import WorkerPresence
@@ -26,7 +27,7 @@ from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer
 
-ABILITIES = ("train",)
+ABILITIES = ("train", TRACK)
 
 FindSecrets = Callable[[str, str], tuple[RoomSecret, ...]]
 """The secrets of a service's room, the newest first: its address, the room's id. Called in a thread at each dial."""

@@ -30,6 +30,7 @@ async def embedded(
     places: Sequence[tuple[str, ...] | None],
     *,
     every: bool = False,
+    suggested: bool = False,
     on_frames: Callable[[int, int], None] = lambda done, total: None,
     helper: Helper | None = None,
 ) -> Path:
@@ -39,6 +40,7 @@ async def embedded(
         labels: the file, by its absolute path.
         places: where the images of each of its videos are; None for one that is not needed.
         every: embed the frames that only have predictions as well.
+        suggested: embed the suggested frames, and no others.
         on_frames: told the frames embedded so far and those there are.
         helper: how the helper is started.
 
@@ -50,7 +52,8 @@ async def embedded(
         StorageError: if the disk refuses.
     """
     folder = home() / "embedded"
-    kept = folder / (await asyncio.to_thread(_key, labels, places, every) + _SUFFIX)
+    which = "suggested" if suggested else "every" if every else "trained on"
+    kept = folder / (await asyncio.to_thread(_key, labels, places, which) + _SUFFIX)
     if await asyncio.to_thread(_renewed, kept):
         return kept
     fresh = folder / f".making-{os.getpid()}-{secrets.token_hex(6)}"
@@ -58,7 +61,7 @@ async def embedded(
         await asyncio.to_thread(_make_room, folder, fresh)
         # always of one name, which is written into it
         target = fresh / f"labels{_SUFFIX}"
-        request = Embed(path=str(labels), target=str(target), places=tuple(places), every=every)
+        request = Embed(path=str(labels), target=str(target), places=tuple(places), every=every, suggested=suggested)
         await embed(request, on_frames, helper)
         target.replace(kept)
     except OSError as error:
@@ -71,12 +74,12 @@ async def embedded(
     return kept
 
 
-def _key(labels: Path, places: Sequence[tuple[str, ...] | None], every: bool) -> str:
+def _key(labels: Path, places: Sequence[tuple[str, ...] | None], which: str) -> str:
     """Names what a copy is made of: the labels' bytes, and which files the videos are."""
     try:
         with labels.open("rb") as file:
             content = hashlib.file_digest(file, "sha256")
-        content.update(b"every" if every else b"trained on")
+        content.update(which.encode())
         for images in places:
             for image in images or ():
                 status = Path(image).stat()

@@ -21,6 +21,10 @@ from sleap_rtc.client.labels_messages import (
     LabelsLook,
     Look,
     Looked,
+    Merge,
+    Merged,
+    Placed,
+    PlaceVideos,
 )
 from sleap_rtc.errors import PackageError
 from sleap_rtc.jobs.environment import python_command
@@ -82,6 +86,40 @@ async def embed(
             "(--send-videos), or say where the worker has it (--video-path-map)."
         )
     return answer.frames
+
+
+async def merge(request: Merge, helper: Helper | None = None) -> Merged:
+    """Write a copy of a labels file with predictions in it; see `Merge`.
+
+    Raises:
+        PackageError: if the predictions do not fit the labels, or a file cannot be read or written.
+    """
+    helper = helper or Helper()
+    answer = await _ask(request, helper, helper.embedding, "merged", lambda _: None)
+    if not isinstance(answer, Merged) or answer.problem:
+        problem = answer.problem if isinstance(answer, Merged) else None
+        raise PackageError(
+            f"The predictions were not merged into {Path(request.path).name}: "
+            f"{printable(problem or 'no answer', limit=400)}."
+        )
+    return answer
+
+
+async def place_videos(request: PlaceVideos, helper: Helper | None = None) -> int:
+    """Let predictions name the files of this machine; see `PlaceVideos`.
+
+    Returns:
+        How many videos have another name now.
+
+    Raises:
+        PackageError: if the file is damaged, or refers to other files.
+    """
+    helper = helper or Helper()
+    answer = await _ask(request, helper, helper.looking, "changed", lambda _: None)
+    if not isinstance(answer, Placed) or answer.problem:
+        problem = answer.problem if isinstance(answer, Placed) else None
+        raise _failed("changed", printable(problem or "no answer", limit=400))
+    return answer.videos
 
 
 async def _ask(

@@ -1,4 +1,4 @@
-"""``python -m sleap_rtc.client.labels_helper``: reads labels files for a command, and embeds their labelled frames.
+"""``python -m sleap_rtc.client.labels_helper``: reads labels, embeds their frames, merges predictions into them.
 
 One request comes on standard input, and the answer goes to standard output, as JSON lines. A process of its own, for
 sleap-io takes a second to import and video libraries may crash over a damaged file: `labels_asking` bounds its time.
@@ -11,7 +11,19 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, TypeAdapter
 
-from sleap_rtc.client.labels_messages import Embed, Embedded, Embedding, Looked, Request
+from sleap_rtc.client.labels_merging import Unmerged, merge
+from sleap_rtc.client.labels_messages import (
+    Embed,
+    Embedded,
+    Embedding,
+    Looked,
+    Merge,
+    Merged,
+    Placed,
+    PlaceVideos,
+    Request,
+)
+from sleap_rtc.client.labels_placing import place_videos
 from sleap_rtc.client.labels_reading import look_at
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.protocol.text import printable
@@ -33,6 +45,12 @@ def serve() -> int:
         _say(answers, _embed(request, answers))
         return 0
     _limit_memory()
+    if isinstance(request, Merge):
+        _say(answers, _merge(request))
+        return 0
+    if isinstance(request, PlaceVideos):
+        _say(answers, _place_videos(request))
+        return 0
     _say(answers, Looked(files=tuple(look_at(file) for file in request.files)))
     return 0
 
@@ -51,8 +69,24 @@ def _embed(request: Embed, answers: BinaryIO) -> Embedded:
         return Embedded(problem=printable(str(error), limit=300) or type(error).__name__)
 
 
+def _merge(request: Merge) -> Merged:
+    try:
+        return merge(request)
+    except Unmerged as error:
+        return Merged(problem=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the libraries raise over a file is told as a sentence
+        return Merged(problem=printable(str(error), limit=300) or type(error).__name__)
+
+
+def _place_videos(request: PlaceVideos) -> Placed:
+    try:
+        return place_videos(request)
+    except Exception as error:  # noqa: BLE001 - whatever h5py raises over a file is told as a sentence
+        return Placed(problem=printable(str(error), limit=300) or type(error).__name__)
+
+
 def embed(request: Embed, on_progress: Any = None) -> int:
-    """Write the labels with the images of the frames that are trained on; return how many those are.
+    """Write the labels with the images of the frames that are wanted; return how many those are.
 
     Raises:
         Unreadable: if an image cannot be read.
@@ -60,14 +94,21 @@ def embed(request: Embed, on_progress: Any = None) -> int:
     import sleap_io
 
     labels = sleap_io.load_slp(request.path, open_videos=False)
-    _place(labels, request)
-    frames = [(frame.video, frame.frame_idx) for frame in labels if request.every or is_trained_on(frame)]
+    _find_videos(labels, request)
+    frames = _wanted(labels, request)
     _check_readable(frames)
     # the file's own name is written into it: from within its folder, it is the same every time
     os.chdir(Path(request.target).parent)
     name = Path(request.target).name
     labels.save(name, embed=frames, embed_inplace=True, verbose=False, progress_callback=on_progress)
     return len(frames)
+
+
+def _wanted(labels: Any, request: Embed) -> list[tuple[Any, int]]:
+    if not request.suggested:
+        return [(frame.video, frame.frame_idx) for frame in labels if request.every or is_trained_on(frame)]
+    named = {(id(each.video), each.frame_idx): (each.video, each.frame_idx) for each in labels.suggestions}
+    return list(named.values())
 
 
 def is_trained_on(frame: Any) -> bool:
@@ -78,7 +119,7 @@ def is_trained_on(frame: Any) -> bool:
     return any(not getattr(other, "is_predicted", False) for other in others) or bool(frame.label_images)
 
 
-def _place(labels: Any, request: Embed) -> None:
+def _find_videos(labels: Any, request: Embed) -> None:
     for video, places in zip(labels.videos, request.places, strict=True):
         if places is None:
             continue

@@ -41,6 +41,7 @@ class Embed(_Line):
         places: where the images of each video are read: a file, or one for each of its images; None for one that is
             not needed.
         every: embed every labelled frame, also those that only have predictions.
+        suggested: embed the suggested frames, and no others.
     """
 
     type: Literal["embed"] = "embed"
@@ -48,6 +49,7 @@ class Embed(_Line):
     target: str
     places: tuple[tuple[str, ...] | None, ...]
     every: bool = False
+    suggested: bool = False
 
 
 class VideoLook(_Line):
@@ -58,7 +60,9 @@ class VideoLook(_Line):
         found: where they are on this machine, None for each that is not.
         frames: how many labelled frames it has.
         trained: how many of them have more than predictions, so that a training takes them.
+        suggested: how many frames of it are suggested to be labelled.
         embedded: whether the labels file holds its images.
+        source: what the video was called that those images are from, as sleap-io spells it; empty if that is unknown.
         series: whether it is single images.
     """
 
@@ -66,7 +70,9 @@ class VideoLook(_Line):
     found: tuple[str | None, ...]
     frames: int
     trained: int
+    suggested: int = 0
     embedded: bool
+    source: Name = ""
     series: bool = False
 
     @property
@@ -110,5 +116,67 @@ class Embedded(_Line):
     problem: str | None = None
 
 
-Request = Annotated[Look | Embed, Field(discriminator="type")]
-Answer = Annotated[Looked | Embedding | Embedded, Field(discriminator="type")]
+class Predicted(_Line):
+    """A file of predictions.
+
+    Attributes:
+        path: where it is.
+        video: the video of the labels that it is about, by its number; None for all of them, in their order.
+    """
+
+    path: str
+    video: int | None = None
+
+
+class Merge(_Line):
+    """Write a copy of a labels file with predictions in it, where no user has labelled.
+
+    Attributes:
+        path: the labels.
+        target: where to write; nothing is there.
+        predictions: the files of predictions.
+    """
+
+    type: Literal["merge"] = "merge"
+    path: str
+    target: str
+    predictions: tuple[Predicted, ...]
+
+
+class Merged(_Line):
+    """The end of a `Merge`; `problem` says why there is nothing.
+
+    Attributes:
+        frames: how many frames have predictions now.
+        kept: how many frames were left as they are, for a user has labelled them.
+    """
+
+    type: Literal["merged"] = "merged"
+    frames: int = 0
+    kept: int = 0
+    problem: str | None = None
+
+
+class PlaceVideos(_Line):
+    """Let a file of predictions name the input as it is called on this machine, where it has the worker's name for it.
+
+    Attributes:
+        path: the predictions, which are changed.
+        local: what was looked at: a video, or labels.
+    """
+
+    type: Literal["place"] = "place"
+    path: str
+    local: str
+
+
+class Placed(_Line):
+    """The end of a `PlaceVideos`: how many videos have another name now."""
+
+    type: Literal["placed"] = "placed"
+    videos: int = 0
+    problem: str | None = None
+
+
+Request = Annotated[Look | Embed | Merge | PlaceVideos, Field(discriminator="type")]
+Answer = Annotated[Looked | Embedding | Embedded | Merged | Placed, Field(discriminator="type")]

@@ -42,6 +42,7 @@ def _videos(opened: Any, file: LabelsFile, datasets: frozenset[str]) -> Iterator
     if len(entries) > MAX_VIDEOS:
         raise ValueError(f"more than {MAX_VIDEOS} videos")
     frames, trained = _frame_counts(opened)
+    suggested = _suggestion_counts(opened)
     for index, entry in enumerate(entries):
         video = json.loads(entry)
         backend = video["backend"] if isinstance(video.get("backend"), dict) else video
@@ -57,9 +58,17 @@ def _videos(opened: Any, file: LabelsFile, datasets: frozenset[str]) -> Iterator
             found=tuple(None if embedded else _found(each, Path(file.beside)) for each in names),
             frames=frames[number],
             trained=trained[number],
+            suggested=suggested[index],
             embedded=embedded,
+            source=_source(video),
             series=series,
         )
+
+
+def _source(video: Any) -> str:
+    source = video.get("source_video")
+    name = source.get("filename") if isinstance(source, dict) else None
+    return spelled(name) if isinstance(name, str) else ""
 
 
 def _frame_counts(opened: Any) -> tuple[Counter[int], Counter[int]]:
@@ -75,6 +84,15 @@ def _frame_counts(opened: Any) -> tuple[Counter[int], Counter[int]]:
         trained |= end <= begin
     videos = frames["video"]
     return Counter(videos.tolist()), Counter(videos[trained].tolist())
+
+
+def _suggestion_counts(opened: Any) -> Counter[int]:
+    """How many suggested frames each video has, by its place in the file."""
+    if "suggestions_json" not in opened:
+        return Counter()
+    if opened["suggestions_json"].shape[0] > _MAX_FRAMES:
+        raise ValueError(f"more than {_MAX_FRAMES} suggested frames")
+    return Counter(int(json.loads(entry)["video"]) for entry in opened["suggestions_json"][:])
 
 
 def _number(dataset: str, index: int) -> int:

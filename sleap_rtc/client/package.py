@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sleap_rtc.errors import PackageError
 from sleap_rtc.protocol.files import Manifest
+from sleap_rtc.protocol.options import JobOptions
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.transfer.offering import Offering, make_offering
@@ -17,7 +18,7 @@ from sleap_rtc.transfer.zip_source import ZipSource
 
 @dataclass(frozen=True)
 class Package:
-    """What will be trained.
+    """What a job is about.
 
     Attributes:
         name: the folder's or file's name.
@@ -27,7 +28,7 @@ class Package:
 
     name: str
     offering: Offering
-    options: TrainOptions = field(default_factory=TrainOptions)
+    options: JobOptions = field(default_factory=TrainOptions)
 
     def close(self) -> None:
         """Give the files back, when nothing of the package will be sent any more. Idempotent."""
@@ -50,12 +51,12 @@ class UnreadPackage:
     """
 
     def __init__(
-        self, name: str, source: Source, options: TrainOptions | None = None, unasked: tuple[Path, ...] = ()
+        self, name: str, source: Source, options: JobOptions | None = None, unasked: tuple[Path, ...] = ()
     ) -> None:
         self.name = name
         self.unasked = unasked
         self.source = source
-        self.options = options or TrainOptions()
+        self.options: JobOptions = options or TrainOptions()
 
     async def read(self, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Package:
         """Hash the files.

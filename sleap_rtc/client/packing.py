@@ -39,19 +39,20 @@ class Packing:
         """The path in the package that each path a user wrote stands for."""
         return self._meant
 
-    def add(self, folder: str, file: Path) -> str:
+    def add(self, folder: str, file: Path, name: str = "") -> str:
         """Send a file along; the same file has one place however often it is named.
 
         Args:
             folder: the folder of the package that it should be in; another one if there is such a name already.
             file: the file on this machine.
+            name: what it should be called; as it is called here by default.
 
         Returns:
             Its path in the package.
         """
         real = file.resolve()
         if real not in self._places:
-            name, number = safe_name(file.name), 1
+            name, number = safe_name(name or file.name), 1
             while not self._is_free(place := f"{folder}/{name}"):
                 number += 1
                 folder = f"{folder.partition('-')[0]}-{number}"
@@ -59,6 +60,19 @@ class Packing:
             self._places[real] = place
             self._files[place] = file
         return self._places[real]
+
+    def folder(self, name: str) -> str:
+        """A folder of the package that is nobody's yet, called so or nearly so."""
+        wanted, number = name, 1
+        while not self._is_free(name):
+            number += 1
+            name = f"{wanted}-{number}"
+        return name
+
+    def put(self, place: str, file: Path) -> None:
+        """Send a file along under just this path, which is free."""
+        self._take(place)
+        self._files[place] = file
 
     def mean(self, text: str, place: str) -> str:
         """Note that a path as the user wrote it stands for a path in the package, and return that.

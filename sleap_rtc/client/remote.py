@@ -19,6 +19,8 @@ from sleap_rtc.errors import ConfigError, NotFoundError, PackageError, ProtocolE
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import ManifestRef, TransferProgress
 from sleap_rtc.protocol.ids import new_id
+from sleap_rtc.protocol.inference import ABILITY as TRACK
+from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.jobs import (
     Event,
     JobAccepted,
@@ -34,9 +36,11 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.model_messages import ABILITY as MODELS
+from sleap_rtc.protocol.model_messages import ModelPush, ModelPushed
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.mounts import MAX_LISTING, FolderGet, FolderListing, MountInfo, MountList, MountListed
-from sleap_rtc.protocol.training import TrainOptions
+from sleap_rtc.protocol.options import JobOptions
 from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
@@ -191,7 +195,7 @@ class RemoteWorker:
         self,
         package: Package,
         *,
-        options: TrainOptions | None = None,
+        options: JobOptions | None = None,
         wandb_key: str | None = None,
         new: bool = False,
         on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,
@@ -200,8 +204,8 @@ class RemoteWorker:
         """Submit a package, or find the job that the same package made before.
 
         Args:
-            package: what to train.
-            options: what else to say about it.
+            package: what is sent, with what is said about it.
+            options: what to say about it instead.
             wandb_key: the user's key for Weights & Biases, for this job alone; sent to the worker and kept nowhere.
             new: make a new job even if one is under way.
             on_bytes: told the bytes that the worker acknowledged, those there are, and those it had already.
@@ -211,6 +215,8 @@ class RemoteWorker:
             SleapRTCError: why the worker refuses it.
         """
         options = options or package.options
+        if isinstance(options, TrackOptions):
+            await self.link.call(_check_tracks)
         content = content_of(package.manifest.digest, options)
         known = None if new else self._pending.find(self.link.worker_id, content)
         there = await self._show(known.job) if known else None
@@ -227,6 +233,38 @@ class RemoteWorker:
             wandb_key=wandb_key,
         )
         return await self._send(message, Upload(package.offering, on_bytes, on_pause))
+
+    async def push_model(
+        self,
+        offering: Offering,
+        made: int,
+        on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,
+    ) -> str:
+        """Give the worker a model to keep for the room, and return the digest by which it is known from then on.
+
+        Args:
+            offering: its files: run folders, and ``model.json`` where there is one.
+            made: when it was ready, in UTC milliseconds.
+            on_bytes: told the bytes sent, those there are, and those that the worker had already.
+
+        Raises:
+            ProtocolError: if the worker is too old to take models.
+            PackageError: if that is no model.
+            StorageError: if the worker's disk is nearly full.
+        """
+        transfer = f"push-{secrets.token_hex(16)}"
+        message = ModelPush(transfer=transfer, manifest=ManifestRef.of(offering.manifest), made=made)
+
+        async def push(session: Session) -> ModelPushed:
+            if MODELS not in session.abilities:
+                raise ProtocolError("The worker's sleap-rtc is too old to take models: upgrade it there.")
+            return await session.request(message, ModelPushed, timeout=float("inf"))
+
+        self._uploads[transfer] = Upload(offering, on_bytes, lambda sentence: None)
+        try:
+            return (await self.link.call(push)).digest
+        finally:
+            del self._uploads[transfer]
 
     async def resume(self, job: str) -> RemoteJob:
         """Let a job that was lost, failed or was stopped go on, as its next attempt.
@@ -303,6 +341,11 @@ def _about(job: str, reply: JobAccepted) -> JobSummary:
     if reply.job.job != job:
         raise ProtocolError(f"The worker was asked about the job {job} and answered about another one.")
     return reply.job
+
+
+async def _check_tracks(session: Session) -> None:
+    if TRACK not in session.abilities:
+        raise ProtocolError("The worker's sleap-rtc is too old to look at videos with a model: upgrade it there.")
 
 
 def _knowing(session: Session) -> Session:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sleap_rtc.client.pending import PendingJobs
-from sleap_rtc.client.results import fetch_results
+from sleap_rtc.client.results import MODELS, Layout, fetch_results
 from sleap_rtc.client.watch import Watch
 from sleap_rtc.protocol.jobs import Event, JobCommand, JobState, JobSummary
 from sleap_rtc.protocol.link import Done
@@ -77,7 +77,7 @@ class RemoteJob:
         return await self._worker.link.call(see)
 
     async def stop(self) -> None:
-        """Stop after the current step; the best model so far is kept."""
+        """Stop after the current step; the best model so far is kept, or what was predicted to its end."""
         await self._command(JobCommand(job=self.id, command="stop"))
 
     async def cancel(self) -> None:
@@ -91,11 +91,17 @@ class RemoteJob:
     async def _command(self, message: JobCommand) -> None:
         await self._worker.link.call(lambda session: session.request(message, Done))
 
-    async def fetch(self, output: Path, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-        """Bring the run folders home; see `fetch_results`."""
+    async def fetch(
+        self,
+        output: Path,
+        on_bytes: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        layout: Layout = MODELS,
+    ) -> list[Path]:
+        """Bring the results home; see `fetch_results`."""
         store = await asyncio.to_thread(self._worker.open_store)
         try:
-            folders = await fetch_results(self._worker.link, self.id, output, store, on_bytes)
+            folders = await fetch_results(self._worker.link, self.id, output, store, on_bytes, layout)
         finally:
             await asyncio.to_thread(store.close)
         self.forget()

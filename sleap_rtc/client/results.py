@@ -1,12 +1,13 @@
-"""Bringing a job's models home: all or nothing, and never over something that is there."""
+"""Bringing a job's results home: all or nothing, and never over something that is there."""
 
 import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -19,7 +20,46 @@ from sleap_rtc.transfer.fetch import Fetch, Target
 from sleap_rtc.transfer.progress import Progress
 from sleap_rtc.transfer.store import Store
 
+_ENDINGS = (".predictions.slp", ".analysis.h5", ".slp", ".h5")
+"""What files of ours end with: a number that makes a name free goes before it."""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Layout(Protocol):
+    """What a job's results are, and what they are called here."""
+
+    what: str
+    """What there should be, for a sentence: ``model``."""
+
+    def check(self, manifest: Manifest) -> None:
+        """See that a worker offers nothing else.
+
+        Raises:
+            ProtocolError: if it does.
+        """
+
+    def places(self, ready: Path) -> Iterable[tuple[Path, str]]:
+        """What of `ready`, where all is whole, goes under which name into the folder for the results. Blocks."""
+
+
+class RunFolders:
+    """A training's results: a folder for each of its runs, called like the run."""
+
+    what = "model"
+
+    def check(self, manifest: Manifest) -> None:
+        """See that files lie in run folders, and run folders are named as runs are: nothing else appears."""
+        for entry in manifest.files:
+            run, slash, _ = entry.path.partition("/")
+            if not slash or not RUN_NAME.fullmatch(run):
+                raise ProtocolError("The worker offers a file that belongs to no run. Nothing was written.")
+
+    def places(self, ready: Path) -> Iterable[tuple[Path, str]]:
+        """The run folders. Blocks."""
+        return [(run, run.name) for run in sorted(ready.iterdir())]
+
+
+MODELS = RunFolders()
 
 
 async def fetch_results(
@@ -28,8 +68,9 @@ async def fetch_results(
     output: Path,
     store: Store,
     on_bytes: Callable[[int, int], None] = lambda done, total: None,
+    layout: Layout = MODELS,
 ) -> list[Path]:
-    """Download a job's run folders into `output`.
+    """Download a job's results into `output`.
 
     Args:
         link: the worker that has them.
@@ -37,12 +78,14 @@ async def fetch_results(
         output: the folder they go to, chosen here and never by the peer; made where missing.
         store: keeps what arrived, whole and in parts.
         on_bytes: told the bytes received so far and those there are.
+        layout: what they are, and what they are called here.
 
     Returns:
-        The run folders as they are named here.
+        The folders or files as they are named here.
 
     Raises:
-        JobFailedError: if the job left no model.
+        JobFailedError: if the job left nothing.
+        ProtocolError: if the worker offers something else.
         StorageError: if `output` cannot be written.
     """
     staging = output / f".{job}.part"
@@ -50,12 +93,12 @@ async def fetch_results(
     target = Target(store, link.worker_id, staging / "files")
     manifest = await link.call(lambda session: Fetch(session, job, target).manifest())
     if not manifest.files:
-        raise JobFailedError(f"The job {job} left no model. See its log: sleap-rtc jobs logs {job}")
-    _check_names(manifest)
+        raise JobFailedError(f"The job {job} left no {layout.what}. See its log: sleap-rtc jobs logs {job}")
+    layout.check(manifest)
     await asyncio.to_thread(make_folder, target.folder)
     async with _alone(staging):
         if (staging / "ready").exists():  # an earlier attempt died between the first and the last rename
-            return await asyncio.to_thread(_publish, staging, output)
+            return await asyncio.to_thread(_publish, staging, output, layout)
 
         async def fetch_all(session: Session) -> None:
             progress = Progress(lambda here, arrived: on_bytes(here + arrived, manifest.total_size))
@@ -63,15 +106,7 @@ async def fetch_results(
 
         await link.call(fetch_all)
         await asyncio.to_thread(target.folder.rename, staging / "ready")
-        return await asyncio.to_thread(_publish, staging, output)
-
-
-def _check_names(manifest: Manifest) -> None:
-    """A peer names files inside run folders, and run folders as runs are named: nothing else appears in `output`."""
-    for entry in manifest.files:
-        run, slash, _ = entry.path.partition("/")
-        if not slash or not RUN_NAME.fullmatch(run):
-            raise ProtocolError("The worker offers a file that belongs to no run. Nothing was written.")
+        return await asyncio.to_thread(_publish, staging, output, layout)
 
 
 @asynccontextmanager
@@ -100,20 +135,38 @@ def _take_lock(lock: Path) -> None:
     raise ConflictError(f"Another sleap-rtc is bringing this job to {lock.parent.parent}. Wait until it is done.")
 
 
-def _publish(staging: Path, output: Path) -> list[Path]:
-    """Move the run folders, which are whole, to their place."""
+def _publish(staging: Path, output: Path, layout: Layout) -> list[Path]:
+    """Move what is whole to its place, one rename each."""
     umask = _umask()
-    folders = []
+    moved = []
     try:
-        for run in sorted((staging / "ready").iterdir()):
-            folder = _free_name(output / run.name)
-            _share(run, umask)
-            run.rename(folder)
-            folders.append(folder)
+        for path, name in layout.places(staging / "ready"):
+            _share(path, umask)
+            moved.append(move_free(path, output / name))
         shutil.rmtree(staging)
     except OSError as error:
         raise storage_error(error, output) from error
-    return folders
+    return moved
+
+
+def move_free(path: Path, wanted: Path) -> Path:
+    """Move a file or folder that is whole to its place, or beside what is there by now; return where it is. Blocks."""
+    if wanted.exists() and wanted.samefile(path):  # an earlier attempt died between the two lines below
+        path.unlink()
+        return wanted
+    while True:
+        place = _free_name(wanted, folder=path.is_dir())
+        if path.is_dir():
+            return path.rename(place)
+        try:
+            # unlike a rename, a link never takes another file's place
+            place.hardlink_to(path)
+        except FileExistsError:
+            continue
+        except OSError:  # a disk without links
+            return path.rename(place)
+        path.unlink()
+        return place
 
 
 def _umask() -> int:
@@ -122,15 +175,17 @@ def _umask() -> int:
     return mask
 
 
-def _share(folder: Path, umask: int) -> None:
-    """Give a run folder the modes of any file that the user makes; on its way it was private."""
-    for path in (folder, *folder.rglob("*")):
+def _share(result: Path, umask: int) -> None:
+    """Give a run folder, or a file, the modes of any that the user makes; on its way it was private."""
+    for path in (result, *result.rglob("*")):
         path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
-def _free_name(wanted: Path) -> Path:
+def _free_name(wanted: Path, *, folder: bool) -> Path:
+    ending = "" if folder else next((each for each in _ENDINGS if wanted.name.endswith(each)), "")
+    stem = wanted.name.removesuffix(ending)
     free, number = wanted, 2
     while free.exists() or free.is_symlink():
-        free = wanted.with_name(f"{wanted.name}-{number}")
+        free = wanted.with_name(f"{stem}-{number}{ending}")
         number += 1
     return free

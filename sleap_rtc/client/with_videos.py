@@ -16,6 +16,7 @@ from sleap_rtc.config.paths import home
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml
 from sleap_rtc.protocol.files import is_clutter
+from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.transfer.merged import MergedSource
 from sleap_rtc.transfer.source import BLOCK, FilesSource, Source
 
@@ -51,7 +52,9 @@ async def with_videos(
         PackageError: if a video is not there, or cannot be read.
         StorageError: if the disk refuses.
     """
-    source = unread.source
+    source, options = unread.source, unread.options
+    if not isinstance(options, TrainOptions):
+        return unread, PreparedVideos()
     names = [path for path, _ in await asyncio.to_thread(source.files) if not is_clutter(path)]
     looked_at = [path for path in names if path.lower().endswith(".slp")]
     if not choice.typed:
@@ -66,24 +69,24 @@ async def with_videos(
             choice,
             decide=decide,
             taken=names,
-            every=await asyncio.to_thread(_trains_on_predictions, unread),
+            every=await asyncio.to_thread(_trains_on_predictions, source, options),
             on_frames=on_frames,
             helper=helper,
         )
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-    return _changed(unread, prepared), prepared
+    return _changed(unread, options, prepared), prepared
 
 
-def _changed(unread: UnreadPackage, prepared: PreparedVideos) -> UnreadPackage:
+def _changed(unread: UnreadPackage, options: TrainOptions, prepared: PreparedVideos) -> UnreadPackage:
     source = unread.source
     files = {**prepared.replaced, **prepared.added}
     if files:
         source = MergedSource(source, FilesSource(files), replaced=prepared.replaced)
     if prepared.videos is None and not files:
         return unread
-    options = check_size(unread.options.model_copy(update={"videos": prepared.videos}))
-    return UnreadPackage(unread.name, source, options, unread.unasked)
+    said = check_size(options.model_copy(update={"videos": prepared.videos}))
+    return UnreadPackage(unread.name, source, said, unread.unasked)
 
 
 def _labels(source: Source, names: list[str], package: Path | None, scratch: Path) -> list[Labels]:
@@ -114,14 +117,14 @@ def _unpack(source: Source, name: str, target: Path) -> None:
         ) from error
 
 
-def _trains_on_predictions(unread: UnreadPackage) -> bool:
+def _trains_on_predictions(source: Source, options: TrainOptions) -> bool:
     """Whether a config or an override says so: then predicted frames need their images, too."""
-    said = [each.value for each in unread.options.overrides if each.key == f"data_config.{_USERS_ONLY}"]
+    said = [each.value for each in options.overrides if each.key == f"data_config.{_USERS_ONLY}"]
     if said:
         return said[-1] is False
     return any(
-        _says_so(unread.source, path)
-        for path, size in unread.source.files()
+        _says_so(source, path)
+        for path, size in source.files()
         if path.lower().endswith((".yaml", ".yml")) and size <= MAX_BYTES
     )
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError
 from sleap_rtc.protocol.ids import check_id, is_id
+from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.options import JobOptions
 
@@ -22,13 +23,16 @@ from .access import Access
 from .checking import Preflight
 from .events import last_seq
 from .executor import Executor
+from .files import remove_tree
 from .folder import Command, JobFolder
 from .gpus import Slot
 from .making import Recipe
 from .mounts import Mounts
 from .plan import Plan
 from .quota import check_free
+from .room_models import RoomModels
 from .schedule import Schedule
+from .track_plan import ROOM_MODEL
 from .watching import follow_log, watch_events
 
 T = TypeVar("T")
@@ -61,6 +65,7 @@ class JobBoard:
         settings: times.
         min_free: bytes of the disk that must be free for a new job; 0 takes any.
         allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
+        models: where models of the room come from.
     """
 
     def __init__(
@@ -74,10 +79,12 @@ class JobBoard:
         settings: BoardSettings | None = None,
         min_free: int = 0,
         allow_wandb: bool = False,
+        models: RoomModels | None = None,
     ) -> None:
         self._root = root
         self._min_free = min_free
         self._allow_wandb = allow_wandb
+        self._models = models
         self._preflight = preflight
         self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
@@ -163,8 +170,9 @@ class JobBoard:
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
                 await self._check_reporting_still(folder)
+                await self._place_model(folder)
                 made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder, self._mounts))
-                plan = await asyncio.to_thread(intake.prepare, folder, made)
+                plan = await asyncio.to_thread(intake.prepare, folder, made, self._mounts)
                 if plan is not None:
                     await self._check_fits(folder, plan)
                 if plan is not None and self._preflight is not None:
@@ -181,6 +189,17 @@ class JobBoard:
                 # submitted before this worker was started again, which took the key
                 self._schedule.keys.keep(folder.job, wandb_key)
         return await asyncio.to_thread(self.summary, folder)
+
+    async def _place_model(self, folder: JobFolder) -> None:
+        spec = await asyncio.to_thread(folder.spec)
+        if not isinstance(spec.options, TrackOptions) or spec.options.model is None:
+            return
+        if self._models is None:
+            raise ConfigError("This worker keeps no models of its room. Give the model as a folder: --model FOLDER.")
+        target = folder.inputs / ROOM_MODEL
+        # of an attempt that was interrupted, or of a package that would pass for the room's model
+        await asyncio.to_thread(remove_tree, target)
+        await self._models.place(spec.options.model.digest, spec.owner.room, target)
 
     async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
         if not recipes or self._preflight is None:

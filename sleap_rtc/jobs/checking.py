@@ -113,7 +113,7 @@ class Preflight:
         path = folder.path.absolute()
         request = Request(
             folder=str(path),
-            runs=tuple(RunToCheck(name=run.name, config=str(path / run.config)) for run in runs),
+            runs=tuple(RunToCheck(name=run.name, config=str(path / run.config), verb=run.verb) for run in runs),
             free=(await asyncio.to_thread(shutil.disk_usage, path)).free,
             gpu_memory_mb=self._gpu_memory_mb,
             videos=await asyncio.to_thread(folder.video_arguments),

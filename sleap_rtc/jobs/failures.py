@@ -71,6 +71,11 @@ def no_model(run: str) -> str:
     )
 
 
+def no_predictions(run: str) -> str:
+    """The same for an inference."""
+    return f"Run '{run}' failed: sleap-nn ended without writing predictions. Its log says why."
+
+
 def took_too_much(run: str, why: str, *, kept: bool) -> str:
     """The sentence for a run that was ended because it took too much of its worker.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sleap_rtc.errors import PackageError
+from sleap_rtc.protocol.jobs import Verb
 from sleap_rtc.protocol.text import printable
 
 READY = b'{"ready": true}\n'
@@ -30,10 +31,11 @@ class _Line(BaseModel):
 
 
 class RunToCheck(_Line):
-    """One run: its name, and the config that it will run with."""
+    """One run: its name, and the file that says what it does: the config of a training, the task of an inference."""
 
     name: str
     config: str
+    verb: Verb = Verb.TRAIN
 
 
 class Request(_Line):
@@ -78,7 +80,7 @@ class Findings(_Line):
     def refusal(self) -> PackageError:
         """All problems in one error: a line that sums up, then one line each, as many as an error has room for."""
         count = len(self.problems)
-        lines = [f"This package cannot be trained: {count} problem{'s' * (count != 1)} found, nothing was queued."]
+        lines = [f"This job cannot be run: {count} problem{'s' * (count != 1)} found, nothing was queued."]
         room = _MAX_REFUSAL
         for shown, problem in enumerate(self.problems):
             line = f"- {printable(problem, limit=MAX_SENTENCE)}".replace("\n", " ")

@@ -264,6 +264,10 @@ class JobFolder:
         """Where the config of a run is kept, which every attempt begins with: no job can write there."""
         return self.configs / run / "config.yaml"
 
+    def task_of(self, run: str) -> Path:
+        """Where it is kept what a run does that trains nothing, likewise."""
+        return self.configs / run / "task.json"
+
     def config_in_use(self, run: str) -> Path:
         """Where a run finds its config, with the ports of its runner: the job's own, and never read again."""
         return self.work / "runs" / run / "config.yaml"

@@ -27,6 +27,7 @@ from .mounts import Mounts
 from .plan import Plan
 from .processes import this_process
 from .sandbox.choosing import SELF_TEST
+from .track_plan import stage_track
 from .train_plan import recipes, stage
 from .video_places import video_arguments
 
@@ -88,10 +89,11 @@ def open_package(folder: JobFolder, mounts: Mounts | None = None) -> tuple[Recip
         videos = folder.spec().options.videos
         if videos is not None:
             folder.write_video_arguments(video_arguments(videos, folder.inputs.resolve(), mounts or Mounts()))
-        return recipes(folder, _training(folder))
+        options = folder.spec().options
+        return recipes(folder, options) if isinstance(options, TrainOptions) else ()
 
 
-def prepare(folder: JobFolder, made: Mapping[str, str] | None = None) -> Plan | None:
+def prepare(folder: JobFolder, made: Mapping[str, str] | None = None, mounts: Mounts | None = None) -> Plan | None:
     """Stage a package that was opened; None if that was done before an interruption.
 
     A package that is refused takes its folder with it.
@@ -99,6 +101,7 @@ def prepare(folder: JobFolder, made: Mapping[str, str] | None = None) -> Plan | 
     Args:
         folder: the job's.
         made: the configs that `open_package` said have to be made.
+        mounts: what the job may read beside its own files.
 
     Raises:
         PackageError, ConfigError: why it is refused.
@@ -106,14 +109,10 @@ def prepare(folder: JobFolder, made: Mapping[str, str] | None = None) -> Plan | 
     if folder.state().state is not JobState.RECEIVED:
         return None
     with _refusing(folder):
-        return stage(folder, _training(folder), made)
-
-
-def _training(folder: JobFolder) -> TrainOptions:
-    options = folder.spec().options
-    if not isinstance(options, TrainOptions):
-        raise ConfigError("This worker only trains. Take another one.")
-    return options
+        options = folder.spec().options
+        if isinstance(options, TrainOptions):
+            return stage(folder, options, made)
+        return stage_track(folder, options, mounts or Mounts())
 
 
 @contextmanager

@@ -30,9 +30,12 @@ from sleap_rtc.jobs.label_checks import Opened, Task, image_shape, label_notices
 from sleap_rtc.jobs.making import AnyRequest
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.processes import die_with_parent
+from sleap_rtc.jobs.track_checks import track_problems
+from sleap_rtc.jobs.track_task import TrackTask
 from sleap_rtc.jobs.values import Config, listed
 from sleap_rtc.jobs.video_checks import Granted, video_problems
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
+from sleap_rtc.protocol.jobs import Verb
 from sleap_rtc.protocol.text import printable
 
 _WITHIN = 20.0
@@ -56,6 +59,7 @@ class Checker:
             with suppress(ImportError):
                 import_module(name)
         self._load_slp = sleap_io.load_slp
+        self.load_video = sleap_io.load_video
         self._verify = verify_training_cfg
         self._checks = (check_output_strides, check_centroid_methods)
         self._plain = OmegaConf.to_container
@@ -126,6 +130,17 @@ class _Check:
             self._notices.append(f"{run.name}: not all could be checked beforehand ({type(error).__name__}).")
 
     def _check_run(self, run: RunToCheck) -> None:
+        if run.verb is Verb.TRACK:
+            self._check_track(run)
+        else:
+            self._check_training(run)
+
+    def _check_track(self, run: RunToCheck) -> None:
+        task = TrackTask.read(Path(run.config))
+        checker = self._checker
+        self._problems += track_problems(task, self._folder, self._granted, checker.open, checker.load_video)
+
+    def _check_training(self, run: RunToCheck) -> None:
         path = Path(run.config)
         with path.open("rb") as source:
             config = read_yaml(source.read(MAX_OWN_BYTES + 1), MAX_OWN_BYTES)

@@ -2,10 +2,11 @@
 
 import math
 import re
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Step
+from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Frames, Notice, Step
 from sleap_rtc.protocol.text import one_line
 
 _MAX_METRICS = 128
@@ -14,9 +15,36 @@ _MAX_NAMES = 16 * 1024
 """Bytes of all names together: an event must fit into a message, also beside the end of a log."""
 _MAX_COUNT = 2**53
 _MOST_AT_ONCE = 3000
+_RATE_OVER = 30
+"""Reports, a second apart, over which the speed of an inference is measured."""
 _PER_SECOND = 100.0
 """How many events a run may make, at once and then in the long run: an epoch of some 30 ms makes that many."""
 _WEB_ADDRESS = re.compile(r"https?://[!-~]{1,500}")
+
+
+class FrameProgress:
+    """Turns reports of frames into events, with how fast they go of late."""
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._seen: deque[tuple[float, int]] = deque(maxlen=_RATE_OVER)
+
+    def receive(self, message: Mapping[str, Any], now: float) -> Frames | None:
+        """The event that a report makes; None if it is malformed, or goes backwards."""
+        stage, done, whole = message.get("stage"), _count(message.get("done")), _count(message.get("total"))
+        if stage not in ("predict", "track") or done is None:
+            return None
+        if stage != self._stage:
+            self._stage = stage
+            self._seen.clear()
+        if self._seen and done < self._seen[-1][1]:
+            return None
+        self._seen.append((now, done))
+        passed, frames = now - self._seen[0][0], done - self._seen[0][1]
+        rate = frames / passed if passed > 0 and frames > 0 else None
+        left = max(0, whole - done) if whole is not None else None
+        eta = left / rate if rate and left is not None else None
+        return Frames(stage=stage, done=done, total=whole, rate=rate, eta=eta)
 
 
 class Progress:
@@ -34,6 +62,7 @@ class Progress:
         self._epoch: int | None = None
         self._seen_step = False
         self._linked = False
+        self._frames = FrameProgress()
         self._allowed, self._counted = float(_MOST_AT_ONCE), -math.inf
 
     def receive(self, message: Mapping[str, Any], now: float) -> EventBody | None:
@@ -65,6 +94,8 @@ class Progress:
         if event == "epoch_end" and (epoch := _count(message.get("epoch"))) is not None:
             self.metrics = numeric(message.get("logs"))
             return EpochEnded(epoch=epoch, metrics=self.metrics)
+        if event == "frames":
+            return self._frames.receive(message, now)
         return None
 
     def _link(self, url: object) -> Notice | None:

@@ -7,20 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
-from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Notice, Run, RunEnded, RunStarted, Step
+from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Frames, Notice, RunEnded, RunStarted, Step
 
 from .bounds import Bounds, Excess
-from .checkpoints import Remains
 from .descendants import reap_orphans
 from .events import Journal
-from .failures import Reported, explain, no_model, took_too_much, with_log
-from .folder import JobFolder, RunResult, is_plain, is_real_folder
-from .keeping import CHECKPOINTS, KEPT, copy_model
+from .failures import Reported, explain, took_too_much, with_log
+from .folder import RunResult, is_real_folder
+from .keeping import KEPT
 from .ladder import Action, Ladder
 from .limits import FILE, TASKS
 from .log_writer import LogWriter
@@ -28,12 +26,13 @@ from .progress import Progress
 from .quota import free_up
 from .runners import RunnerProcess, Runners
 from .settings import SupervisorSettings
-from .video_places import check_places
+from .work import Work
 
 _MAX_LINE = 64 * 1024
 _BLOCK = 64 * 1024
 _PIPES_CLOSE = 5.0
 
+_PROGRESS = EpochStarted | EpochEnded | Step | Frames
 _FORCE = (None, "stop", "cancel", "kill")
 
 Outcome = Literal["done", "stopped", "failed", "cancelled"]
@@ -64,9 +63,7 @@ class RunSupervision:
     """Starts the runner of one run and stays with it to its end.
 
     Args:
-        folder: the job's.
-        run: which run.
-        config: what it runs with.
+        work: the run, and what its verb makes of it.
         settings: times, limits, and the runner's command.
         journal: where its events go.
         log: where its output goes.
@@ -74,21 +71,18 @@ class RunSupervision:
         environment: what the job brings into the runner's environment.
         bounds: tells when the job takes too much of the worker.
         network: whether the job may reach the network.
-        resumed: whether an earlier attempt began it: it goes on from there.
-        kept: whether an earlier attempt had a model of it that could be fetched.
+        kept: whether an earlier attempt had a result of it that could be fetched.
     """
 
     def __init__(
-        self, folder: JobFolder, run: Run, config: dict[str, Any], *, settings: SupervisorSettings,
+        self, work: Work, *, settings: SupervisorSettings,
         journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], bounds: Bounds,
-        network: bool = False, resumed: bool = False, kept: bool = False,
+        network: bool = False, kept: bool = False,
     ) -> None:  # fmt: skip
-        self._folder, self._run, self._config = folder, run, config
+        self._work, self._folder, self._run = work, work.folder, work.run
         self._settings, self._journal, self._log = settings, journal, log
         self._runners, self._environment, self._bounds = runners, environment, bounds
         self._network = network
-        self._models = folder.models / run.name
-        self._remains = Remains(folder, run.name) if resumed else None
         self._kept = kept
         self._progress = Progress(settings.step_interval)
         self._ladder = Ladder(settings)
@@ -111,8 +105,8 @@ class RunSupervision:
             How it ended, and why if it failed.
         """
         self._make_scratch()
-        if self._remains is not None:
-            self._go_on_from(self._remains.take())
+        if (said := self._work.prepare()) is not None:
+            self._journal.append(Notice(text=said), self._run.name)
         ahead = self._runners.take_ahead(network=self._network)
         if ahead is not None:
             code = self._attend(ahead, command, begin)
@@ -151,15 +145,6 @@ class RunSupervision:
         self._log.finish()
         return runner.returncode
 
-    def _go_on_from(self, checkpoint: Path | None) -> None:
-        name = self._run.name
-        if checkpoint is None:
-            text = f"Run '{name}' begins anew: it had no checkpoint to go on from."
-        else:
-            self._config["trainer_config"]["resume_ckpt_path"] = str(checkpoint)
-            text = f"Run '{name}' goes on from its last checkpoint."
-        self._journal.append(Notice(text=text), name)
-
     def _stay(
         self,
         runner: RunnerProcess,
@@ -167,7 +152,7 @@ class RunSupervision:
         command: Callable[[], str | None],
         begin: Callable[[], None],
     ) -> None:
-        process, remains = runner.process, self._remains
+        process, begun = runner.process, False
         while process.poll() is None:
             reap_orphans(process.pid)
             if self._ready.is_set() and not self._begun:
@@ -175,10 +160,9 @@ class RunSupervision:
                 runner.admit(self._folder.job)
                 begin()
                 self._hand_over(runner)
-            if remains is not None and self._heard.is_set():
-                # its first message comes when it has chosen its folder
-                remains.put_back()
-                remains = None
+            if not begun and self._heard.is_set():
+                begun = True
+                self._work.begun()
             self._climb(runner, command())
             for reader in readers:
                 reader.check()
@@ -188,15 +172,14 @@ class RunSupervision:
                 continue
 
     def _hand_over(self, runner: RunnerProcess) -> None:
-        arguments = self._folder.video_arguments()
-        check_places(arguments, self._folder.inputs.resolve())
+        told = self._work.told()
         limits = {FILE: self._settings.max_work}
         if runner.sandbox:
             # elsewhere the kernel would count what the user runs beside the job
             limits[TASKS] = self._settings.max_threads
         _tell(
-            runner.process, type="job", config=self._config, path=str(self._folder.config_in_use(self._run.name)),
-            limits=limits, folder=str(self._folder.work), environment=dict(self._environment), arguments=arguments,
+            runner.process, type="job", verb=self._run.verb, run=self._run.name, limits=limits,
+            folder=str(self._folder.work), environment=dict(self._environment), **told,
         )  # fmt: skip
         _never_wait_for(runner.process)
 
@@ -210,7 +193,7 @@ class RunSupervision:
             _tell(runner.process, type="stop")
         elif action is Action.TERMINATE:
             if command != "cancel":
-                copy_model(self._models, self._folder.kept / self._run.name, below=self._folder.path)
+                self._work.set_aside()
             runner.terminate()
         elif action is Action.KILL:
             runner.kill()
@@ -218,13 +201,15 @@ class RunSupervision:
     def announce(self, index: int, count: int) -> None:
         """Journal that the run started."""
         run = self._run
-        self._journal_body(RunStarted(index=index, runs=count, model_type=run.model_type, max_epochs=run.max_epochs))
+        started = RunStarted(
+            index=index, runs=count, verb=run.verb, model_type=run.model_type, max_epochs=run.max_epochs
+        )
+        self._journal_body(started)
 
     def _end(self, code: int, command: str | None) -> tuple[RunResult, ErrorInfo | None]:
-        if self._remains is not None:
-            self._remains.merge()
+        self._work.finish()
         outcome, sentence = self._outcome(code, command)
-        folder = self._run.name if outcome != "cancelled" and self._has_model() else None
+        folder = self._run.name if outcome != "cancelled" and self._work.has_result() else None
         if outcome == "failed" and not self._kept and not self._too_much:
             # what a failed run left is no result, unless there was one before, or nothing was wrong with it
             folder = None
@@ -238,28 +223,17 @@ class RunSupervision:
         if self._ladder.climbed:
             if command == "cancel":
                 return "cancelled", None
-            self._restore()
+            self._work.restore()
             if self._too_much:
                 if self._too_much.of_disk:
                     free_up(self._folder, self._run.name, KEPT)
-                return "failed", took_too_much(self._run.name, self._too_much.why, kept=self._has_model())
+                return "failed", took_too_much(self._run.name, self._too_much.why, kept=self._work.has_result())
             return "stopped", None
-        if code == 0 and self._has_model():
+        if code == 0 and self._work.has_result():
             return "done", None
         if code == 0:
-            return "failed", no_model(self._run.name)
+            return "failed", self._work.nothing()
         return "failed", explain(self._run.name, code, self._reported, self._log.tail)
-
-    def _has_model(self) -> bool:
-        folder = self._folder
-        real = all(is_real_folder(path) for path in (folder.work, folder.models, self._models))
-        return real and any(is_plain(self._models / name) for name in CHECKPOINTS)
-
-    def _restore(self) -> None:
-        """Put back what a run that was ended by force may have taken with it."""
-        kept = self._folder.kept / self._run.name
-        if is_real_folder(kept) and not self._has_model():
-            copy_model(kept, self._models, below=self._folder.path)
 
     def _read_output(self, pipe: BinaryIO) -> None:
         while data := pipe.read1(_BLOCK):  # type: ignore[attr-defined] # a pipe of Popen is a BufferedReader
@@ -281,7 +255,7 @@ class RunSupervision:
                     self._journal_body(body)
 
     def _journal_body(self, body: EventBody) -> None:
-        if isinstance(body, EpochStarted | EpochEnded | Step) and self._journal.size > self._settings.max_journal:
+        if isinstance(body, _PROGRESS) and self._journal.size > self._settings.max_journal:
             if not self._full:
                 self._full = True
                 text = "The job has reported more than is kept: its progress is not written down any longer."

@@ -1,9 +1,9 @@
-"""``python -m sleap_rtc.jobs.runner``: runs one training with sleap-nn, inside the sandbox where there is one.
+"""``python -m sleap_rtc.jobs.runner``: runs sleap-nn once for a job, inside the sandbox where there is one.
 
 It speaks JSON lines: on standard input come the job and the stop command, on standard output go ``ready``, progress and
-the reason of a failure. What sleap-nn prints goes to standard error. `prepare` takes the seconds, `train` begins at
-once, and nothing of a job is known before it arrives: so a runner can be started long before its job. One that is not
-goes the same way, so that a training cannot tell.
+the reason of a failure. What sleap-nn prints goes to standard error. `prepare` takes the seconds, `train` and `track`
+begin at once, and nothing of a job is known before it arrives: so a runner can be started long before its job. One that
+is not goes the same way, so that what it runs cannot tell.
 
 With several devices Lightning starts the other processes of the training: ``… --rank CONFIG``. They have no pipes and
 report to nobody; stop reaches them through the first one, and they end with it.
@@ -11,6 +11,7 @@ report to nobody; stop reaches them through the first one, and they end with it.
 
 import functools
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -22,10 +23,12 @@ from typing import Any, BinaryIO, Protocol
 
 from sleap_rtc.jobs.failures import rank_failed
 from sleap_rtc.jobs.files import write_atomically
+from sleap_rtc.jobs.frame_report import FrameReport, Report
 from sleap_rtc.jobs.limits import hold_to
 from sleap_rtc.jobs.processes import die_with_parent
 from sleap_rtc.jobs.relay import Relay
 from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.protocol.jobs import Verb
 
 RANK = "--rank"
 _LAST_MESSAGES = 1.0
@@ -50,6 +53,14 @@ class Trainer(Protocol):
             arguments: what else to say on sleap-nn's command line: where the videos are.
         """
 
+    def track(self, arguments: Sequence[str], report: Report) -> int:
+        """Look for animals and return an exit code.
+
+        Args:
+            arguments: what to say on the command line of sleap-nn's ``predict``.
+            report: told how many frames of how many were looked at, and in which stage.
+        """
+
 
 class SleapNN:
     """The real trainer: sleap-nn's own command, in this process."""
@@ -58,7 +69,8 @@ class SleapNN:
         """Import sleap-nn and all that it stands on."""
         with _no_device():
             import sleap_nn.cli
-            import sleap_nn.train  # noqa: F401 - the command imports it only when it runs
+            import sleap_nn.inference.run
+            import sleap_nn.train  # noqa: F401 - the commands import both only when they run
 
     def train(self, config: Path, heard: Callable[[float], bool], arguments: Sequence[str] = ()) -> int:
         """Run ``sleap-nn train CONFIG``."""
@@ -71,6 +83,21 @@ class SleapNN:
         # with these Lightning starts the other processes, where the config asks for several devices
         sys.argv[1:] = [RANK, str(config), *arguments]
         sleap_nn.cli.cli.main(args=["train", str(config), *arguments], prog_name="sleap-nn", standalone_mode=False)
+        return 0
+
+    def track(self, arguments: Sequence[str], report: Report) -> int:
+        """Run ``sleap-nn predict …``."""
+        import sleap_nn.cli
+
+        stages = iter(("predict", "track"))
+
+        def callback() -> Callable[[int, int], None]:
+            stage = next(stages, "track")
+            return lambda done, total: report(stage, done, total)
+
+        # it makes one for each of its stages, in this order, and prints what it is told
+        sleap_nn.cli._gui_progress_callback = callback  # noqa: SLF001 - the only way to hear of frames as they go
+        sleap_nn.cli.cli.main(args=["predict", *arguments], prog_name="sleap-nn", standalone_mode=False)
         return 0
 
     def join(self, config: Path, arguments: Sequence[str] = ()) -> int:
@@ -179,6 +206,8 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
     job = relay.next_job()
     hold_to(job["limits"])
     _move_in(Path(job["folder"]), job["environment"])
+    if job["verb"] == Verb.TRACK:
+        return track(trainer, relay, job)
     config = job["config"]
     config["trainer_config"]["zmq"] = {
         "controller_port": relay.controller_port,
@@ -188,6 +217,24 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(path, write_yaml(config).encode(), durable=False)
     return trainer.train(path, relay.heard.wait, job.get("arguments", ()))
+
+
+def track(trainer: Trainer, relay: Relay, job: Mapping[str, Any]) -> int:
+    """Run an inference: its files get their place when they are whole."""
+    task = job["task"]
+    results = Path(job["folder"], "models", job["run"])
+    # the job's own folder for temporary files, which is cleared in the end
+    folder = Path(tempfile.mkdtemp(prefix="predictions-"))
+    models = [word for model in job["models"] for word in ("--model_paths", model)]
+    arguments = ["--data_path", task["data"], *models, "--output_path", str(folder / task["output"])]
+    arguments += ["--device", "auto", "--gui", *task["arguments"]]
+    code = trainer.track(arguments, FrameReport(relay.say, time.monotonic))
+    if code == 0:
+        # an attempt that ended before it could say so
+        shutil.rmtree(results, ignore_errors=True)
+        results.parent.mkdir(exist_ok=True, mode=0o700)
+        folder.rename(results)
+    return code
 
 
 def _move_in(folder: Path, environment: Mapping[str, str]) -> None:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.jobs.attempts import Past, past
@@ -30,7 +29,7 @@ from sleap_rtc.jobs.run import RunSupervision
 from sleap_rtc.jobs.runners import Runners
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.waiting import Told, wait_for_job
-from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
+from sleap_rtc.jobs.work import Work, work_of
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import JobState, Notice, Run, StateChanged, check_transition
 
@@ -88,22 +87,21 @@ class Supervisor:
         self._enter(JobState.STARTING)
         spec = self._folder.spec()
         runs = spec.runs
-        configs = [read_yaml(self._folder.config_of(run.name).read_bytes(), MAX_OWN_BYTES) for run in runs]
-        if spec.options.wandb and not self._wandb:
-            self._go_without_wandb(configs)
+        wandb = not spec.options.wandb or bool(self._wandb)
+        if not wandb:
+            self._say_without_wandb()
         before = past(read_events(self._folder.events))
         with Bounds(self._folder, self._settings, self._identity) as self._bounds:
-            for index, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
+            for index, run in enumerate(runs, 1):
                 if not self._take_over(run, before):
                     if self._command() is None:
-                        self._run_one(index, len(runs), run, config, log, before)
+                        work = work_of(self._folder, run, resumed=run.name in before.began, wandb=wandb)
+                        self._run_one(index, len(runs), work, log, before)
                     if self._results and self._results[-1].outcome != "done":
                         break
         self._finish()
 
-    def _go_without_wandb(self, configs: Sequence[dict[str, Any]]) -> None:
-        for config in configs:
-            config["trainer_config"]["use_wandb"] = False
+    def _say_without_wandb(self) -> None:
         text = (
             "Weights & Biases is off: your key is kept in memory alone, and the worker was started again, or the job "
             "resumed, since you gave it. The training goes on without."
@@ -119,12 +117,13 @@ class Supervisor:
         self._results.append(RunResult(name=run.name, outcome=outcome, folder=ended.folder))
         return True
 
-    def _run_one(self, index: int, count: int, run: Run, config: dict[str, Any], log: LogWriter, before: Past) -> None:
+    def _run_one(self, index: int, count: int, work: Work, log: LogWriter, before: Past) -> None:
+        run = work.run
         ended = before.ends.get(run.name)
         _, devices = self._folder.devices()
         supervision = RunSupervision(
-            self._folder, run, config, settings=self._settings, journal=self._journal, log=log,
-            runners=self._runners, bounds=self._bounds, network=bool(self._wandb), resumed=run.name in before.began,
+            work, settings=self._settings, journal=self._journal, log=log,
+            runners=self._runners, bounds=self._bounds, network=bool(self._wandb),
             environment=job_environment(self._folder.scratch, devices[: run.devices]) | self._wandb,
             kept=ended is not None and ended.folder is not None,
         )  # fmt: skip

@@ -9,6 +9,8 @@ from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.models import ModelName, ModelVersion
 from sleap_rtc.protocol.training import PackagePath, UserPath
 
+ABILITY = "track"
+"""What a peer says that knows such jobs."""
 MAX_MODELS = 8
 MAX_INPUTS = 256
 _LAST_FRAME = 2**31

@@ -191,6 +191,7 @@ class Frames(_Record):
     """So many frames were looked at. Coalesced: the first report, then at most one a second, and the last.
 
     Attributes:
+        stage: finding animals comes first, then, where that was asked for, following each from frame to frame.
         done: frames so far.
         total: frames there are; None where sleap-nn does not know.
         rate: frames a second, of late.
@@ -198,6 +199,7 @@ class Frames(_Record):
     """
 
     type: Literal["frames"] = "frames"
+    stage: Literal["predict", "track"] = "predict"
     done: int = Field(ge=0, lt=2**53)
     total: int | None = Field(default=None, ge=0, lt=2**53)
     rate: float | None = None

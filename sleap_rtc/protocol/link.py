@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from sleap_rtc.protocol import files, jobs, mounts
+from sleap_rtc.protocol import files, jobs, model_messages, mounts, peers
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
 from sleap_rtc.protocol.labels import Farewell
 from sleap_rtc.protocol.sdp import Candidate
@@ -115,5 +115,8 @@ LINK = Registry(
     mounts.MountList,
     mounts.MountListed,
     mounts.FolderGet,
+    model_messages.ModelPush,
+    model_messages.ModelPushed,
+    peers.PeerProve,
 )
 """What may be said on a link's control channel once both sides are proven."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from sleap_rtc.protocol.files import check_path
+from sleap_rtc.protocol.models import ModelName
 
 PackagePath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(check_path)]
 """Where a file lies in the package."""
@@ -71,6 +72,7 @@ class TrainOptions(_Record):
         preset: makes the config of a package that has none.
         videos: where the videos of the labels are, where the labels do not hold their images.
         wandb: whether Weights & Biases is told, with the key that comes beside the options.
+        register_as: the name that the model gets in its room when it is ready.
     """
 
     kind: Literal["train"] = "train"
@@ -84,3 +86,4 @@ class TrainOptions(_Record):
     preset: Preset | None = None
     videos: Videos | None = None
     wandb: bool = False
+    register_as: ModelName | None = None

@@ -18,7 +18,7 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ForbiddenError, ProtocolError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import check_id, worker_id_from_key
-from sleap_rtc.protocol.reports import Reported, ReportJobs, ReportModels
+from sleap_rtc.protocol.reports import ModelRegistered, RegisterModel, Reported, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import (
     CLOSE_REVOKED,
@@ -26,6 +26,8 @@ from sleap_rtc.protocol.signaling import (
     MAX_VISITORS,
     SIGNALING,
     Departed,
+    HolderList,
+    Holders,
     Lease,
     Leased,
     Principal,
@@ -211,6 +213,30 @@ class SignalingClient:
             if not answer.more or not answer.workers:
                 return found
 
+    async def holders(self, digest: str) -> list[WorkerPresence]:
+        """Other workers of a worker's room that are online and hold the bundle of this digest, or some of them.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now.
+            UnreachableError: if it did not answer in time.
+        """
+        return (await self._held(digest)).workers
+
+    async def is_named(self, digest: str) -> bool:
+        """Whether a worker's room has a name for the bundle of this digest.
+
+        Raises:
+            ConnectionLost, UnreachableError: as `holders` does.
+        """
+        return (await self._held(digest)).named
+
+    async def _held(self, digest: str) -> HolderList:
+        await self.welcome()
+        answer = await self._ask(Holders(id=next(self._ids), digest=digest))
+        if not isinstance(answer, HolderList):
+            raise ProtocolError("The signaling service gave an answer to another question.")
+        return answer
+
     async def departed(self, visitors: Sequence[Visitor]) -> list[Departed]:
         """Ask which of the people behind a worker's links may not be there any more.
 
@@ -247,6 +273,19 @@ class SignalingClient:
         if not isinstance(answer, Reported):
             raise ProtocolError("The signaling service gave an answer to another question.")
         return answer
+
+    async def register_model(self, name: str, digest: str) -> int:
+        """Give a model that this worker has told of a name of the room, and return which version of it that is.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now, or was lost before it answered.
+            UnreachableError: if it did not answer in time.
+            SleapRTCError: if it refused.
+        """
+        answer = await self._ask(RegisterModel(id=next(self._ids), name=name, digest=digest))
+        if not isinstance(answer, ModelRegistered) or answer.name != name:
+            raise ProtocolError("The signaling service gave an answer to another question.")
+        return answer.version
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

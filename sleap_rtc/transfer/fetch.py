@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -82,20 +82,25 @@ class Fetch:
             raise ProtocolError("The list of files that arrived is not the one that was announced.")
         return manifest
 
-    async def files(self, manifest: Manifest) -> None:
+    async def files(self, manifest: Manifest, only: Collection[str] | None = None) -> None:
         """Fetch what is lacking and put every file in its place.
+
+        Args:
+            manifest: what there is.
+            only: the paths of those that are wanted; all if None.
 
         Raises:
             ConnectionLost: if the link ended; what arrived is kept for the next attempt.
             TransferError: if a file arrives damaged again and again, or its source changed.
             StorageError: if the disk refuses.
         """
-        waiting = iter(enumerate(manifest.files))
+        wanted = [(at, entry) for at, entry in enumerate(manifest.files) if only is None or entry.path in only]
+        waiting = iter(wanted)
         await in_thread(remove_drafts, self.target.folder)
         async with self._pinned(manifest):
             with ungrouped():
                 async with asyncio.TaskGroup() as tasks:
-                    for _ in range(min(FILES_AT_ONCE, len(manifest.files))):
+                    for _ in range(min(FILES_AT_ONCE, len(wanted))):
                         tasks.create_task(self._work(waiting))
 
     def _pinned(self, manifest: Manifest) -> AbstractAsyncContextManager[ExitStack]:

@@ -1,10 +1,10 @@
-"""What the service is told of this worker's jobs and models, so that it can be read while the worker is away."""
+"""What the service is told of this worker's jobs, so that it can be read while the worker is away."""
 
 import asyncio
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
@@ -14,18 +14,15 @@ from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.jobs import intake
 from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
-from sleap_rtc.jobs.holdings import Holdings, find_holdings
 from sleap_rtc.jobs.outline import Outline, RunOutline
 from sleap_rtc.protocol.jobs import JobSpec, JobState
 from sleap_rtc.protocol.reports import (
     JOBS_AT_ONCE,
     MAX_RUNS,
-    MODELS_AT_ONCE,
     REPORT_BYTES,
     JobFacts,
     JobReport,
-    ModelFacts,
-    ModelReport,
+    Reported,
     ReportJobs,
     ReportModels,
     RunReport,
@@ -50,8 +47,8 @@ class Reporter(ABC):
     """
 
     def __init__(self, board: JobBoard, signaling: SignalingClient, every: float) -> None:
-        self._board = board
-        self._signaling = signaling
+        self.board = board
+        self.signaling = signaling
         self._every = every
         self._connection: str | None = None
         self._wanted = True
@@ -70,8 +67,8 @@ class Reporter(ABC):
             await asyncio.sleep(self._every)
 
     async def _look(self) -> None:
-        await self._signaling.welcome()
-        principal = self._signaling.principal
+        await self.signaling.welcome()
+        principal = self.signaling.principal
         if principal.session != self._connection:
             # what an earlier connection was told may have been lost with it, or with the service's database
             self._connection, self._wanted = principal.session, True
@@ -79,13 +76,13 @@ class Reporter(ABC):
         if self._wanted:
             await self.tell(principal.room)
 
-    async def send(self, report: ReportJobs | ReportModels) -> bool:
-        """Send a report; whether there is a point in sending more."""
-        answer = await self._signaling.report(report)
+    async def send(self, report: ReportJobs | ReportModels) -> Reported:
+        """Send a report, and return the answer; unless more is `wanted`, there is no point in sending more."""
+        answer = await self.signaling.report(report)
         if answer.refused:
             logger.info("The service does not keep these jobs: %s", ", ".join(answer.refused))
         self._wanted = answer.wanted
-        return answer.wanted
+        return answer
 
     @abstractmethod
     def forget(self) -> None:
@@ -114,13 +111,13 @@ class JobReporter(Reporter):
         self._told = {job: told for job, told in self._told.items() if job in reports}
         news = [report for job, report in reports.items() if self._told.get(job) != report]
         for page in pages(sorted(news, key=lambda each: each.submitted, reverse=True), JOBS_AT_ONCE):
-            if not await self.send(ReportJobs(jobs=page)):
+            if not (await self.send(ReportJobs(jobs=page))).wanted:
                 return
             self._told |= {report.job: report for report in page}
 
     def _reports(self, room: str) -> dict[str, JobReport]:
         found, known = {}, {}
-        for folder in self._board.folders():
+        for folder in self.board.folders():
             try:
                 known[folder.job] = self._read(folder)
             except intake.ODD as error:
@@ -178,74 +175,6 @@ def _job_report(spec: JobSpec, state: StateRecord, outline: Outline) -> JobRepor
         submitted=spec.submitted,
         facts=facts,
     )
-
-
-class ModelReporter(Reporter):
-    """Tells which models of the room's finished jobs are kept here; see `Reporter`."""
-
-    def __init__(self, board: JobBoard, signaling: SignalingClient, every: float) -> None:
-        super().__init__(board, signaling, every)
-        self._known: dict[str, tuple[tuple[int, int], Sequence[ModelReport]]] = {}
-        self._told: list[ModelReport] | None = None
-
-    def forget(self) -> None:
-        """See `Reporter.forget`."""
-        self._told = None
-
-    async def tell(self, room: str) -> None:
-        """See `Reporter.tell`."""
-        held = await self._held(room)
-        if held == self._told:
-            return
-        self._told = None  # a list that breaks off begins again
-        all_pages = list(pages(held, MODELS_AT_ONCE)) or [()]
-        for number, page in enumerate(all_pages, 1):
-            if not await self.send(ReportModels(models=page, complete=number == len(all_pages))):
-                return
-        self._told = held
-
-    async def _held(self, room: str) -> list[ModelReport]:
-        stamps = await asyncio.to_thread(self._stamps)
-        known = {job: found for job, found in self._known.items() if job in stamps}
-        for job, (folder, stamp) in stamps.items():
-            if job not in known or known[job][0] != stamp:
-                # one at a time: files of gigabytes are read, and the worker may have to end meanwhile
-                known[job] = stamp, await asyncio.to_thread(_models_of, folder, room)
-        self._known = known
-        return sorted((report for _, held in known.values() for report in held), key=lambda each: -each.made)
-
-    def _stamps(self) -> Mapping[str, tuple[JobFolder, tuple[int, int]]]:
-        found = {}
-        for folder in self._board.folders():
-            try:
-                found[folder.job] = folder, folder.state_stamp()
-            except OSError as error:
-                logger.debug("%s cannot be looked at for its models: %s", folder.job, error)
-        return found
-
-
-def _models_of(folder: JobFolder, room: str) -> Sequence[ModelReport]:
-    try:
-        if not folder.state().state.ended or folder.spec().owner.room != room:
-            return ()
-        return _model_reports(folder.job, find_holdings(folder))
-    except intake.ODD as error:
-        logger.debug("The models of %s cannot be told: %s", folder.job, error)
-        return ()
-
-
-def _model_reports(job: str, held: Holdings) -> Sequence[ModelReport]:
-    return [
-        ModelReport(
-            title=model.name,
-            digest=model.digest,
-            size=model.size,
-            job=job,
-            made=held.t,
-            facts=ModelFacts(types=(model.model_type,), loss=model.loss),
-        )
-        for model in held.models
-    ]
 
 
 def pages(parts: Sequence[Part], most: int) -> Iterator[tuple[Part, ...]]:

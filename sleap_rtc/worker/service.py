@@ -34,13 +34,13 @@ from sleap_rtc.protocol.jobs import (
 )
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.session.requests import Handlers
-from sleap_rtc.session.session import Producers, Session
+from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.fetch import Fetch, Target
 from sleap_rtc.transfer.offering import Offering, make_offering
-from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.source import FilesSource
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.worker.listing import list_jobs
+from sleap_rtc.worker.model_service import ModelDesk
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Desk:
     Args:
         board: the worker's jobs.
         store: the files that clients sent.
+        models: what they share about models.
     """
 
     RESULTS_KEPT = 16
@@ -65,9 +66,10 @@ class Desk:
     IN_USE = 15 * 60.0
     """Seconds after a request for a part of a job's results in which the job is not removed, however old."""
 
-    def __init__(self, board: JobBoard, store: Store) -> None:
+    def __init__(self, board: JobBoard, store: Store, models: ModelDesk) -> None:
         self.board = board
         self.store = store
+        self.models = models
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # of their own: who sends a package again must not wait until results are hashed
         self._listing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -174,6 +176,7 @@ class Desk:
         for _, offering in self._results.values():
             offering.source.close()
         self._results.clear()
+        await self.models.close()
 
 
 class JobService:
@@ -204,11 +207,6 @@ class JobService:
             JobCommand: self._command,
             JobResume: self._resume,
         }
-
-    @property
-    def producers(self) -> Producers:
-        """What answers the client's stream requests."""
-        return Provider(self._offering).producers
 
     async def _submit(self, session: Session, message: JobSubmit) -> Message:
         try:
@@ -306,7 +304,13 @@ class JobService:
             part = JobLog(watch=message.watch, offset=following, text=text)
             await session.request(part, Done, timeout=FOR_EVER)
 
-    async def _offering(self, transfer: str) -> Offering:
+    async def offering(self, transfer: str) -> Offering:
+        """The results of a job that this client may have.
+
+        Raises:
+            NotFoundError: if there is no such job of theirs.
+            ConflictError: if it still runs.
+        """
         # asked for every few hundred kilobytes of a download: what was checked once need not be read again
         if (known := self._desk.hashed_results(transfer, self._access)) is not None:
             self._desk.note_asked(transfer)

@@ -19,31 +19,44 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.checking import Preflight
 from sleap_rtc.jobs.executor import Executor
 from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
+from sleap_rtc.protocol.inference import ABILITY as TRACK
 from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.model_messages import ABILITY as MODELS
+from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
+from sleap_rtc.protocol.peers import ABILITY as PEERS
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
+from sleap_rtc.session.requests import Handlers
+from sleap_rtc.session.session import Producers
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
 from sleap_rtc.signaling.token_source import TokenSource
+from sleap_rtc.transfer.offering import Offering
+from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
-from sleap_rtc.worker.reporting import JobReporter, ModelReporter
+from sleap_rtc.worker.model_service import ModelDesk, ModelService
+from sleap_rtc.worker.models import ModelReporter, remove_old
+from sleap_rtc.worker.peers import Peers, PeerService
+from sleap_rtc.worker.reporting import JobReporter
+from sleap_rtc.worker.room_models import RoomModels
 from sleap_rtc.worker.service import Desk, JobService
 from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", MOUNTS)
+ABILITIES = ("train", TRACK, MOUNTS, MODELS, PEERS)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -63,6 +76,7 @@ class WorkerSettings:
         identity: its key.
         jobs: the folder of its jobs.
         store: the folder of the files that clients sent.
+        models: the folder of the models that it keeps; beside its jobs by default.
         gpus: the GPUs it may use: a job at once on each.
         executor: what starts supervisors.
         preflight: what checks jobs before they are queued.
@@ -86,6 +100,7 @@ class WorkerSettings:
     store: Path
     gpus: Sequence[Gpu]
     executor: Executor
+    models: Path | None = None
     preflight: Preflight | None = None
     mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
@@ -106,6 +121,10 @@ class Worker:
         settings: what it is made of.
         on_service: told when the service is reached, lost and reached again.
         on_client: told the name of each client whose link is proven.
+
+    Attributes:
+        shelf: the models that it keeps.
+        models: those of its room, here and on other workers; None before the room is served.
     """
 
     def __init__(
@@ -118,6 +137,7 @@ class Worker:
         self._settings = settings
         self._on_service = on_service
         self._on_client = on_client
+        self.models: RoomModels | None = None
         self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
             settings.jobs,
@@ -127,7 +147,9 @@ class Worker:
             mounts=settings.mounts,
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
+            models=self,
         )
+        self.shelf = BundleShelf(settings.models or settings.jobs.with_name("models"), min_free=settings.min_free)
         self._browser = Browser(settings.mounts)
         self._visitors = Visitors(settings.timeouts)
         self._unproven = 0
@@ -141,13 +163,20 @@ class Worker:
         """
         settings = self._settings
         store = await asyncio.to_thread(Store, settings.store, max_bytes=settings.limits.max_store)
-        desk = Desk(self.board, store)
+        await asyncio.to_thread(self.shelf.sweep)
+        desk = Desk(self.board, store, ModelDesk(self.shelf, store))
         try:
             await self._serve_room(desk)
         finally:
             self._browser.close()
             await desk.close()
             await asyncio.to_thread(store.close)
+
+    async def place(self, digest: str, room: str, target: Path) -> None:
+        """Put a copy of a model of the room where a job finds it; see `RoomModels.place`."""
+        if self.models is None:
+            raise UnreachableError("The worker does not serve its room yet. Try again in a moment.")
+        await self.models.place(digest, room, target)
 
     async def _serve_room(self, desk: Desk) -> None:
         settings = self._settings
@@ -173,13 +202,17 @@ class Worker:
             with ungrouped():
                 async with asyncio.TaskGroup() as tasks:
                     switchboard = Switchboard(signaling, visitors.revoke)
+                    links = self._link_settings(signaling, {}, {})
+                    peers = Peers(signaling, switchboard, settings.identity, links, settings.secrets)
+                    self.models = RoomModels(self.shelf, desk.store, peers)
                     tasks.create_task(self.board.run())
                     tasks.create_task(_hear(switchboard, visitors))
                     tasks.create_task(visitors.keep_asking(signaling))
                     tasks.create_task(self._announce(signaling))
-                    tasks.create_task(self._sweep(desk))
-                    for reporter in (JobReporter, ModelReporter):
-                        tasks.create_task(reporter(self.board, signaling, settings.timeouts.report).run())
+                    tasks.create_task(self._sweep(desk, signaling))
+                    every = settings.timeouts.report
+                    tasks.create_task(JobReporter(self.board, signaling, every).run())
+                    tasks.create_task(ModelReporter(self.board, signaling, every, desk.models).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
@@ -202,17 +235,7 @@ class Worker:
         sender = visit.principal
         proven = False
         try:
-            owner = Owner(user=sender.user, name=sender.name, room=sender.room)
-            service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
-            browsing = BrowsingService(self._browser)
-            settings = LinkSettings(
-                new_peer=lambda: self._new_peer(signaling),
-                timeouts=self._settings.timeouts,
-                handlers={**service.handlers, **browsing.handlers},
-                producers={**service.producers, **browsing.producers},
-                max_lanes=self._settings.limits.max_lanes,
-                abilities=ABILITIES,
-            )
+            settings = self._link_settings(signaling, *self._services(desk, visit))
             secrets = await self._secrets(switchboard, offer)
             async with accept(switchboard, offer, self._settings.identity, settings, secrets=secrets) as session:
                 self._unproven -= 1
@@ -230,6 +253,31 @@ class Worker:
             self._visitors.leave(visit)
             if not proven:
                 self._unproven -= 1
+
+    def _services(self, desk: Desk, visit: Visit) -> tuple[Handlers, Producers]:
+        """What whoever dialled may ask for: a client what its user may, another worker the room's models."""
+        sender = visit.principal
+        if sender.role == "worker":
+            peer = PeerService(sender, desk.models)
+            return peer.handlers, peer.producers
+        owner = Owner(user=sender.user, name=sender.name, room=sender.room)
+        service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+        models = ModelService(desk.models, owner, visit.check_new_work)
+        browsing = BrowsingService(self._browser)
+        return (
+            {**service.handlers, **models.handlers, **browsing.handlers},
+            {**_provider(service, models).producers, **browsing.producers},
+        )
+
+    def _link_settings(self, signaling: SignalingClient, handlers: Handlers, producers: Producers) -> LinkSettings:
+        return LinkSettings(
+            new_peer=lambda: self._new_peer(signaling),
+            timeouts=self._settings.timeouts,
+            handlers=handlers,
+            producers=producers,
+            max_lanes=self._settings.limits.max_lanes,
+            abilities=ABILITIES,
+        )
 
     async def _secrets(self, switchboard: Switchboard, offer: Offer) -> tuple[RoomSecret, ...]:
         try:
@@ -251,10 +299,12 @@ class Worker:
                 said = now
                 await _tell(signaling, now)
 
-    async def _sweep(self, desk: Desk) -> None:
+    async def _sweep(self, desk: Desk, signaling: SignalingClient) -> None:
+        keep = self._settings.keep_jobs
         while True:
-            for job in await self.board.remove_old(self._settings.keep_jobs, desk.in_use):
+            for job in await self.board.remove_old(keep, desk.in_use):
                 await desk.drop_results(job)
+            await remove_old(self.shelf, signaling, keep, desk.models.in_use)
             await asyncio.sleep(SWEEP_EVERY)
 
     def _describe(self) -> WorkerInfo:
@@ -274,6 +324,15 @@ class Worker:
             timeouts=self._settings.timeouts,
             allow_loopback=signaling.is_local,
         )
+
+
+def _provider(jobs: JobService, models: ModelService) -> Provider:
+    """Hands out both: the id of a transfer says of which it is."""
+
+    async def find(transfer: str) -> Offering:
+        return await (jobs if digest_of(transfer) is None else models).offering(transfer)
+
+    return Provider(find)
 
 
 async def _hear(switchboard: Switchboard, visitors: Visitors) -> None:

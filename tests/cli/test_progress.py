@@ -142,7 +142,7 @@ def test_a_pipe_reads_like_a_report(clock: Clock) -> None:
         "Sent 20.0 MB of 30.0 MB, 10.0 MB/s, 1.0 s left",
         "Sent 30.0 MB in 3.0 s (10.0 MB/s); 25 % of 40.0 MB was already on lab-gpu-1.",
         f"Job {JOB}: labels.slp.training_job.zip, 1 model to train (centroid); next in the queue.",
-        "Starting the trainer.",
+        "Starting sleap-nn.",
         "Note: save_ckpt was set to true",
         "centroid: run 1 of 1, centroid, up to 2 epochs",
         "centroid: epoch 1 of 2 started",

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sleap_rtc.cli.choosing import RoomChoice
+from sleap_rtc.cli.following import _unless
 from sleap_rtc.cli.times import DAY_MS
-from sleap_rtc.cli.training import _unless
 from sleap_rtc.cli.where import WhereTyped, find_where
 from sleap_rtc.client.choice import RULE, Wish
 from sleap_rtc.config.settings import ClientSection, Settings

@@ -11,11 +11,10 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from sleap_rtc.cli.following import Following, models_into
 from sleap_rtc.cli.output import fail
 from sleap_rtc.cli.progress import make_display
-from sleap_rtc.cli.training import Following
 from sleap_rtc.client.link import WorkerLink
-from sleap_rtc.client.lossviewer import MonitorPorts
 from sleap_rtc.client.pending import PendingJobs
 from sleap_rtc.client.remote import Place, RemoteWorker
 from sleap_rtc.client.remote_job import RemoteJob
@@ -153,7 +152,7 @@ async def follow(job: RemoteJob, face: str, output: Path) -> tuple[Screen, int]:
         with make_display(json=as_json, logs=True, stream=screen) as display:
             display.connected("gpu", "CPU only")
             display.accepted(job.summary)
-            following = Following(job, display, interrupted, output=output, logs=True, monitor=MonitorPorts(None, None))
+            following = Following(job, display, interrupted, results=models_into(output), logs=True)
             async with asyncio.timeout(30):
                 return screen, await following.run()
     except SleapRTCError as error:

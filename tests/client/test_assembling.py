@@ -48,6 +48,7 @@ async def typed(*words: str) -> Assembled:
     wanted = read_typed(take_typed(train.make_context("train", list(words)).params))
     with closing(await assemble(wanted)) as unread:
         package = await unread.read()
+    assert isinstance(package.options, TrainOptions)
     return Assembled(
         package.name,
         {entry.path for entry in package.manifest},

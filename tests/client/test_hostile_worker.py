@@ -49,6 +49,10 @@ ABSURD = in_order(
         {"type": "epoch_ended", "epoch": HUGE, "metrics": {"val/loss": -1.7e308, "train/loss": None}}, run="a", t=HUGE
     ),
     event({"type": "run_started", "index": 0, "runs": 0, "model_type": "x", "max_epochs": HUGE}, run="b"),
+    event({"type": "run_started", "index": HUGE, "runs": HUGE, "verb": "track", "model_type": ""}, run="c"),
+    event({"type": "frames", "done": 2**53 - 1, "total": 0, "rate": 1.7e308, "eta": 1e308}, run="c", t=-HUGE),
+    event({"type": "frames", "done": 0, "total": 2**53 - 1, "rate": -1e-320, "eta": -1e308}, run="c", t=HUGE),
+    event({"type": "frames", "done": 5, "total": 0, "rate": None, "eta": 1e308}, run="a"),
     event({"type": "run_ended", "outcome": "failed", "error": {"code": ATTACK[:60], "sentence": ATTACK}}, run="a"),
     ENDED,
 )

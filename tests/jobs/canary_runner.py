@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sleap_rtc.jobs.frame_report import Report
 from sleap_rtc.jobs.runner import serve
 
 
@@ -20,6 +21,9 @@ class CarelessTrainer:
         with (inputs / "weights.ckpt").open("rb") as checkpoint:
             pickle.load(checkpoint)
         return 0
+
+    def track(self, arguments: Sequence[str], report: Report) -> int:
+        raise NotImplementedError
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ behaviour of the real one.
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 
 import zmq
 
+from sleap_rtc.jobs.frame_report import Report
 from sleap_rtc.jobs.runner import make_heard, serve
 from sleap_rtc.jobs.yaml_data import read_yaml
 
@@ -71,6 +73,31 @@ class FakeTrainer:
         if self._model_size:
             (self._folder / "best.ckpt").write_bytes(os.urandom(self._model_size))
         return 0
+
+    def track(self, arguments: Sequence[str], report: Report) -> int:
+        said = dict(itertools.pairwise(arguments))
+        output = Path(said["--output_path"])
+        self._run = output.name.removesuffix(".predictions.slp")
+        with self._ledger.open("a") as ledger:
+            ledger.write(f"start {self._run} {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')}\n")
+        self._ledger.with_suffix(".arguments").write_text(json.dumps(list(arguments)))
+        # as the real one: nothing that has seen the frames writes before all of them were looked at
+        self._misbehave_before_frames()
+        frames = 1_000_000 if self._behaviour in ("endless", "stubborn") else 20
+        for frame in range(1, frames + 1):
+            time.sleep(self._pace)
+            report("predict", frame, frames)
+        if self._behaviour != "no-model":
+            output.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+        self._first = 0
+        self._misbehave(0)
+        return 0
+
+    def _misbehave_before_frames(self) -> None:
+        if self._behaviour == "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        elif self._behaviour == "daemon":
+            self._daemonize()
 
     def _report_to_wandb(self, trainer: dict[str, Any]) -> str | None:
         """Where the run can be looked at, if it is reported: with the real client, called as the real one calls it."""

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import pytest
 
@@ -11,8 +10,9 @@ from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import JobFolder, RunResult
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.supervisor import Supervisor
+from sleap_rtc.jobs.work import Work
 from sleap_rtc.protocol.codec import ErrorInfo
-from sleap_rtc.protocol.jobs import EpochEnded, Run, RunEnded
+from sleap_rtc.protocol.jobs import EpochEnded, RunEnded
 
 from .fakes import QUICK
 
@@ -26,8 +26,8 @@ class InstantRun:
 
     pauses: Mapping[str, tuple[float, float]] = {}
 
-    def __init__(self, folder: JobFolder, run: Run, _: dict[str, Any], *, journal: Journal, **__: object) -> None:
-        self._folder, self._run, self._journal = folder, run, journal
+    def __init__(self, work: Work, *, journal: Journal, **__: object) -> None:
+        self._folder, self._run, self._journal = work.folder, work.run, journal
 
     def announce(self, index: int, count: int) -> None:
         """Say nothing about it."""

@@ -23,6 +23,7 @@ from sleap_rtc.jobs.relay import Relay
 from sleap_rtc.jobs.run import RunSupervision
 from sleap_rtc.jobs.runners import Runners
 from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.jobs.work import Training
 from sleap_rtc.protocol.codec import MAX_MESSAGE
 from sleap_rtc.protocol.jobs import EpochEnded, Event, EventBody, JobSpec, JobState, Notice, Run, RunEnded, Step
 
@@ -45,7 +46,8 @@ def supervision(tmp_path: Path) -> Iterator[RunSupervision]:
     log = LogWriter(folder.log, max_size=1000, max_line=100, tail=50)
     with Journal(folder.events) as journal:
         yield RunSupervision(
-            folder, RUN, {}, settings=settings, journal=journal, log=log, runners=Runners(settings), environment={},
+            Training(folder, RUN, resumed=False, config={}), settings=settings, journal=journal, log=log,
+            runners=Runners(settings), environment={},
             bounds=Bounds(folder, settings, this_process()),
         )  # fmt: skip
     log.close()

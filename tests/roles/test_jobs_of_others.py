@@ -14,6 +14,7 @@ from sleap_rtc.errors import BusyError, ConflictError, NotFoundError, SleapRTCEr
 from sleap_rtc.jobs import attempts
 from sleap_rtc.jobs.access import Access
 from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.intake import end, enter
@@ -39,7 +40,9 @@ from sleap_rtc.protocol.jobs import (
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.streams import StreamRequest
 from sleap_rtc.session.session import Session
+from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
+from sleap_rtc.worker.model_service import ModelDesk
 from sleap_rtc.worker.service import MAX_WATCHES, Desk, JobService
 from tests.jobs.conftest import OWNER, STRANGER, new_board, submit, training_config, write_package
 from tests.jobs.fakes import QUICK
@@ -47,6 +50,11 @@ from tests.session.linked import STEADY, linked, meeting
 
 RUNNING, DONE, UNKNOWN = "j_11111111", "j_22222222", "j_33333333"
 ELSEWHERE = Owner(user=OWNER.user, name=OWNER.name, room="r_other1234")
+
+
+def new_desk(board: JobBoard, folder: Path) -> Desk:
+    store = Store(folder / "store")
+    return Desk(board, store, ModelDesk(BundleShelf(folder / "models"), store))
 
 
 async def hear(_: Session, message: Message) -> Message:
@@ -75,7 +83,7 @@ class Worker:
                 timeouts=STEADY,
                 client_handlers=dict.fromkeys((JobEvents, JobLog, JobWatchEnded), hear),
                 worker_handlers=service.handlers,
-                worker_producers=service.producers,
+                worker_producers=Provider(service.offering).producers,
             ) as found,
             linked(found) as (client, _),
         ):
@@ -91,7 +99,7 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
     enter(running, JobState.STARTING)
     enter(running, JobState.RUNNING)
     leave_a_model(done)
-    desk = Desk(board, Store(folder / "store"))
+    desk = new_desk(board, folder)
     yield Worker(folder, board, desk)
     await desk.close()
     desk.store.close()
@@ -246,7 +254,7 @@ async def test_what_a_job_has_left_is_not_listed_while_it_is_made_to_go_on(tmp_p
     spec = JobSpec(job=DONE, owner=OWNER, name="labels.zip", manifest="0" * 64, submitted=1)
     folder = JobFolder.create(tmp_path / "jobs" / DONE, spec)
     enter(folder, JobState.FAILED)
-    desk = Desk(new_board(tmp_path / "jobs", QUICK), Store(tmp_path / "store"))
+    desk = new_desk(new_board(tmp_path / "jobs", QUICK), tmp_path)
     assert (await desk.results(folder, Access(OWNER))).manifest.files == ()
     async with desk.going_on(DONE):
         assert desk.hashed_results(DONE, Access(OWNER)) is None

@@ -21,7 +21,7 @@ Examples:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
 @where_options
 def logs(job: str, follow: bool, **options: Any) -> None:
-    """Print the training log of a job, as far as it has been written."""
+    """Print the log of a job, as far as it has been written."""
     from sleap_rtc.cli.running import run_async
 
     run_async(_logs(read_request(options), job, follow=follow))

@@ -58,4 +58,4 @@ async def resume_job(job: "RemoteJob") -> None:
         place = summary.position or 1
         how = "is next in line" if place <= 1 else f"waits, number {place} in line"
     say(f"The job {summary.job} goes on as attempt {summary.attempt}; it {how}.")
-    say(f"Watch it with 'sleap-rtc jobs watch {summary.job}', or type its train command again.")
+    say(f"Watch it with 'sleap-rtc jobs watch {summary.job}', or type its command again.")

@@ -31,7 +31,7 @@ Examples:
 @json_option
 @where_options
 def show(job: str, as_json: bool, **options: Any) -> None:
-    """Say how a job stands: its state, its runs, its last epoch."""
+    """Say how a job stands: its state, its runs, its last epoch or frame."""
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
 
@@ -55,14 +55,21 @@ async def _look(request: "Request", text: str) -> "tuple[JobSummary, WorkerPrese
 
 
 def _now(events: "list[Event]") -> dict[str, object]:
-    """What the job did last: the run, its epoch (from 0, as sleap-nn counts) and the metrics of the last whole one."""
-    from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, RunStarted, Step
+    """What the job did last: the run, its epoch (from 0, as sleap-nn counts) and the metrics of the last whole one.
+
+    Of an inference: the run, and how many frames it has looked at.
+    """
+    from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, Frames, RunStarted, Step, Verb
 
     found: dict[str, object] = {}
     for event in events:
         match event.body:
-            case RunStarted():
+            case RunStarted(verb=Verb.TRAIN):
                 found = {"run": event.run, "epoch": None, "metrics": {}}
+            case RunStarted():
+                found = {"run": event.run, "frames": None}
+            case Frames():
+                found = {"run": event.run, "frames": event.body.model_dump(exclude={"type"})}
             case EpochStarted() | Step():
                 found |= {"run": event.run, "epoch": event.body.epoch}
             case EpochEnded():
@@ -96,6 +103,11 @@ def _run_text(run: "Run") -> str:
 
 
 def _now_text(summary: "JobSummary", now: dict[str, object]) -> str:
+    from sleap_rtc.cli.progress_frames import frames_text
+    from sleap_rtc.protocol.jobs import Frames
+
+    if frames := now.get("frames"):
+        return f"{now['run']}, {frames_text(Frames.model_validate(frames))}"
     epoch, metrics = now.get("epoch"), now.get("metrics")
     if not isinstance(epoch, int):
         return ""

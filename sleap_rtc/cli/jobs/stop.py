@@ -22,7 +22,8 @@ def stop(job: str, **options: Any) -> None:
     """Stop a job after its current step; its best model so far is kept.
 
     sleap-nn then validates and saves, which may take a while. Whoever watches
-    the job gets the model; otherwise 'sleap-rtc jobs fetch' brings it home.
+    the job gets the model; otherwise 'sleap-rtc jobs fetch' brings it home. Of
+    an inference, the predictions of what was looked at to its end are kept.
     """
     from sleap_rtc.cli.running import run_async
 
@@ -30,6 +31,7 @@ def stop(job: str, **options: Any) -> None:
 
 
 async def _stop(request: "Request", text: str) -> None:
+    from sleap_rtc.cli.following import is_inference
     from sleap_rtc.cli.jobs.reaching import reach_job
     from sleap_rtc.cli.output import note, say
 
@@ -38,5 +40,9 @@ async def _stop(request: "Request", text: str) -> None:
             say(f"The job {job.id} on {worker.name} is over already: {job.summary.state}.")
             return
         await job.stop()
+    if is_inference(job.summary):
+        say(f"The job {job.id} on {worker.name} stops.")
+        note(f"What was looked at to its end comes home with: sleap-rtc jobs watch {job.id}")
+        return
     say(f"The job {job.id} on {worker.name} stops after its current step.")
     note(f"Its best model comes home with: sleap-rtc jobs watch {job.id}")

@@ -1,0 +1,135 @@
+"""What ``sleap-rtc track`` does once its options are read: find, connect, submit, watch, bring home."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from sleap_rtc.cli.choosing import RoomChoice
+from sleap_rtc.cli.following import TRACKING, Asks, OnBytes, Results, until_interrupted
+from sleap_rtc.cli.formats import count
+from sleap_rtc.cli.output import note
+from sleap_rtc.cli.progress import JobDisplay, make_display
+from sleap_rtc.cli.running import beside
+from sleap_rtc.cli.submitting import Remote, reach
+from sleap_rtc.cli.track_request import TrackRequest
+from sleap_rtc.client.assembling import expanded
+from sleap_rtc.client.merging import Merging, name_input, predictions_by_input, prepare_merge
+from sleap_rtc.client.model_finding import find_model
+from sleap_rtc.client.package import UnreadPackage
+from sleap_rtc.client.predictions import Output, find_output
+from sleap_rtc.client.remote_job import RemoteJob
+from sleap_rtc.client.track_assembling import FoundModels, assemble_track, check_data, find_meant
+from sleap_rtc.client.video_names import is_on_worker
+from sleap_rtc.errors import PackageError, UsageError
+from sleap_rtc.protocol.inference import RoomModel
+from sleap_rtc.signaling.account import Account
+from sleap_rtc.signaling.api import ServiceAPI, find_room
+
+
+@dataclass(frozen=True)
+class _Home:
+    """Where predictions go, and what becomes of them there."""
+
+    data: Sequence[str]
+    output: Output
+    merging: Merging | None
+
+    async def bring(self, job: RemoteJob, on_bytes: OnBytes) -> Sequence[Path]:
+        layout = self.output.layout([run.name for run in job.summary.runs])
+        places = await job.fetch(self.output.folder, on_bytes, layout=layout)
+        await self._name_inputs(places)
+        if self.merging is None:
+            return places
+        target, merged = await self.merging.run(predictions_by_input(places, self.output.names))
+        kept = f"; {count(merged.kept, 'frame')} that a user has labelled stayed as they are" if merged.kept else ""
+        note(f"The predictions of {count(merged.frames, 'frame')} are in {target}{kept}.")
+        return [*places, target]
+
+    async def _name_inputs(self, places: Sequence[Path]) -> None:
+        """Let predictions name what was looked at as it is called here: then SLEAP finds it."""
+        for text, name in zip(self.data, self.output.names, strict=True):
+            found = next((place for place in places if place.name == name), None)
+            if found is not None and not is_on_worker(text):
+                try:
+                    await name_input(found, expanded(text))
+                except PackageError as error:
+                    note(f"{found} names the worker's files still. {error.sentence}")
+
+
+async def track_remotely(request: TrackRequest, remote: Remote) -> int:
+    """Look at data with a model, on the worker of a session string or on one of a room.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SleapRTCError: whatever went wrong, as a sentence.
+    """
+    with make_display(json=remote.as_json, logs=remote.logs) as display:
+        return await until_interrupted(lambda asks: _track(request, remote, display, asks))
+
+
+async def _track(request: TrackRequest, remote: Remote, display: JobDisplay, asks: Asks) -> int:
+    def say_reading(done: int, total: int) -> None:
+        display.reading(unread.name, done, total)
+
+    # what is wrong on this machine is said before anybody is asked
+    models = await asyncio.to_thread(find_meant, request.tracked.models)
+    await asyncio.to_thread(check_data, request.tracked.data, which=request.tracked.which)
+    home = await _home(request)
+    with display.paused():
+        for text in models.notes:
+            note(text)
+    room_model = await _find_room_model(models, remote, display)
+    with closing(await _assemble(request, models, room_model, display)) as unread:
+        async with beside(unread.read(say_reading)) as reading, reach(remote, reading, display) as reached:
+            package = await reading
+            job = await reached.submit(package)
+            package.close()
+            return await reached.follow(job, asks, Results(TRACKING, home.bring))
+
+
+async def _home(request: TrackRequest) -> _Home:
+    output, merging = request.output, None
+    if request.merge is not None:
+        merging = await prepare_merge(request.merge, request.tracked.data, output)
+        # the predictions themselves go beside the copy
+        output = merging.target.parent
+    found = await asyncio.to_thread(find_output, request.tracked.data, output, analysis=request.analysis)
+    return _Home(request.tracked.data, found, merging)
+
+
+async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisplay) -> RoomModel | None:
+    ref = models.ref
+    if ref is None:
+        return None
+    if not isinstance(remote.where, RoomChoice):
+        raise UsageError(
+            f"'{ref}' is no model's folder on this machine, and behind a session string there is no room whose model "
+            "it could be. Give a folder, or join a room (--room)."
+        )
+    display.connecting(f"the room {remote.where.room}")
+    api = ServiceAPI(remote.server, Account(remote.server))
+    room = find_room(await api.rooms(), remote.where.room)
+    found = await find_model(api, room.room_id, ref, room.name)
+    if found.version is not None and ref.version is None:
+        with display.paused():
+            note(f"{ref} is {found.name}@{found.version}.")
+    return found
+
+
+async def _assemble(
+    request: TrackRequest, models: FoundModels, room_model: RoomModel | None, display: JobDisplay
+) -> UnreadPackage:
+    embedding = False
+
+    def on_frames(done: int, total: int) -> None:
+        nonlocal embedding
+        if not embedding:
+            embedding = True
+            with display.paused():
+                note(f"The images of {count(total, 'frame')} are being taken from the videos.")
+
+    return await assemble_track(request.tracked, models, room_model, on_frames=on_frames)

@@ -1,0 +1,133 @@
+"""Which model of a room a user means: found at the service before anything is sent, so that an alias may move on."""
+
+import difflib
+from collections.abc import Sequence
+
+from sleap_rtc.errors import NotFoundError, UnreachableError, UsageError
+from sleap_rtc.protocol.inference import RoomModel
+from sleap_rtc.protocol.models import ModelRef
+from sleap_rtc.protocol.text import printable
+from sleap_rtc.signaling.model_records import ModelLine, RoomModelRecord
+from sleap_rtc.signaling.model_requests import ModelRequests
+
+_SHOWN = 8
+
+
+async def find_model(api: ModelRequests, room_id: str, ref: ModelRef, room: str) -> RoomModel:
+    """Ask the service which model is meant.
+
+    Args:
+        api: the service.
+        room_id: the room.
+        ref: what the user typed.
+        room: what the room is called, for sentences.
+
+    Raises:
+        NotFoundError: if the room has no such model.
+        UsageError: if several jobs begin like that.
+        UnreachableError: if no worker that has it is online, or the service is out of reach.
+    """
+    if ref.job is not None:
+        return of_job(await api.models(room_id), ref.job, room)
+    try:
+        named = await api.model(room_id, ref.name)
+    except NotFoundError as error:
+        raise unknown_name(await api.models(room_id), ref.name, room) from error
+    return of_name(named, ref, room)
+
+
+def of_job(models: Sequence[RoomModelRecord], job: str, room: str) -> RoomModel:
+    """The model that a job trained.
+
+    Args:
+        models: those of the room.
+        job: the job's id, or its beginning.
+        room: what the room is called.
+
+    Raises:
+        NotFoundError: if there is none.
+        UsageError: if several jobs begin like that.
+        UnreachableError: if no worker that has it is online.
+    """
+    found = [each for each in models if each.job_id == job] or [
+        each for each in models if each.job_id and each.job_id.startswith(job)
+    ]
+    if not found:
+        raise NotFoundError(
+            f"The room '{_shown(room)}' knows no model that the job {_shown(job)} trained. See: sleap-rtc models list"
+        )
+    if len({each.job_id for each in found}) > 1:
+        ids = ", ".join(sorted({each.job_id or "" for each in found})[:_SHOWN])
+        raise UsageError(f"Several jobs begin with {_shown(job)}: {ids}. Type more of the id.")
+    # a job that was resumed has left several bundles: the service lists the newest first
+    chosen = found[0]
+    _check_online(chosen, job)
+    return RoomModel(digest=chosen.digest)
+
+
+def of_name(named: ModelLine, ref: ModelRef, room: str) -> RoomModel:
+    """The version that is meant.
+
+    Args:
+        named: what the service says of the name.
+        ref: what the user typed.
+        room: what the room is called.
+
+    Raises:
+        NotFoundError: if the name has no such version or alias.
+        UnreachableError: if no worker that has it is online.
+    """
+    numbered = {each.version: line for line in named.versions for each in line.names if each.name == ref.name}
+    version = ref.version
+    if ref.alias is not None:
+        if ref.alias not in named.aliases:
+            raise NotFoundError(_no_alias(named, ref, room))
+        version = named.aliases[ref.alias]
+    elif version is None and numbered:
+        version = max(numbered)
+    if version is None or version not in numbered:
+        have = ", ".join(f"@{each}" for each in sorted(numbered)[-_SHOWN:]) or "none"
+        raise NotFoundError(
+            f"The model '{ref.name}' of the room '{_shown(room)}' has no version {version or 'at all'}. There are: "
+            f"{have}."
+        )
+    line = numbered[version]
+    _check_online(line, f"{ref.name}@{version}")
+    return RoomModel(digest=line.digest, name=ref.name, version=version)
+
+
+def unknown_name(models: Sequence[RoomModelRecord], name: str, room: str) -> NotFoundError:
+    """Say that a room has no such model, and which it has that are called nearly so."""
+    names = sorted({each.name for line in models for each in line.names})
+    folded = {each.casefold(): each for each in names}
+    near = [folded[each] for each in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif names:
+        hint = f"It has: {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}."
+    else:
+        hint = "No model of it has a name yet: sleap-rtc models list shows what was trained."
+    return NotFoundError(
+        f"The room '{_shown(room)}' has no model '{_shown(name)}'. {hint} A folder here is given by its path."
+    )
+
+
+def _no_alias(named: ModelLine, ref: ModelRef, room: str) -> str:
+    have = ", ".join(f"{alias} (@{version})" for alias, version in sorted(named.aliases.items())[:_SHOWN])
+    return (
+        f"No version of the model '{ref.name}' of the room '{_shown(room)}' is called '{ref.alias}'. "
+        f"Aliases: {have or 'none'}."
+    )
+
+
+def _check_online(line: RoomModelRecord, shown: str) -> None:
+    if any(line.online_holders()):
+        return
+    if not line.holders:
+        raise UnreachableError(f"No worker of the room has the model {shown} any more.")
+    names = ", ".join(sorted({_shown(each.worker_name) for each in line.holders})[:_SHOWN])
+    raise UnreachableError(f"The model {shown} is on {names}, which is not online. Try again when it is back.")
+
+
+def _shown(text: str) -> str:
+    return printable(text, limit=80)

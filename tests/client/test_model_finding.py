@@ -1,0 +1,75 @@
+"""Which model of a room is meant, from what a service lists."""
+
+import pytest
+
+from sleap_rtc.client.model_finding import of_job, of_name, unknown_name
+from sleap_rtc.errors import NotFoundError, SleapRTCError, UnreachableError, UsageError
+from sleap_rtc.protocol.inference import RoomModel
+from sleap_rtc.protocol.models import ModelRef
+from sleap_rtc.signaling.model_records import Holder, ModelLine, NamedVersion, RoomModelRecord
+
+DIGEST = {number: f"{number:064x}" for number in range(9)}
+HERE = (Holder(worker_id="w_ABCDEFGHIJKLMNOPQRSTUVWXYZ", worker_name="gpu-1", online=True),)
+AWAY = tuple(Holder(worker_id=f"w_{number * 26}", worker_name=f"gpu-{number}", online=False) for number in ("2", "3"))
+
+
+def model(
+    number: int, *names: tuple[str, int], holders: tuple[Holder, ...] = HERE, job: str | None = None
+) -> RoomModelRecord:
+    called = tuple(NamedVersion(name=name, version=version, created_at=0, created_by="ada") for name, version in names)
+    return RoomModelRecord(
+        digest=DIGEST[number], title="single", size=1, job_id=job, user_id=None, created_at=0, updated_at=0,
+        names=called, holders=holders,
+    )  # fmt: skip
+
+
+MODELS = [
+    model(4, ("fly", 4), holders=AWAY),
+    model(3, ("fly", 3), ("mouse", 1), job="j_33333333aa"),
+    model(2, ("fly", 2), holders=()),
+    model(1, job="j_1111111111"),
+    model(0, job="j_1111111111"),
+    model(5, job="j_1111111122"),
+]
+ALIASES = {"production": 3, "gone": 7}
+
+
+def find(text: str) -> RoomModel:
+    ref = ModelRef.parse(text)
+    if ref.job is not None:
+        return of_job(MODELS, ref.job, "lab")
+    versions = tuple(each for each in MODELS if each.version_of(ref.name))
+    return of_name(ModelLine(versions=versions, aliases=ALIASES), ref, "lab")
+
+
+def refused(text: str, error: type[SleapRTCError]) -> str:
+    with pytest.raises(error) as caught:
+        find(text)
+    return caught.value.sentence
+
+
+def test_names_versions_aliases_and_jobs_lead_to_one_bundle() -> None:
+    assert find("fly@3") == RoomModel(digest=DIGEST[3], name="fly", version=3)
+    assert find("fly@production") == RoomModel(digest=DIGEST[3], name="fly", version=3)
+    assert find("mouse") == RoomModel(digest=DIGEST[3], name="mouse", version=1)
+    assert find("j_33333333") == RoomModel(digest=DIGEST[3])
+    # resumed once: the newest is listed first
+    assert find("j_1111111111") == RoomModel(digest=DIGEST[1])
+
+
+def test_what_there_is_not_is_said_with_what_there_is() -> None:
+    assert "Did you mean fly?" in unknown_name(MODELS, "Flyy", "lab").sentence
+    assert "It has: fly, mouse." in unknown_name(MODELS, "zebrafish", "lab").sentence
+    assert "No model of it has a name yet" in unknown_name([], "fly", "lab").sentence
+    assert "has no version 9. There are: @2, @3, @4." in refused("fly@9", NotFoundError)
+    assert "Aliases: gone (@7), production (@3)." in refused("fly@best", NotFoundError)
+    assert "has no version 7" in refused("fly@gone", NotFoundError)
+    assert "knows no model that the job" in refused("j_99999999", NotFoundError)
+    assert "j_1111111111, j_1111111122" in refused("j_11111111", UsageError)
+
+
+def test_a_model_whose_holders_are_away_says_who_they_are() -> None:
+    assert refused("fly", UnreachableError) == (
+        "The model fly@4 is on gpu-2, gpu-3, which is not online. Try again when it is back."
+    )
+    assert "has the model fly@2 any more" in refused("fly@2", UnreachableError)
