@@ -38,6 +38,15 @@ class Registered:
     is_new: bool
 
 
+@dataclass(frozen=True)
+class Deleted:
+    """A model that was deleted from a room, and the workers that have to remove it."""
+
+    room_id: str
+    digest: str
+    worker_ids: frozenset[str]
+
+
 async def register(
     session: AsyncSession, room: Room, name: str, digest: str, *, by: Actor, named_for: Actor, now: int, limits: Limits
 ) -> Registered:
@@ -161,8 +170,11 @@ async def remove_alias(session: AsyncSession, room: Room, name: str, alias: str,
 
 async def delete_version(
     session: AsyncSession, seat: Seat, name: str, version: int, *, by: User, now: int, limits: Limits
-) -> None:
+) -> Deleted | None:
     """Delete a version. Its number is never given again; the model goes, too, unless it has another name.
+
+    Returns:
+        What was deleted of the model; None if it stays.
 
     Raises:
         NotFoundError: if there is no such version.
@@ -183,13 +195,19 @@ async def delete_version(
         )
     await session.delete(row)
     await session.flush()
-    if not await _names(session, seat.room, row.digest):
-        await _delete_model(session, model, now=now, limits=limits)
     audit.record(session, seat.room, Action.MODEL_DELETED, by=by, now=now, subject=_ref(name, version))
+    if await _names(session, seat.room, row.digest):
+        return None
+    return await _delete_model(session, model, now=now, limits=limits)
 
 
-async def delete_unnamed(session: AsyncSession, seat: Seat, digest: str, *, by: User, now: int, limits: Limits) -> None:
+async def delete_unnamed(
+    session: AsyncSession, seat: Seat, digest: str, *, by: User, now: int, limits: Limits
+) -> Deleted:
     """Delete a model that has no name.
+
+    Returns:
+        What was deleted.
 
     Raises:
         NotFoundError: if the room does not know it.
@@ -203,9 +221,9 @@ async def delete_unnamed(session: AsyncSession, seat: Seat, digest: str, *, by: 
     names = await _names(session, seat.room, digest)
     if names:
         raise ConflictError(f"The model is {names[0]}. Delete it by that name: sleap-rtc models delete {names[0]}")
-    await _delete_model(session, model, now=now, limits=limits)
     subject = model.job_id or digest[:12]
     audit.record(session, seat.room, Action.MODEL_DELETED, by=by, now=now, subject=subject, detail=model.title)
+    return await _delete_model(session, model, now=now, limits=limits)
 
 
 async def checked_version(session: AsyncSession, room_id: str, name: str, version: int) -> RoomModelVersion:
@@ -269,9 +287,10 @@ def _check_may_delete(seat: Seat, model: RoomModel, user: User) -> None:
         )
 
 
-async def _delete_model(session: AsyncSession, model: RoomModel, *, now: int, limits: Limits) -> None:
+async def _delete_model(session: AsyncSession, model: RoomModel, *, now: int, limits: Limits) -> Deleted:
     held = (ModelHolding.room_id == model.room_id, ModelHolding.source == model.digest)
-    await session.execute(delete(ModelHolding).where(*held))
+    gone_from = await session.scalars(delete(ModelHolding).where(*held).returning(ModelHolding.worker_id))
+    deleted = Deleted(model.room_id, model.digest, frozenset(gone_from))
     model.deleted_at = now
     await session.flush()
     # the newest deletions are remembered, so that workers that come back do not bring the models back
@@ -279,6 +298,7 @@ async def _delete_model(session: AsyncSession, model: RoomModel, *, now: int, li
     gone = gone.order_by(RoomModel.deleted_at.desc(), RoomModel.digest).offset(limits.deleted_models_per_room)
     too_many = list(await session.scalars(gone.limit(limits.deleted_models_per_room)))
     await session.execute(delete(RoomModel).where(RoomModel.room_id == model.room_id, RoomModel.digest.in_(too_many)))
+    return deleted
 
 
 def _moved_meanwhile(name: str, alias: str, now_at: int | None) -> NoReturn:
