@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from signaling_server.audit.service import Actor
 from signaling_server.deps import Afterwards, CurrentUser, DBSession, Service, ServiceDep
 from signaling_server.http import StrictRoute
-from signaling_server.registry import models, naming
+from signaling_server.registry import deleting, models, naming
+from signaling_server.registry.deleting import Deleted
 from signaling_server.registry.models import Entry
-from signaling_server.registry.naming import Deleted
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.permits import LockedSeat
 from sleap_rtc.protocol.files import Sha256
@@ -215,7 +215,7 @@ async def delete_version(
 ) -> None:
     """Delete a version, for who made the model and for the room's owner; the model, too, if it has no other name."""
     now, limits = service.clock(), service.settings.limits
-    gone = await naming.delete_version(session, seat, model_name, version, by=login.user, now=now, limits=limits)
+    gone = await deleting.delete_version(session, seat, model_name, version, by=login.user, now=now, limits=limits)
     if gone is not None:
         afterwards.append(partial(_tell_holders, service, gone))
 
@@ -231,7 +231,7 @@ async def delete_model(
 ) -> None:
     """Delete a model that has no name, for who made it and for the room's owner."""
     now, limits = service.clock(), service.settings.limits
-    gone = await naming.delete_unnamed(session, seat, digest, by=login.user, now=now, limits=limits)
+    gone = await deleting.delete_unnamed(session, seat, digest, by=login.user, now=now, limits=limits)
     afterwards.append(partial(_tell_holders, service, gone))
 
 
