@@ -59,14 +59,14 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
-    dataset = make_dataset(folder / "data", seed=7)
+    dataset = make_dataset(folder / "data", seed=7, max_epochs=5)
     programs = [start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))]
     try:
         made = Lab(folder, word_with(programs[0], "http://"), dataset)
         made.good("ada", "login", "--name", "ada")
         made.good("bob", "login", "--name", "bob")
-        made.good("ada", "room", "create", "lab")
-        code = made.told("ada", "room", "invite", "--room", "lab")["code"]
+        made.good("ada", "room", "create", "--name", "lab")
+        code = made.told("ada", "room", "invite", "lab")["code"]
         made.good("bob", "room", "join", "--code", code)
         token = made.told("ada", "token", "create", "--room", "lab", "--name", "gpu-1")["token"]
         os.environ["SLEAP_RTC_API_KEY"] = token
@@ -120,7 +120,7 @@ def test_a_model_trained_by_one_member_is_run_by_another(lab: Lab, fly: str) -> 
 def test_a_model_without_a_name_is_listed_to_the_others_and_can_be_pulled(lab: Lab, real_labels: bytes) -> None:
     package = write_pair(lab.folder / "pair", real_labels)
     told = lab.good("ada", "train", "-p", str(package), "--room", "lab", "--auto-select", "--json")
-    job = next(item["job"] for item in map(json.loads, told.splitlines()) if "job" in item)
+    job = next(item["job"]["job"] for item in map(json.loads, told.splitlines()) if item["event"] == "job")
     listed = lab.good("bob", "models", "list", "--room", "lab", "--json")
     assert job in listed
     lab.good("bob", "models", "pull", job, "-o", "pair", "--room", "lab")
