@@ -66,7 +66,9 @@ def folder(tmp_path: Path) -> JobFolder:
                 ("training_log.csv", b"epoch\n"),
                 (
                     "metrics.val.0.json",
-                    json.dumps({"mOKS": {"mOKS": 0.5}, "d": {"avg": float("nan"), "l": [1]}}).encode(),
+                    json.dumps(
+                        {"mOKS": {"mOKS": 0.5}, "distance_metrics": {"avg": float("nan"), "dists": [1]}}
+                    ).encode(),
                 ),
             ):
                 (place / name).write_bytes(data)
