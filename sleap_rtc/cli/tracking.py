@@ -23,7 +23,7 @@ from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.client.track_assembling import FoundModels, assemble_track, check_data, find_meant
 from sleap_rtc.client.video_names import is_on_worker
 from sleap_rtc.errors import PackageError, UsageError
-from sleap_rtc.protocol.inference import RoomModel
+from sleap_rtc.protocol.models import RoomModel
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI, find_room
 

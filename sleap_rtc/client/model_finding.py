@@ -4,8 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 from sleap_rtc.errors import NotFoundError, UnreachableError, UsageError
-from sleap_rtc.protocol.inference import RoomModel
-from sleap_rtc.protocol.models import ModelRef
+from sleap_rtc.protocol.models import ModelRef, RoomModel
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.model_records import ModelLine, RoomModelRecord
 from sleap_rtc.signaling.model_requests import ModelRequests

@@ -21,8 +21,8 @@ from sleap_rtc.client.track_labels import Which, with_images
 from sleap_rtc.client.video_names import is_on_worker
 from sleap_rtc.errors import UsageError
 from sleap_rtc.jobs.track_plan import VIDEO_SUFFIXES
-from sleap_rtc.protocol.inference import MAX_INPUTS, MAX_MODELS, DataInput, RoomModel, TrackOptions
-from sleap_rtc.protocol.models import ModelRef
+from sleap_rtc.protocol.inference import MAX_INPUTS, MAX_MODELS, DataInput, TrackOptions
+from sleap_rtc.protocol.models import ModelRef, RoomModel
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.transfer.source import FilesSource
 

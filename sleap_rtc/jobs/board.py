@@ -17,6 +17,7 @@ from sleap_rtc.protocol.ids import check_id, is_id
 from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.options import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from . import attempts, intake, retention
 from .access import Access
@@ -32,7 +33,7 @@ from .plan import Plan
 from .quota import check_free
 from .room_models import RoomModels
 from .schedule import Schedule
-from .track_plan import ROOM_MODEL
+from .trained import ROOM_MODEL
 from .watching import follow_log, watch_events
 
 T = TypeVar("T")
@@ -192,14 +193,16 @@ class JobBoard:
 
     async def _place_model(self, folder: JobFolder) -> None:
         spec = await asyncio.to_thread(folder.spec)
-        if not isinstance(spec.options, TrackOptions) or spec.options.model is None:
+        options = spec.options
+        model = options.start_from if isinstance(options, TrainOptions) else options.model
+        if model is None:
             return
         if self._models is None:
             raise ConfigError("This worker keeps no models of its room. Give the model as a folder: --model FOLDER.")
         target = folder.inputs / ROOM_MODEL
         # of an attempt that was interrupted, or of a package that would pass for the room's model
         await asyncio.to_thread(remove_tree, target)
-        await self._models.place(spec.options.model.digest, spec.owner.room, target)
+        await self._models.place(model.digest, spec.owner.room, target)
 
     async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
         if not recipes or self._preflight is None:
@@ -237,10 +240,11 @@ class JobBoard:
         if findings.problems:
             await asyncio.to_thread(folder.remove)
             raise findings.refusal()
-        if findings.unchecked and (await asyncio.to_thread(folder.spec)).options.videos is not None:
-            # only the check knows which files the labels name: what a job may read is not left to chance
+        options = (await asyncio.to_thread(folder.spec)).options
+        if findings.unchecked and (isinstance(options, TrackOptions) or options.videos is not None):
+            # only the check knows which files the data names: what a job may read is not left to chance
             raise BusyError(
-                "Where the labels' videos are cannot be checked on this worker just now: type the command again in a "
+                "Which files the data refers to cannot be checked on this worker just now: type the command again in a "
                 "minute."
             )
         return replace(plan, notices=plan.notices + findings.notices)

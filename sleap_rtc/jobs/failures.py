@@ -76,6 +76,11 @@ def no_predictions(run: str) -> str:
     return f"Run '{run}' failed: sleap-nn ended without writing predictions. Its log says why."
 
 
+def no_export(run: str) -> str:
+    """The same for an export."""
+    return f"Run '{run}' failed: sleap-nn ended without writing a network. Its log says why."
+
+
 def took_too_much(run: str, why: str, *, kept: bool) -> str:
     """The sentence for a run that was ended because it took too much of its worker.
 

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from sleap_rtc.errors import BusyError, ConfigError, PackageError, SleapRTCError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
+from sleap_rtc.protocol.exporting import ExportOptions
 from sleap_rtc.protocol.ids import is_id
+from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice, Queued, StateChanged, check_transition
 from sleap_rtc.protocol.training import TrainOptions
 
@@ -20,6 +22,7 @@ from . import attempts
 from .archive import is_zip, unpack_zip
 from .checkpoints import Remains
 from .events import Journal, read_events
+from .export_task import stage_export
 from .files import remove_tree
 from .folder import Command, ExitRecord, JobFolder, StateRecord
 from .making import Recipe
@@ -110,9 +113,13 @@ def prepare(folder: JobFolder, made: Mapping[str, str] | None = None, mounts: Mo
         return None
     with _refusing(folder):
         options = folder.spec().options
-        if isinstance(options, TrainOptions):
-            return stage(folder, options, made)
-        return stage_track(folder, options, mounts or Mounts())
+        match options:
+            case TrainOptions():
+                return stage(folder, options, made, mounts=mounts)
+            case TrackOptions():
+                return stage_track(folder, options, mounts or Mounts())
+            case ExportOptions():
+                return stage_export(folder, options)
 
 
 @contextmanager

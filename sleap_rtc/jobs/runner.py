@@ -61,6 +61,13 @@ class Trainer(Protocol):
             report: told how many frames of how many were looked at, and in which stage.
         """
 
+    def export(self, arguments: Sequence[str]) -> int:
+        """Write a model in another format and return an exit code.
+
+        Args:
+            arguments: what to say on the command line of sleap-nn's ``export``.
+        """
+
 
 class SleapNN:
     """The real trainer: sleap-nn's own command, in this process."""
@@ -98,6 +105,13 @@ class SleapNN:
         # it makes one for each of its stages, in this order, and prints what it is told
         sleap_nn.cli._gui_progress_callback = callback  # noqa: SLF001 - the only way to hear of frames as they go
         sleap_nn.cli.cli.main(args=["predict", *arguments], prog_name="sleap-nn", standalone_mode=False)
+        return 0
+
+    def export(self, arguments: Sequence[str]) -> int:
+        """Run ``sleap-nn export …``."""
+        import sleap_nn.cli
+
+        sleap_nn.cli.cli.main(args=["export", *arguments], prog_name="sleap-nn", standalone_mode=False)
         return 0
 
     def join(self, config: Path, arguments: Sequence[str] = ()) -> int:
@@ -208,6 +222,8 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
     _move_in(Path(job["folder"]), job["environment"])
     if job["verb"] == Verb.TRACK:
         return track(trainer, relay, job)
+    if job["verb"] == Verb.EXPORT:
+        return export(trainer, relay, job)
     config = job["config"]
     config["trainer_config"]["zmq"] = {
         "controller_port": relay.controller_port,
@@ -222,14 +238,27 @@ def _serve(relay: Relay, trainer: Trainer) -> int:
 def track(trainer: Trainer, relay: Relay, job: Mapping[str, Any]) -> int:
     """Run an inference: its files get their place when they are whole."""
     task = job["task"]
-    results = Path(job["folder"], "models", job["run"])
-    # the job's own folder for temporary files, which is cleared in the end
-    folder = Path(tempfile.mkdtemp(prefix="predictions-"))
+    folder = Path(tempfile.mkdtemp())
     models = [word for model in job["models"] for word in ("--model_paths", model)]
     arguments = ["--data_path", task["data"], *models, "--output_path", str(folder / task["output"])]
     arguments += ["--device", "auto", "--gui", *task["arguments"]]
     code = trainer.track(arguments, FrameReport(relay.say, time.monotonic))
+    return _publish(relay, job, folder, code)
+
+
+def export(trainer: Trainer, relay: Relay, job: Mapping[str, Any]) -> int:
+    """Run an export, likewise."""
+    folder = Path(tempfile.mkdtemp())
+    code = trainer.export([*job["models"], "--output", str(folder), *job["task"]["arguments"]])
+    return _publish(relay, job, folder, code)
+
+
+def _publish(relay: Relay, job: Mapping[str, Any], folder: Path, code: int) -> int:
+    """Give results that are whole their place; what is not is cleared with the job's temporary files."""
+    # nothing comes over ZMQ that would have to be waited for
+    relay.ended.set()
     if code == 0:
+        results = Path(job["folder"], "models", job["run"])
         # an attempt that ended before it could say so
         shutil.rmtree(results, ignore_errors=True)
         results.parent.mkdir(exist_ok=True, mode=0o700)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sleap_rtc.errors import ConfigError
-from sleap_rtc.protocol.inference import TrackOptions
+from sleap_rtc.protocol.inference import TrackWords
 from sleap_rtc.protocol.text import printable
 
 TRACKERS = ("classic", "sort", "deepsort", "strongsort", "bytetrack", "botsort", "ocsort", "deepocsort")
@@ -18,7 +18,7 @@ _OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labe
 _OF_TRACKING = ("tracker", "max_tracks", "tracking_window_size")
 
 
-def track_arguments(options: TrackOptions, *, labels: bool) -> tuple[str, ...]:
+def track_arguments(options: TrackWords, *, labels: bool) -> tuple[str, ...]:
     """The arguments for one input, but for its files.
 
     Args:
@@ -32,7 +32,7 @@ def track_arguments(options: TrackOptions, *, labels: bool) -> tuple[str, ...]:
     return tuple(_words(options))
 
 
-def _check(options: TrackOptions, *, labels: bool) -> None:
+def _check(options: TrackWords, *, labels: bool) -> None:
     asked = [name for name in _OF_LABELS if getattr(options, name)]
     if asked and not labels:
         raise ConfigError(
@@ -51,7 +51,7 @@ def _check(options: TrackOptions, *, labels: bool) -> None:
         )
 
 
-def _words(options: TrackOptions) -> Iterator[str]:
+def _words(options: TrackWords) -> Iterator[str]:
     for name in _VALUES:
         value = getattr(options, name)
         if value is not None:

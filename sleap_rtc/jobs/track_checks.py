@@ -12,8 +12,8 @@ from sleap_rtc.protocol.text import printable
 
 from .label_checks import Opened, shown_name
 from .track_arguments import last_frame
-from .track_plan import CONFIG
 from .track_task import TrackTask
+from .trained import CONFIG
 from .values import Config, listed
 from .video_checks import Granted, video_problems
 from .yaml_data import MAX_OWN_BYTES, read_yaml
@@ -38,11 +38,11 @@ def track_problems(
     data = Path(task.data)
     name = shown_name(granted.mounts.shown(task.data)) if not data.is_relative_to(granted.inputs) else data.name
     name = printable(name, limit=_QUOTED)
-    if problem := granted.problem(data):
-        yield f"'{name}' cannot be looked at: it is a file {problem}."
-        return
     if data.suffix.lower() != ".slp":
-        yield from _video(task, name, load_video)
+        if problem := granted.problem(data):
+            yield f"'{name}' cannot be looked at: it is a file {problem}. Give the video itself."
+        else:
+            yield from _video(task, name, load_video)
         return
     try:
         opened = open_labels(data, name)
@@ -51,7 +51,7 @@ def track_problems(
         return
     yield from _labels(task, opened)
     yield from _skeleton(opened, [folder / model for model in task.models])
-    yield from video_problems(opened, granted)
+    yield from video_problems(opened, granted, whole=True)
 
 
 def _video(task: TrackTask, name: str, load_video: LoadVideo) -> Iterator[str]:

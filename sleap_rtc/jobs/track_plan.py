@@ -1,32 +1,24 @@
 """From models and data to predictions: what an inference looks at, with what, one run for each input."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from sleap_rtc.errors import ConfigError, PackageError
-from sleap_rtc.protocol.inference import DataInput, TrackOptions
+from sleap_rtc.errors import PackageError
+from sleap_rtc.protocol.inference import DataInput, ThenTrack, TrackOptions, TrackWords
 from sleap_rtc.protocol.jobs import Run, Verb
-from sleap_rtc.protocol.text import one_line, printable
+from sleap_rtc.protocol.text import one_line
 
 from .below import is_file_below
-from .config_rules import heads_of
 from .folder import JobFolder
 from .mounts import Mounts
 from .plan import Plan
 from .run_names import pick_run_name
 from .track_arguments import track_arguments
 from .track_task import TrackTask
-from .yaml_data import MAX_OWN_BYTES, read_yaml
+from .trained import check_models, room_model_folders
 
-ROOM_MODEL = "room-model"
-"""The folder of a job's inputs in which the worker puts a model of the room."""
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mj2", ".mkv", ".h5", ".hdf5", ".tif", ".tiff", ".seq")
 """Videos that sleap-io opens, each one file."""
-CONFIG, CHECKPOINT = "training_config.yaml", "best.ckpt"
-EXPORTED = ("model.onnx", "model.trt")
-"""The network in a folder that ``sleap-nn export`` wrote; of a pair it is in one file, too."""
-_SECOND_STAGE = frozenset({"centered_instance", "multi_class_topdown"})
-_FIRST_STAGE = frozenset({"centroid", "bbox_centernet", "bbox_ssd"})
 
 
 def stage_track(folder: JobFolder, options: TrackOptions, mounts: Mounts) -> Plan:
@@ -42,26 +34,60 @@ def stage_track(folder: JobFolder, options: TrackOptions, mounts: Mounts) -> Pla
         ConfigError: if what was asked for is refused.
     """
     models = _model_folders(folder, options)
-    _check_models(models)
+    check_models(models)
     places = tuple(path.relative_to(folder.path).as_posix() for path in models)
-    taken: set[str] = set()
+    paths = [_find(folder, data, mounts) for data in options.data]
+    return Plan(track_runs(folder, options, places, paths, set()), ())
+
+
+def stage_then(folder: JobFolder, then: ThenTrack, trained: Sequence[Run], labels: Path, mounts: Mounts) -> list[Run]:
+    """Write down what an inference does with the models that the same job trains before.
+
+    Args:
+        folder: the job's.
+        then: what was asked for.
+        trained: the runs that train.
+        labels: the labels they are trained on, whose suggestions are looked at where no data is named.
+        mounts: what jobs may read beside their own files.
+
+    Raises:
+        PackageError, ConfigError: as `stage_track` does.
+    """
+    places = [(folder.models / run.name).relative_to(folder.path).as_posix() for run in trained]
+    paths = [_find(folder, data, mounts) for data in then.data]
+    if not paths:
+        paths, then = [labels.absolute()], then.model_copy(update={"only_suggested_frames": True})
+    taken = {run.name.lower() for run in trained}
+    return list(track_runs(folder, then, places, paths, taken))
+
+
+def track_runs(
+    folder: JobFolder, words: TrackWords, models: Collection[str], paths: Sequence[Path], taken: set[str]
+) -> tuple[Run, ...]:
+    """One run for each input, each with its task.
+
+    Args:
+        folder: the job's.
+        words: what sleap-nn is told.
+        models: folders of models, below the job's folder.
+        paths: the inputs.
+        taken: names of other runs, in lower case.
+    """
     runs = []
-    for data in options.data:
-        path = _find(folder, data, mounts)
-        labels = path.suffix.lower() == ".slp"
+    for path in paths:
         name, _ = pick_run_name(None, _stem(path), taken)
         task = TrackTask(
-            models=places,
+            models=tuple(models),
             data=str(path),
             output=f"{name}.predictions.slp",
-            arguments=track_arguments(options, labels=labels),
-            frames=options.frames,
-            only=next((only for only in ("suggested", "labeled") if getattr(options, f"only_{only}_frames")), None),
+            arguments=track_arguments(words, labels=path.suffix.lower() == ".slp"),
+            frames=words.frames,
+            only=next((only for only in ("suggested", "labeled") if getattr(words, f"only_{only}_frames")), None),
         )
         file = folder.task_of(name)
         task.write(file)
         runs.append(Run(name=name, verb=Verb.TRACK, config=file.relative_to(folder.path).as_posix()))
-    return Plan(tuple(runs), ())
+    return tuple(runs)
 
 
 def _stem(path: Path) -> str:
@@ -70,66 +96,13 @@ def _stem(path: Path) -> str:
 
 def _model_folders(folder: JobFolder, options: TrackOptions) -> list[Path]:
     if options.model is not None:
-        root = folder.inputs / ROOM_MODEL
-        found = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-        if not found:
-            raise PackageError("The room's model holds nothing to run. Ask whoever made it, or choose another version.")
-        return found
+        return room_model_folders(folder)
     folders = [folder.inputs / place for place in options.model_folders]
     missing = next((path for path in folders if not path.is_dir() or path.is_symlink()), None)
     if missing is not None:
         shown = one_line(missing.relative_to(folder.inputs).as_posix(), limit=120)
         raise PackageError(f"The model '{shown}' is not among the job's files. Submit it again with that folder.")
     return folders
-
-
-def _check_models(models: list[Path]) -> None:
-    """Check that models are some, and belong together.
-
-    Raises:
-        PackageError: if they are not, or do not.
-    """
-    exported = [path for path in models if _exported(path)]
-    if exported and len(models) > 1:
-        raise PackageError("An exported model is whole by itself. Give its folder alone, or checkpoints instead of it.")
-    if exported:
-        return
-    heads = [_head(path) for path in models]
-    if any(head in _SECOND_STAGE for head in heads) and not any(head in _FIRST_STAGE for head in heads):
-        raise PackageError(
-            "The models look at single animals, and none finds where they are. Add the centroid model that belongs to "
-            "them."
-        )
-    twice = next((head for head in heads if heads.count(head) > 1), None)
-    if twice is not None:
-        raise PackageError(
-            f"Two of the models are of the kind '{twice}', so which one counts is not clear. Leave one out."
-        )
-    if len(heads) > 1 and not set(heads) <= _FIRST_STAGE | _SECOND_STAGE | {"embedding"}:
-        raise PackageError(f"The models do not work together: {', '.join(heads)}. Give one, or a top-down pair.")
-
-
-def _exported(model: Path) -> bool:
-    return any(is_file_below(model, model / name) for name in EXPORTED)
-
-
-def _head(model: Path) -> str:
-    shown = printable(model.name, limit=80)
-    for name in (CONFIG, CHECKPOINT):
-        if not is_file_below(model, model / name):
-            raise PackageError(
-                f"The model '{shown}' has no {name}: it is no folder that sleap-nn trained. Give the folder with both "
-                f"{CHECKPOINT} and {CONFIG}; models of SLEAP 1.4 and older have to be trained anew."
-            )
-    try:
-        with (model / CONFIG).open("rb") as source:
-            config = read_yaml(source.read(MAX_OWN_BYTES + 1), MAX_OWN_BYTES)
-    except ConfigError as error:
-        raise PackageError(f"The {CONFIG} of the model '{shown}' is refused: {error.sentence}.") from error
-    heads = heads_of(config) if isinstance(config, dict) else []
-    if len(heads) != 1:
-        raise PackageError(f"The {CONFIG} of the model '{shown}' does not say what the model finds. Pull it again.")
-    return printable(heads[0], limit=64)
 
 
 def _find(folder: JobFolder, data: DataInput, mounts: Mounts) -> Path:

@@ -1,18 +1,16 @@
-"""What one run of an inference does, as it is kept for every attempt: ``control/runs/RUN/task.json``."""
+"""What one run of an inference does, and whether its files are still what they were."""
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from sleap_rtc.errors import ConfigError, StorageError
+from sleap_rtc.errors import ConfigError
 from sleap_rtc.protocol.text import one_line
 
 from .below import why_not
-from .files import write_atomically
 from .folder import JobFolder
+from .task_file import TaskFile
 
 
-class TrackTask(BaseModel):
+class TrackTask(TaskFile):
     """One video, or labels, to look for animals in.
 
     Attributes:
@@ -24,30 +22,12 @@ class TrackTask(BaseModel):
         only: what kind of frames of labels, in sleap-nn's word.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
     models: tuple[str, ...]
     data: str
     output: str
     arguments: tuple[str, ...] = ()
     frames: str | None = None
     only: str | None = None
-
-    def write(self, path: Path) -> None:
-        """Keep it; on disk when this returns."""
-        path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-        write_atomically(path, self.model_dump_json(indent=1).encode())
-
-    @classmethod
-    def read(cls, path: Path) -> "TrackTask":
-        """Read what `write` wrote.
-
-        Raises:
-            StorageError: if it is damaged or gone.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise StorageError(f"'{path}' is damaged: the job cannot be run.") from error
 
 
 def check_task(task: TrackTask, folder: JobFolder) -> None:

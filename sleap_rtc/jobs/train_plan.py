@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sleap_rtc.errors import ConfigError
@@ -17,11 +17,14 @@ from .devices import devices_of_job
 from .files import write_atomically
 from .folder import JobFolder
 from .making import ConversionRequest, Recipe
+from .mounts import Mounts
 from .overrides import merge_overrides, names_labels
 from .plan import Plan
 from .presets import preset_notices, preset_request
 from .run_names import pick_run_name
 from .sources import Listed, Package, open_package, read_config
+from .start_from import start_from
+from .track_plan import stage_then
 from .values import Config
 from .yaml_data import MAX_OWN_BYTES, read_yaml, write_yaml
 
@@ -59,7 +62,12 @@ def recipes(folder: JobFolder, options: TrainOptions) -> tuple[Recipe, ...]:
 
 
 def stage(
-    folder: JobFolder, options: TrainOptions, made: Mapping[str, str] | None = None, *, cpus: int | None = None
+    folder: JobFolder,
+    options: TrainOptions,
+    made: Mapping[str, str] | None = None,
+    *,
+    cpus: int | None = None,
+    mounts: Mounts | None = None,
 ) -> Plan:
     """Read the package in a training's ``inputs/`` and write the config of every run.
 
@@ -68,6 +76,7 @@ def stage(
         options: what was asked for beside the package.
         made: the YAML text of each of the job's `recipes`, by path.
         cpus: the most data loading processes; as many as there are processors if None.
+        mounts: what the job may read beside its own files.
 
     Raises:
         PackageError: if the package holds no labels, no config, or labels that are none.
@@ -87,12 +96,27 @@ def stage(
     runs: list[Run] = []
     notices = preset_notices(options.preset) if options.preset else []
     sources = _sources(package, options, made or {})
+    if options.start_from is not None:
+        start_from(folder, [(source.config, source.head) for source in sources])
     devices = devices_of_job((source.config for source in sources), options)
     for source in sources:
         run, said = _prepare(folder, source, paths, taken, cpus or os.cpu_count() or 1, devices, options)
         runs.append(run)
         notices += [f"{run.name}: {notice}" for notice in source.notices + said]
+    if options.then is not None:
+        runs += stage_then(folder, options.then, runs, _looked_at(package, options), mounts or Mounts())
     return Plan(tuple(runs), tuple(notices))
+
+
+def _looked_at(package: Package, options: TrainOptions) -> Path:
+    """The labels whose suggestions are looked at after the training."""
+    named = options.labels or package.labels
+    if len(named) > 1 and not (options.then and options.then.data):
+        raise ConfigError(
+            f"--on suggestions: the training has {len(named)} labels files, and it is not clear whose suggestions are "
+            "meant. Name the file with --on."
+        )
+    return package.files[named[0]]
 
 
 def _preset_path(options: TrainOptions) -> str:

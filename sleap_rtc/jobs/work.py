@@ -7,10 +7,12 @@ from typing import Any
 from sleap_rtc.protocol.jobs import Run, Verb
 
 from .checkpoints import Remains
-from .failures import no_model, no_predictions
+from .export_task import ExportTask
+from .failures import no_export, no_model, no_predictions
 from .folder import JobFolder, is_plain, is_real_folder
 from .keeping import CHECKPOINTS, copy_model
 from .track_task import TrackTask, check_task
+from .trained import EXPORTED
 from .video_places import check_places
 from .yaml_data import MAX_OWN_BYTES, read_yaml
 
@@ -140,6 +142,23 @@ class Training(Work):
         return no_model(self.run.name)
 
 
+class Exporting(Work):
+    """A run that writes a model in another format."""
+
+    def told(self) -> dict[str, Any]:
+        """See `Work.told`."""
+        task = ExportTask.read(self.folder.task_of(self.run.name))
+        return {"task": task.model_dump(), "models": _absolute(self.folder.path, task.models)}
+
+    def has_result(self) -> bool:
+        """See `Work.has_result`."""
+        return self._is_real() and any(is_plain(self.results / name) for name in EXPORTED)
+
+    def nothing(self) -> str:
+        """See `Work.nothing`."""
+        return no_export(self.run.name)
+
+
 class Tracking(Work):
     """A run that looks for animals. Its predictions are there whole or not at all, so another attempt begins anew."""
 
@@ -174,6 +193,8 @@ def work_of(folder: JobFolder, run: Run, *, resumed: bool, wandb: bool = True) -
     """
     if run.verb is Verb.TRACK:
         return Tracking(folder, run, resumed=resumed)
+    if run.verb is Verb.EXPORT:
+        return Exporting(folder, run, resumed=resumed)
     return Training.of(folder, run, resumed=resumed, wandb=wandb)
 
 

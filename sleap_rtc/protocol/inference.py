@@ -5,9 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from sleap_rtc.protocol.files import Sha256
-from sleap_rtc.protocol.models import ModelName, ModelVersion
-from sleap_rtc.protocol.training import PackagePath, UserPath
+from sleap_rtc.protocol.models import RoomModel
+from sleap_rtc.protocol.places import PackagePath, UserPath
 
 ABILITY = "track"
 """What a peer says that knows such jobs."""
@@ -41,20 +40,6 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class RoomModel(_Record):
-    """A model of the room, as the submitter found it: an alias that moves afterwards changes nothing.
-
-    Attributes:
-        digest: the bundle's, by which workers know it; see `sleap_rtc.protocol.models`.
-        name: what the room calls it; empty if it has no name.
-        version: which version of that name.
-    """
-
-    digest: Sha256
-    name: ModelName | Literal[""] = ""
-    version: ModelVersion | None = None
-
-
 class DataInput(_Record):
     """What is looked at: a video, or labels with their images.
 
@@ -67,13 +52,10 @@ class DataInput(_Record):
     in_package: bool = True
 
 
-class TrackOptions(_Record):
-    """What the submitter asked for beside the files.
+class TrackWords(_Record):
+    """What sleap-nn may be told about an inference, in words like its own.
 
     Attributes:
-        model: the room's model; None where the models came along.
-        model_folders: the models that came along: folders of the package, a top-down pair in any order.
-        data: what to look at, one run each.
         frames: which frames; all if None.
         only_suggested_frames, only_labeled_frames, exclude_user_labeled: which frames of labels.
         batch_size: frames at a time.
@@ -88,10 +70,6 @@ class TrackOptions(_Record):
         runtime: what runs an exported model.
     """
 
-    kind: Literal["track"] = "track"
-    model: RoomModel | None = None
-    model_folders: Annotated[tuple[PackagePath, ...], Field(max_length=MAX_MODELS)] = ()
-    data: Annotated[tuple[DataInput, ...], Field(min_length=1, max_length=MAX_INPUTS)]
     frames: Frames | None = None
     only_suggested_frames: bool = False
     only_labeled_frames: bool = False
@@ -106,6 +84,31 @@ class TrackOptions(_Record):
     no_empty_frames: bool = False
     formats: Annotated[tuple[Literal["slp", "analysis_h5"], ...], Field(min_length=1, max_length=2)] = ("slp",)
     runtime: Literal["auto", "onnx", "tensorrt"] | None = None
+
+
+class ThenTrack(TrackWords):
+    """An inference with the models that the same job has trained just before.
+
+    Attributes:
+        data: what to look at, one run each; where there is none, the suggested frames of the labels trained on.
+    """
+
+    data: Annotated[tuple[DataInput, ...], Field(max_length=MAX_INPUTS)] = ()
+
+
+class TrackOptions(TrackWords):
+    """What the submitter asked for beside the files.
+
+    Attributes:
+        model: the room's model; None where the models came along.
+        model_folders: the models that came along: folders of the package, a top-down pair in any order.
+        data: what to look at, one run each.
+    """
+
+    kind: Literal["track"] = "track"
+    model: RoomModel | None = None
+    model_folders: Annotated[tuple[PackagePath, ...], Field(max_length=MAX_MODELS)] = ()
+    data: Annotated[tuple[DataInput, ...], Field(min_length=1, max_length=MAX_INPUTS)]
 
     @property
     def devices(self) -> int:

@@ -82,6 +82,20 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class RoomModel(_Record):
+    """A model of the room, as the submitter found it: an alias that moves afterwards changes nothing.
+
+    Attributes:
+        digest: the bundle's, by which workers know it; see `sleap_rtc.protocol.models`.
+        name: what the room calls it; empty if it has no name.
+        version: which version of that name.
+    """
+
+    digest: Sha256
+    name: ModelName | Literal[""] = ""
+    version: ModelVersion | None = None
+
+
 class BundleFile(_Record):
     """A file of a bundle."""
 

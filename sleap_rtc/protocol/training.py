@@ -2,15 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from sleap_rtc.protocol.files import check_path
-from sleap_rtc.protocol.models import ModelName
+from sleap_rtc.protocol.inference import ThenTrack
+from sleap_rtc.protocol.models import ModelName, RoomModel
+from sleap_rtc.protocol.places import PackagePath, UserPath
 
-PackagePath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(check_path)]
-"""Where a file lies in the package."""
-UserPath = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-"""A path as the submitter wrote it; on the worker it is a name to look up, and never opened."""
 OverrideKey = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+){0,15}$", max_length=200)
 ]
@@ -72,6 +69,8 @@ class TrainOptions(_Record):
         preset: makes the config of a package that has none.
         videos: where the videos of the labels are, where the labels do not hold their images.
         wandb: whether Weights & Biases is told, with the key that comes beside the options.
+        start_from: the model of the room whose weights the training begins with.
+        then: what to look at with the models, once they are trained.
         register_as: the name that the model gets in its room when it is ready.
     """
 
@@ -86,4 +85,6 @@ class TrainOptions(_Record):
     preset: Preset | None = None
     videos: Videos | None = None
     wandb: bool = False
+    start_from: RoomModel | None = None
+    then: ThenTrack | None = None
     register_as: ModelName | None = None

@@ -40,6 +40,7 @@ class ModelReporter(Reporter):
         self._desk, self._shelf = desk, desk.shelf
         self._looked_at: dict[str, tuple[int, int]] = {}
         self._told: list[ModelReport] | None = None
+        self._deletions = 0
         self._troubles: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
 
@@ -65,8 +66,10 @@ class ModelReporter(Reporter):
     async def _report(self, room: str) -> bool:
         """Tell what is here, if that is news; whether there is a point in telling more."""
         held = [_report_of(note) for note in await asyncio.to_thread(self._shelf.notes, room)]
-        if held == self._told:
+        deletions = self.signaling.deletions
+        if held == self._told and deletions == self._deletions:
             return True
+        self._deletions = deletions
         self._told = None  # a list that breaks off begins again
         all_pages = list(pages(held, MODELS_AT_ONCE)) or [()]
         gone: set[str] = set()

@@ -14,8 +14,8 @@ from sleap_rtc.client.pending import content_of
 from sleap_rtc.client.track_assembling import FoundModels, assemble_track, check_data, find_meant
 from sleap_rtc.errors import PackageError, SleapRTCError
 from sleap_rtc.protocol.files import check_path
-from sleap_rtc.protocol.inference import DataInput, RoomModel, TrackOptions
-from sleap_rtc.protocol.models import ModelRef
+from sleap_rtc.protocol.inference import DataInput, TrackOptions
+from sleap_rtc.protocol.models import ModelRef, RoomModel
 from tests.client.labels_on_videos import make_labels
 
 pytestmark = pytest.mark.xdist_group("labels")

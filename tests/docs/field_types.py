@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import annotated_types as at
 from pydantic import BaseModel, JsonValue, StringConstraints
 
-from sleap_rtc.protocol import files, ids, jobs, labels, models, reports, signaling, streams, training
+from sleap_rtc.protocol import files, ids, jobs, labels, models, places, reports, signaling, streams, training
 
 NAMES: list[tuple[Any, str]] = [
     (ids.RoomId, "room id"),
@@ -23,8 +23,8 @@ NAMES: list[tuple[Any, str]] = [
     (jobs.RunName, "name of a run or a model"),
     (jobs.Metrics, "metrics"),
     (jobs.EventBody, "one of the event bodies"),
-    (training.PackagePath, "path in the package"),
-    (training.UserPath, "path"),
+    (places.PackagePath, "path in the package"),
+    (places.UserPath, "path"),
     (training.OverrideKey, "dotted key"),
     (training.Word, "word"),
     (JsonValue, "JSON"),

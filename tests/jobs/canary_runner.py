@@ -25,6 +25,9 @@ class CarelessTrainer:
     def track(self, arguments: Sequence[str], report: Report) -> int:
         raise NotImplementedError
 
+    def export(self, arguments: Sequence[str]) -> int:
+        raise NotImplementedError
+
 
 if __name__ == "__main__":
     sys.exit(serve(CarelessTrainer()))

@@ -18,9 +18,11 @@ from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.gpus import Slot
 from sleap_rtc.jobs.mounts import Mounts
+from sleap_rtc.jobs.room_models import RoomModels
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.jobs import Event, Owner
+from sleap_rtc.protocol.options import JobOptions
 from sleap_rtc.protocol.training import TrainOptions
 from tests.jobs.ending import end_jobs
 from tests.jobs.fakes import FAKE, QUICK
@@ -118,6 +120,7 @@ def new_board(
     mounts: Mounts | None = None,
     min_free: int = 0,
     allow_wandb: bool = False,
+    models: RoomModels | None = None,
 ) -> JobBoard:
     if isinstance(slots, int):
         slots = [Slot(f"slot{i}", (f"GPU-{i}",)) for i in range(slots)]
@@ -130,6 +133,7 @@ def new_board(
         settings=BoardSettings(poll=0.05, watch=0.02),
         min_free=min_free,
         allow_wandb=allow_wandb,
+        models=models,
     )
 
 
@@ -151,7 +155,7 @@ async def submit(
     job: str = "j_12345678",
     owner: Owner = OWNER,
     *,
-    options: TrainOptions = TrainOptions(),  # noqa: B008 - it cannot be changed
+    options: JobOptions = TrainOptions(),  # noqa: B008 - it cannot be changed
     wandb_key: str | None = None,
 ) -> JobFolder:
     folder = await board.receive(job, owner=owner, name="test", manifest_digest="0" * 64, options=options)

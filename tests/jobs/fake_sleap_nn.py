@@ -93,6 +93,16 @@ class FakeTrainer:
         self._misbehave(0)
         return 0
 
+    def export(self, arguments: Sequence[str]) -> int:
+        self._ledger.with_suffix(".arguments").write_text(json.dumps(list(arguments)))
+        self._run, self._first = "export", 0
+        self._misbehave(0)
+        folder = Path(arguments[arguments.index("--output") + 1])
+        if self._behaviour != "no-model":
+            (folder / "model.onnx").write_bytes(b"network")
+        (folder / "export_metadata.json").write_text("{}")
+        return 0
+
     def _misbehave_before_frames(self) -> None:
         if self._behaviour == "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -24,6 +24,7 @@ from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.presets import BACKBONES, GEOMETRY, HEADS, INTENSITY, preset_request
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
+from sleap_rtc.protocol.inference import DataInput, TrackOptions
 from sleap_rtc.protocol.jobs import JobState, Notice
 from sleap_rtc.protocol.training import Override, Preset, TrainOptions, Videos, VideoTarget
 from tests.sandboxes import sandbox_if_any
@@ -328,6 +329,81 @@ async def test_a_helper_killed_in_the_middle_costs_no_job(root: Path, preflight:
     assert "queued without a check" in notices(folder)[0]
     # the next one waits for the new helper
     assert notices(await submit(board, demo, "j_33333333")) == []
+
+
+@pytest.fixture
+def to_track(demo: Path, tmp_path: Path) -> Path:
+    """A video, labels and a model's folder, as far as the check looks at them."""
+    package = tmp_path / "package"
+    (package / "model").mkdir(parents=True)
+    shutil.copy(demo.parent / "video.mp4", package)
+    shutil.copy(demo / "labels.pkg.slp", package)
+    shutil.copy(demo / CONFIG, package / "model/training_config.yaml")
+    (package / "model/best.ckpt").touch()
+    return package
+
+
+def to_look_at(path: str, **asked: Any) -> TrackOptions:
+    return TrackOptions(model_folders=("model",), data=(DataInput(path=path),), **asked)
+
+
+async def refused_track(root: Path, preflight: Preflight, package: Path, options: TrackOptions) -> str:
+    with pytest.raises(PackageError) as error:
+        await submit(new_board(root, SupervisorSettings(), preflight=preflight), package, options=options)
+    assert names_in(root) == []
+    return error.value.sentence
+
+
+async def test_a_video_and_labels_that_can_be_looked_at_are_queued(
+    root: Path, preflight: Preflight, to_track: Path
+) -> None:
+    board = new_board(root, SupervisorSettings(), preflight=preflight)
+    video = await submit(board, to_track, options=to_look_at("video.mp4", frames="0-9,59"))
+    labels = await submit(board, to_track, "j_23456789", options=to_look_at("labels.pkg.slp", only_labeled_frames=True))
+    assert [folder.state().state for folder in (video, labels)] == [JobState.QUEUED] * 2
+    assert notices(video) == notices(labels) == []
+
+
+def no_video(package: Path) -> None:
+    (package / "video.mp4").write_bytes(b"\0" * 5000)
+
+
+def a_list_of_files(package: Path) -> None:
+    (package / "video.mp4").write_text("ffconcat version 1.0\nfile /etc/passwd\n")
+
+
+def a_frame_list_of_files(package: Path) -> None:
+    (package / "video.mp4").write_text("#EXTM3U\nfile:///etc/passwd\n")
+
+
+def another_animal(package: Path) -> None:
+    config = package / "model/training_config.yaml"
+    put(config, "model_config.head_configs.single_instance.confmaps.part_names", ["head", "thorax", "wing"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "words"),
+    [
+        pytest.param(no_video, to_look_at("video.mp4"), "'video.mp4' cannot be read", id="no video"),
+        pytest.param(a_list_of_files, to_look_at("video.mp4"), "a list of other files", id="concat"),
+        pytest.param(a_frame_list_of_files, to_look_at("video.mp4"), "a list of other files", id="playlist"),
+        pytest.param(
+            lambda _: None, to_look_at("video.mp4", frames="5,60"), "the last one of 'video.mp4' is 59", id="frames"
+        ),
+        pytest.param(
+            lambda _: None, to_look_at("labels.pkg.slp", only_suggested_frames=True), "no suggested", id="suggestions"
+        ),
+        pytest.param(another_animal, to_look_at("labels.pkg.slp"), "(head, thorax, wing)", id="skeleton"),
+        pytest.param(tear, to_look_at("labels.pkg.slp"), "cannot be opened as SLEAP labels", id="torn"),
+        pytest.param(link_outside, to_look_at("labels.pkg.slp"), "refers to other files", id="link"),
+        pytest.param(resave(foreign_video), to_look_at("labels.pkg.slp"), "but not its images", id="video elsewhere"),
+    ],
+)
+async def test_what_cannot_be_looked_at_is_refused(
+    root: Path, preflight: Preflight, to_track: Path, spoil: Edit, options: TrackOptions, words: str
+) -> None:
+    spoil(to_track)
+    assert words in await refused_track(root, preflight, to_track, options)
 
 
 def config_of(folder: JobFolder) -> dict[str, Any]:

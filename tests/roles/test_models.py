@@ -353,17 +353,29 @@ async def test_what_is_no_model_is_not_taken(bench: Bench, tmp_path: Path) -> No
     assert not list(shelf_of(bench.lab).rglob("*.ckpt"))
 
 
+async def test_a_model_that_was_deleted_while_its_worker_was_away_goes_when_it_is_back(bench: Bench) -> None:
+    await bench.start_worker()
+    model = await trained(bench)
+    await bench.lab.kill_worker()
+    await bench.owner.api.delete_model(bench.room.room_id, model.digest)
+    place = shelf_of(bench.lab) / bench.room.room_id / model.digest
+    assert place.exists()
+    await bench.start_worker()
+    async with asyncio.timeout(30):
+        while place.exists():  # noqa: ASYNC110 - a folder
+            await asyncio.sleep(0.05)
+
+
 async def test_a_model_that_the_room_has_deleted_goes_and_is_not_made_again(bench: Bench) -> None:
     await bench.start_worker()
     model = await trained(bench)
     await bench.owner.api.delete_model(bench.room.room_id, model.digest)
     place = shelf_of(bench.lab) / bench.room.room_id / model.digest
-    # the worker hears of it when it tells of its models again
-    await bench.lab.kill_worker()
-    await bench.start_worker()
     async with asyncio.timeout(30):
         while place.exists():  # noqa: ASYNC110 - a folder
             await asyncio.sleep(0.05)
+    await bench.lab.kill_worker()
+    await bench.start_worker()
     other = await trained(bench)
     assert [each.digest for each in await bench.owner.api.models(bench.room.room_id)] == [other.digest]
 

@@ -1,0 +1,42 @@
+"""What a submitter may ask of an export: a model of the room in another format."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sleap_rtc.protocol.models import RoomModel
+
+ABILITY = "export"
+"""What a worker says that knows such jobs."""
+
+
+class ExportOptions(BaseModel):
+    """What the submitter asked for.
+
+    Attributes:
+        model: which model.
+        format: into which format.
+        max_instances: most animals in a frame that the exported network finds; sleap-nn's own default if None.
+        max_batch_size: most frames that it takes at once, likewise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    kind: Literal["export"] = "export"
+    model: RoomModel
+    format: Literal["onnx", "tensorrt"] = "onnx"
+    max_instances: int | None = Field(default=None, ge=1, le=1000)
+    max_batch_size: int | None = Field(default=None, ge=1, le=1024)
+
+    @property
+    def devices(self) -> int:
+        """How many GPUs the job takes."""
+        return 1
+
+    @property
+    def wandb(self) -> bool:
+        """Whether Weights & Biases is told: there is nothing to tell."""
+        return False
+
+    @property
+    def videos(self) -> None:
+        """Where the videos of labels are: there are no labels."""
