@@ -97,7 +97,8 @@ async def _home(request: TrackRequest) -> _Home:
         merging = await prepare_merge(request.merge, request.tracked.data, output)
         # the predictions themselves go beside the copy
         output = merging.target.parent
-    found = await asyncio.to_thread(find_output, request.tracked.data, output, analysis=request.analysis)
+    copy = merging.target if merging else None
+    found = await asyncio.to_thread(find_output, request.tracked.data, output, analysis=request.analysis, beside=copy)
     return _Home(request.tracked.data, found, merging)
 
 
@@ -110,7 +111,7 @@ async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisp
             f"'{ref}' is no model's folder on this machine, and behind a session string there is no room whose model "
             "it could be. Give a folder, or join a room (--room)."
         )
-    display.connecting(f"the room {remote.where.room}")
+    display.connecting(f"the service at {remote.server}")
     api = ServiceAPI(remote.server, Account(remote.server))
     room = find_room(await api.rooms(), remote.where.room)
     found = await find_model(api, room.room_id, ref, room.name)

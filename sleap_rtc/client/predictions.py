@@ -15,6 +15,7 @@ from sleap_rtc.protocol.text import printable
 LABELS = ".slp"
 PREDICTIONS = ".predictions.slp"
 ANALYSIS = ".analysis.h5"
+ANOTHER_NAME = "choose another name with -o"
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,199}")
 
 
@@ -87,13 +88,16 @@ class Output:
         return PredictionFiles(dict(zip(runs, self.names, strict=False)))
 
 
-def find_output(data: Sequence[str], output: Path | None, *, analysis: bool = False) -> Output:
+def find_output(
+    data: Sequence[str], output: Path | None, *, analysis: bool = False, beside: Path | None = None
+) -> Output:
     """Decide where predictions go, and see that nothing is in their way. Blocks.
 
     Args:
         data: what the user named, on this machine or on the worker.
         output: what was typed: a file for one input, else a folder; the current folder by default.
         analysis: whether analysis files come beside them.
+        beside: the copy of labels that `-o` names and that they go beside, where they are merged.
 
     Raises:
         UsageError: if one file is to hold the predictions of several inputs.
@@ -110,10 +114,13 @@ def find_output(data: Sequence[str], output: Path | None, *, analysis: bool = Fa
     else:
         found = Output(output or Path(), tuple(_names(data)))
     check_writable(found.folder)
+    way_out = (
+        f"let -o name a copy in another folder, such as other/{printable(beside.name)}" if beside else ANOTHER_NAME
+    )
     for name in found.names:
-        check_free(found.folder / name)
+        check_free(found.folder / name, way_out)
         if analysis:
-            check_free(found.folder / f"{without_ending(name)}{ANALYSIS}")
+            check_free(found.folder / f"{without_ending(name)}{ANALYSIS}", way_out)
     return found
 
 
@@ -136,16 +143,19 @@ def stem_of(text: str) -> str:
     return safe_name(stem)
 
 
-def check_free(path: Path) -> None:
+def check_free(path: Path, way_out: str = ANOTHER_NAME) -> None:
     """See that nothing has this name. Blocks.
+
+    Args:
+        path: the name.
+        way_out: what the user can do but move it.
 
     Raises:
         ConflictError: if something has.
     """
     if os.path.lexists(path):
         raise ConflictError(
-            f"{printable(str(path), limit=300)} is there already, and nothing is overwritten. Move it, or choose "
-            "another name with -o."
+            f"{printable(str(path), limit=300)} is there already, and nothing is overwritten. Move it, or {way_out}."
         )
 
 
