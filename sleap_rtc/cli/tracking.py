@@ -15,6 +15,7 @@ from sleap_rtc.cli.running import beside
 from sleap_rtc.cli.submitting import Remote, reach
 from sleap_rtc.cli.track_request import TrackRequest
 from sleap_rtc.client.assembling import expanded
+from sleap_rtc.client.labels_messages import Merged
 from sleap_rtc.client.merging import Merging, name_input, predictions_by_input, prepare_merge
 from sleap_rtc.client.model_finding import find_model
 from sleap_rtc.client.package import UnreadPackage
@@ -43,8 +44,7 @@ class _Home:
         if self.merging is None:
             return places
         target, merged = await self.merging.run(predictions_by_input(places, self.output.names))
-        kept = f"; {count(merged.kept, 'frame')} that a user has labelled stayed as they are" if merged.kept else ""
-        note(f"The predictions of {count(merged.frames, 'frame')} are in {target}{kept}.")
+        note(merged_text(target, merged))
         return [*places, target]
 
     async def _name_inputs(self, places: Sequence[Path]) -> None:
@@ -56,6 +56,14 @@ class _Home:
                     await name_input(found, expanded(text))
                 except PackageError as error:
                     note(f"{found} names the worker's files still. {error.sentence}")
+
+
+def merged_text(target: Path, merged: Merged) -> str:
+    """Say what of the predictions is in a copy of labels."""
+    kept = f"{count(merged.kept, 'frame')} that a user has labelled stayed as they are" if merged.kept else ""
+    if kept and not merged.frames:
+        return f"None of the predictions are in {target}: {kept}."
+    return f"The predictions of {count(merged.frames, 'frame')} are in {target}{kept and f'; {kept}'}."
 
 
 async def track_remotely(request: TrackRequest, remote: Remote) -> int:

@@ -13,6 +13,8 @@ from sleap_rtc.cli.jobs.show import _now, _now_text
 from sleap_rtc.cli.progress import make_display
 from sleap_rtc.cli.progress_frames import frames_text
 from sleap_rtc.cli.progress_rich import RichDisplay
+from sleap_rtc.cli.tracking import merged_text
+from sleap_rtc.client.labels_messages import Merged
 from sleap_rtc.protocol.jobs import (
     Event,
     EventBody,
@@ -153,6 +155,24 @@ def test_animals_that_are_followed_are_a_stage_of_their_own(clock: Clock) -> Non
 def test_a_rate_is_said_in_plain_digits(rate: float, shown: str) -> None:
     frames = Frames.model_validate({"stage": "predict", "done": 10, "total": 10, "rate": rate})
     assert frames_text(frames) == f"10 of 10 frames, {shown} frames/s"
+
+
+@pytest.mark.parametrize(
+    ("merged", "said"),
+    [
+        (Merged(frames=3), "The predictions of 3 frames are in out.slp."),
+        (
+            Merged(frames=3, kept=1),
+            "The predictions of 3 frames are in out.slp; 1 frame that a user has labelled stayed as they are.",
+        ),
+        (
+            Merged(kept=2),
+            "None of the predictions are in out.slp: 2 frames that a user has labelled stayed as they are.",
+        ),
+    ],
+)
+def test_a_merge_says_what_is_in_the_copy(merged: Merged, said: str) -> None:
+    assert merged_text(Path("out.slp"), merged) == said
 
 
 def test_jobs_show_says_how_many_frames_there_were() -> None:

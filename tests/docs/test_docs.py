@@ -92,7 +92,9 @@ def test_a_command_that_does_not_exist_is_noticed(line: str, complete: bool) -> 
 def test_the_readme_has_the_commands_it_promises() -> None:
     text = README.read_text("utf-8")
     typed = list(command_lines.in_fences(text))
-    assert [words[0] for words, _ in typed] == ["server", "worker", "client", "demo"]
+    assert [words[0] for words, _ in typed] == [
+        "server", "worker", "client", "train", "models", "track", "models", "demo",
+    ]  # fmt: skip
     for command in ("pip install uv && uv run sleap-rtc demo", "pip install uv && uv run pytest"):
         assert f"```bash\n{command}\n```" in text
 
