@@ -1,6 +1,9 @@
 """Numbers as people read them."""
 
+from collections.abc import Sequence
+
 _KILO = 1000
+_SHORTEST = 10
 
 
 def format_size(size: float) -> str:
@@ -50,3 +53,11 @@ def format_value(value: float | None) -> str:
 def count(number: int, noun: str) -> str:
     """Say ``1 run``, ``2 runs``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def enough_of(ids: Sequence[str]) -> int:
+    """How many characters of these ids tell them apart, and are enough to be typed."""
+    length = _SHORTEST
+    while len({job[:length] for job in ids}) < len(set(ids)):
+        length += 1
+    return length

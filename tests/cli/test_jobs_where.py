@@ -2,7 +2,7 @@
 
 import pytest
 
-from sleap_rtc.cli.jobs.list import _enough_of
+from sleap_rtc.cli.formats import enough_of
 from sleap_rtc.cli.jobs.reaching import Request, RoomPlace, SessionPlace, find_place, known_job
 from sleap_rtc.cli.jobs.words import queue_text, state_text
 from sleap_rtc.client.pending import PendingJob, PendingJobs
@@ -78,5 +78,5 @@ def test_a_waiting_job_says_its_place() -> None:
 
 
 def test_a_listed_id_is_as_long_as_it_takes_to_type_it() -> None:
-    assert _enough_of(["j_abcdefghijkl", "j_zbcdefghijkl"]) == 10
-    assert _enough_of(["j_abcdefghijkl", "j_abcdefghijkm", "j_abcdefghijkl"]) == 14
+    assert enough_of(["j_abcdefghijkl", "j_zbcdefghijkl"]) == 10
+    assert enough_of(["j_abcdefghijkl", "j_abcdefghijkm", "j_abcdefghijkl"]) == 14

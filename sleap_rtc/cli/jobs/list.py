@@ -11,8 +11,6 @@ from sleap_rtc.cli.options import json_option
 if TYPE_CHECKING:
     from sleap_rtc.cli.jobs.listing import Listed
 
-_SHORTEST = 10
-
 
 @click.command(
     "list",
@@ -57,9 +55,10 @@ def list_jobs(every: bool, as_json: bool, **options: Any) -> None:
 def _rows(found: "Sequence[Listed]") -> list[tuple[str, ...]]:
     import sys
 
+    from sleap_rtc.cli.formats import enough_of
     from sleap_rtc.cli.times import format_time
 
-    length = _enough_of([each.job for each in found]) if sys.stdout.isatty() else None
+    length = enough_of([each.job for each in found]) if sys.stdout.isatty() else None
     return [
         (
             "*" if each.mine else "",
@@ -72,11 +71,3 @@ def _rows(found: "Sequence[Listed]") -> list[tuple[str, ...]]:
         )
         for each in found
     ]
-
-
-def _enough_of(ids: Sequence[str]) -> int:
-    """How many characters of these ids tell them apart, and are enough to be typed."""
-    length = _SHORTEST
-    while len({job[:length] for job in ids}) < len(set(ids)):
-        length += 1
-    return length

@@ -1,0 +1,24 @@
+"""How models are told of on a terminal."""
+
+from sleap_rtc.cli.formats import format_value
+from sleap_rtc.signaling.model_records import RoomModelRecord
+
+
+def types_text(model: RoomModelRecord) -> str:
+    """What its parts are: ``centroid + centered_instance``."""
+    return " + ".join(model.types) or model.title
+
+
+def loss_text(model: RoomModelRecord) -> str:
+    """Its best validation loss, in four digits; nothing where nobody measured it."""
+    return "" if model.loss is None else f"{model.loss:.4g}"
+
+
+def full_loss_text(model: RoomModelRecord) -> str:
+    """Likewise, as exact as jobs show it."""
+    return "" if model.loss is None else format_value(model.loss)
+
+
+def holders_text(model: RoomModelRecord) -> str:
+    """How many of the workers that have it are online: ``1/2``."""
+    return f"{sum(1 for _ in model.online_holders())}/{len(model.holders)}"
