@@ -113,9 +113,7 @@ class StoredReports:
         kept = worker is not None and await is_kept(session, room)
         if worker is None or not kept:
             if isinstance(message, RegisterModel):
-                raise ConflictError(
-                    "A room behind a session string gives its models no names. Use a room with members."
-                )
+                raise ConflictError("Without members a room gives its models no names: use one that you make yourself.")
             return Reported(stored=0, wanted=False)
         source = Source(room, worker.worker_id, worker.name)
         now = self._clock()

@@ -18,7 +18,7 @@ def job(number: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def model(number: int = 0, **changes: Any) -> dict[str, Any]:
-    return {"name": f"centroid-{number}", "version": "1", "digest": "0" * 64, "size": 1, "made": 1} | changes
+    return {"title": f"centroid-{number}", "digest": f"{number:064x}", "size": 1, "made": 1} | changes
 
 
 def read(kind: str, **fields: Any) -> Any:
@@ -47,11 +47,29 @@ def test_a_job_of_a_wrong_form_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": ""}, {"version": "1/2"}, {"version": "v" * 33}, {"digest": "0" * 63}, {"size": -1}, {"made": 2**53}],
+    [
+        {"digest": "0" * 63},
+        {"digest": "../" + "0" * 61},
+        {"format": "pickle"},
+        {"source": "x" * 64},
+        {"title": "x" * 129},
+        {"size": -1},
+        {"made": 2**53},
+        {"user": "alice"},
+        {"facts": {"loss": "NaN"}},
+        {"facts": {"parent": "fly@3"}},
+        {"facts": {"types": ["centroid"] * (reports.MAX_RUNS + 1)}},
+    ],
 )
 def test_a_model_of_a_wrong_form_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError, match="report_models message arrived with a wrong value"):
         read("report_models", models=[model(**changes)], complete=True)
+
+
+@pytest.mark.parametrize("name", ["", "-fly", "fly@1", "../fly", "fl\u0443", "f" * 65, "fly "])
+def test_a_name_of_a_wrong_form_is_refused(name: str) -> None:
+    with pytest.raises(ProtocolError, match="register_model message arrived with a wrong value"):
+        read("register_model", name=name, digest="0" * 64)
 
 
 def test_what_is_not_in_the_message_s_form_is_left_out() -> None:

@@ -10,7 +10,9 @@ from sleap_rtc.protocol.reports import (
     JobFacts,
     JobReport,
     ModelFacts,
+    ModelRegistered,
     ModelReport,
+    RegisterModel,
     Reported,
     ReportJobs,
     ReportModels,
@@ -60,7 +62,16 @@ JOB = JobReport(
     submitted=1,
     facts=JobFacts(attempt=2, changed=5, started=4, ended=5, runs=(RUN,), error="lost"),
 )
-MODEL = ModelReport(name="centroid", version="1", digest="00" * 32, size=2**40, made=3, facts=ModelFacts(loss=0.25))
+MODEL = ModelReport(
+    title="centroid + centered_instance",
+    digest="00" * 32,
+    format="onnx",
+    source="11" * 32,
+    size=2**40,
+    user=USER,
+    made=3,
+    facts=ModelFacts(types=("centroid", "centered_instance"), loss=0.25, parent="22" * 32, made_by="me"),
+)
 
 EXAMPLES = [
     Welcome(principal=ME, nonce="ab" * 32, ice_servers=[IceServer(urls=["stun:a.example"])], room_name="room"),
@@ -80,7 +91,9 @@ EXAMPLES = [
     Leased(re=3, departed=[OUT]),
     ReportJobs(id=3, jobs=(JOB,)),
     ReportModels(id=4, models=(MODEL,), complete=False),
-    Reported(re=3, stored=1, refused=(JOB.job,)),
+    Reported(re=3, stored=1, refused=(JOB.job,), unwanted=(MODEL.digest,)),
+    RegisterModel(id=5, name="fly", digest="00" * 32),
+    ModelRegistered(re=5, name="fly", version=3),
     Failure(re=2, error=WHY),
 ]
 

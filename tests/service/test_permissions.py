@@ -13,6 +13,7 @@ from starlette.routing import WebSocketRoute
 from websockets.exceptions import InvalidStatus
 
 from signaling_server.app import create_app
+from signaling_server.models import ModelAlias, RoomModel, RoomModelName, RoomModelVersion
 from signaling_server.settings import Settings
 from sleap_rtc.protocol.signaling import SIGNALING
 from tests.service.peers import Key, Peer, browser, peer
@@ -20,6 +21,7 @@ from tests.service.people import dev_service, join, leave, person
 from tests.service.running import RunningService
 from tests.service.test_websocket import VERBS
 
+NAMED, LATER, UNNAMED = "1" * 64, "2" * 64, "3" * 64
 ACTORS = ("anonymous", "stranger", "removed", "member", "owner", "worker", "foreign")
 SOCKET = "WS /api/v1/ws"
 BODIES = {
@@ -29,6 +31,8 @@ BODIES = {
     "PATCH /api/v1/rooms/{room_id}": {"name": "mice"},
     "POST /api/v1/rooms/{room_id}/transfer": {"user_id": "{user_id}"},
     "POST /api/v1/rooms/{room_id}/tokens": {"name": "gpu"},
+    "POST /api/v1/rooms/{room_id}/models": {"name": "{model_name}", "digest": "{named}"},
+    "PUT /api/v1/rooms/{room_id}/models/{model_name}/aliases/{alias}": {"version": "1"},
     "POST /api/v1/ws-tickets": {"room_id": "{room_id}"},
     "POST /api/v1/invites/redeem": {"code": "{code}"},
 }
@@ -84,6 +88,20 @@ class World:
         return text
 
 
+async def add_models(service: RunningService, room_id: str, user_id: str) -> None:
+    """Two versions of a model, one of them with an alias, and one without a name; `user_id` made all of them."""
+    shared = {"title": "", "size": 1, "job_id": "", "user_id": user_id, "created_at": 1, "updated_at": 1, "facts": "{}"}
+    by = {"room_id": room_id, "name": "fly", "created_by": user_id, "created_by_name": "", "created_at": 1}
+    async with service.service.database.transaction() as session:
+        session.add_all(RoomModel(room_id=room_id, digest=each, **shared) for each in (NAMED, LATER, UNNAMED))
+        session.add(RoomModelName(room_id=room_id, name="fly", folded="fly", last_version=2, created_at=1))
+        await session.flush()
+        session.add_all(RoomModelVersion(version=n, digest=each, **by) for n, each in ((1, NAMED), (2, LATER)))
+        await session.flush()
+        alias = {"alias": "production", "moved_by": user_id, "moved_at": 1}
+        session.add(ModelAlias(room_id=room_id, name="fly", version=1, **alias))
+
+
 async def make_world(service: RunningService) -> World:
     people = {name: await person(service, name) for name in ("stranger", "removed", "member", "owner")}
     room, other = await people["owner"].room(), await people["stranger"].room()
@@ -92,6 +110,7 @@ async def make_world(service: RunningService) -> World:
     await leave(service, people["removed"], room)
     token, foreign = await people["owner"].worker_token(room), await people["stranger"].worker_token(other)
     invite = await people["owner"].api.create_invite(room.room_id)
+    await add_models(service, room.room_id, people["owner"].user_id)
     return World(
         {
             "{room_id}": room.room_id,
@@ -101,6 +120,11 @@ async def make_world(service: RunningService) -> World:
             "{invite_id}": invite.invite_id,
             "{code}": invite.code,
             "{name}": "style.css",
+            "{model_name}": "fly",
+            "{alias}": "production",
+            "{version}": "2",
+            "{named}": NAMED,
+            "{digest}": UNNAMED,
         },
         {
             "anonymous": None,
@@ -160,7 +184,7 @@ async def said(made: Peer, actor: str) -> dict[str, str]:
         # what is served in silence is followed by something that is always answered; a report is answered when stored
         await made.say("error", id=8)
         answers = {answer["re"]: answer for answer in [await made.hear()]}
-        if 7 in answers or (verb.startswith("report_") and actor == "worker"):
+        if 7 in answers or (verb.startswith(("report_", "register_")) and actor == "worker"):
             answers |= {answer["re"]: answer for answer in [await made.hear()]}
         assert 8 in answers
         verdicts[verb] = answers.get(7, {}).get("error", {}).get("code", "ok")

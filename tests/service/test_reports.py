@@ -81,7 +81,7 @@ def ids(jobs: list[dict[str, Any]]) -> list[str]:
 
 
 def names(models: list[dict[str, Any]]) -> list[str]:
-    return [each["name"] for each in models]
+    return [each["title"] for each in models]
 
 
 async def test_a_job_is_listed_as_it_was_told_last_also_when_its_worker_is_gone(lab: Lab) -> None:
@@ -94,6 +94,7 @@ async def test_a_job_is_listed_as_it_was_told_last_also_when_its_worker_is_gone(
             "stored": 1,
             "refused": [],
             "wanted": True,
+            "unwanted": [],
         }
         await tell(gpu, job(facts=facts))
         (found,) = await lab.jobs()
@@ -236,8 +237,8 @@ async def test_models_have_a_bound_a_worker_and_a_bound_a_room(tmp_path: Path) -
 async def test_pages_follow_each_other_without_gaps(lab: Lab) -> None:
     async with worker(lab.service, lab.token, ONE) as gpu:
         await tell(gpu, *(job(n, submitted=n // 2, state="done" if n % 3 else "running") for n in range(7)))
-        await hold(gpu, *(model(n, made=n // 2, name=f"a:b {n}") for n in range(7)))
-    for what, key in (("jobs", "job_id"), ("models", "name")):
+        await hold(gpu, *(model(n, made=n // 2, title=f"a:b {n}") for n in range(7)))
+    for what, key in (("jobs", "job_id"), ("models", "title")):
         whole = [each[key] for each in (await lab.ask(what)).json()[what]]
         assert len(whole) == 7
         found: list[str] = []
