@@ -36,6 +36,7 @@ from signaling_server.pages.enrol import router as enrol_router
 from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
 from signaling_server.provider_settings import GitHubProvider, Provider
+from signaling_server.registry.holders import holders
 from signaling_server.registry.model_routes import router as models_router
 from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
@@ -121,6 +122,10 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         async with service.database.reading() as session:
             return await ended(session, holders, now=service.clock())
 
+    async def holders_of(room_id: str, digest: str) -> frozenset[str]:
+        async with service.database.reading() as session:
+            return await holders(session, room_id, digest)
+
     limits = settings.limits
     database = Database(settings.database_url)
     reports = StoredReports(database, now, limits)
@@ -137,7 +142,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         providers={each.id: _client(each) for each in settings.providers},
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links, ended_among, reports)
+    router = Router(hub, now, limits.links, ended_among, reports, holders_of)
     return service, router
 
 

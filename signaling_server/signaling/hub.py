@@ -39,11 +39,13 @@ class Route:
         other: the other connection's presence id.
         standing: whether the offer was answered; from then on nobody here may end the link.
         candidates: how many this side has sent.
+        dialled: whether this side has made the offer; only the other one may answer it.
     """
 
     other: str
     standing: bool = False
     candidates: int = 0
+    dialled: bool = False
 
 
 class Holder(NamedTuple):

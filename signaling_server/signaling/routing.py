@@ -1,6 +1,6 @@
 """Which message of whom goes where. Roles, rooms and senders come from the connection, never from the message."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,11 @@ from sleap_rtc.protocol.reports import RegisterModel, ReportJobs, ReportModels
 from sleap_rtc.protocol.sdp import MAX_CANDIDATES
 from sleap_rtc.protocol.signaling import (
     CLOSE_UNPROVEN,
+    MAX_HOLDERS,
     Answer,
     Gone,
+    HolderList,
+    Holders,
     IceCandidate,
     Lease,
     Leased,
@@ -50,6 +53,9 @@ Handler = Callable[[Member, Any], Awaitable[None]]
 Ended = Callable[[Collection[Holder]], Awaitable[dict[Holder, str]]]
 """Tells which of these may no longer be where they are, each with the sentence for it."""
 
+FindHolders = Callable[[str, str], Awaitable[Set[str]]]
+"""The ids of the workers of a room that told of a bundle of this digest."""
+
 
 @dataclass(frozen=True)
 class _Rule:
@@ -66,13 +72,23 @@ class Router:
         max_links: links, and people behind links, remembered for one connection.
         ended: looks at the rights of those behind a worker's links.
         reports: takes what workers tell of their jobs and models.
+        holders: looks up who told of a model.
 
     Attributes:
         offers: how many offers it has passed on.
     """
 
-    def __init__(self, hub: Hub, clock: Callable[[], int], max_links: int, ended: Ended, reports: Reports) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        clock: Callable[[], int],
+        max_links: int,
+        ended: Ended,
+        reports: Reports,
+        holders: FindHolders,
+    ) -> None:
         self._hub = hub
+        self._holders = holders
         self._reports = reports
         self._clock = clock
         self._max_links = max_links
@@ -82,7 +98,8 @@ class Router:
             Register: _Rule(("worker",), self._register),
             Update: _Rule(("worker",), self._update),
             Workers: _Rule(("client",), self._list_workers),
-            Offer: _Rule(("client",), self._offer),
+            Holders: _Rule(("worker",), self._list_holders),
+            Offer: _Rule(("client", "worker"), self._offer),
             Answer: _Rule(("worker",), self._reply),
             Reject: _Rule(("worker",), self._reply),
             IceCandidate: _Rule(("client", "worker"), self._candidate),
@@ -150,26 +167,28 @@ class Router:
         present = await self._hub.workers(member.principal.room)
         if message.after is not None:
             present = [presence for presence in present if presence.worker_id > message.after]
-        page: list[WorkerPresence] = []
-        room = PAGE_BYTES
-        for presence in present:
-            room -= len(presence.model_dump_json().encode())
-            if room < 0:
-                break
-            page.append(presence)
+        page = _page(present)
         member.send(WorkerList(re=message.id, workers=page, more=len(page) < len(present)))
+
+    async def _list_holders(self, member: Member, message: Holders) -> None:
+        room = member.principal.room
+        told = await self._holders(room, message.digest)
+        others = told - {member.worker.worker_id if member.worker else ""}
+        found = [presence for presence in await self._hub.workers(room) if presence.worker_id in others]
+        member.send(HolderList(re=message.id, workers=_page(found)[:MAX_HOLDERS]))
 
     async def _offer(self, member: Member, message: Offer) -> None:
         if message.link in member.routes:
             raise ConflictError("That link id was used before. Every offer needs a new one.")
         principal = member.principal
+        dialling = member.worker.worker_id if member.worker else None
         target = await self._hub.locate(principal.room, message.worker_id)
-        if target is None:
+        if target is None or message.worker_id == dialling:
             raise NotFoundError(NOT_THERE)
         # the stamp is bound to this link: a worker can tell a copy of it on another one
-        stamp = principal.model_copy(update={"session": message.link})
+        stamp = principal.model_copy(update={"session": message.link, "worker": dialling})
         stamped = _passed_on(message).model_copy(update={"sender": stamp, "error": None})
-        self._remember(member, message.link, target)
+        self._remember(member, message.link, target, dialled=True)
         if not await self._hub.deliver(target, stamped, member.presence):
             del member.routes[message.link]
             raise NotFoundError(NOT_THERE)
@@ -177,6 +196,8 @@ class Router:
 
     async def _reply(self, member: Member, message: Answer | Reject) -> None:
         route = self._route(member, message.link)
+        if route.dialled:
+            raise NotFoundError(NO_SUCH_LINK)  # nobody answers themselves
         route.standing = True
         if isinstance(message, Reject):
             del member.routes[message.link]
@@ -226,16 +247,28 @@ class Router:
                 del member.routes[message.link]
         member.send(message)
 
-    def _remember(self, member: Member, link: str, other: str) -> None:
+    def _remember(self, member: Member, link: str, other: str, *, dialled: bool = False) -> None:
         while len(member.routes) >= self._max_links:
             del member.routes[next(iter(member.routes))]
-        member.routes[link] = Route(other)
+        member.routes[link] = Route(other, dialled=dialled)
 
     def _route(self, member: Member, link: str) -> Route:
         route = member.routes.get(link)
         if route is None:
             raise NotFoundError(NO_SUCH_LINK)
         return route
+
+
+def _page(present: Collection[WorkerPresence]) -> list[WorkerPresence]:
+    """As many of them as fit into a message, from the first on."""
+    page: list[WorkerPresence] = []
+    room = PAGE_BYTES
+    for presence in present:
+        room -= len(presence.model_dump_json().encode())
+        if room < 0:
+            break
+        page.append(presence)
+    return page
 
 
 def _named(info: WorkerInfo, member: Member) -> WorkerInfo:

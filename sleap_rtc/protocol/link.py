@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from sleap_rtc.protocol import files, jobs, model_messages, mounts
+from sleap_rtc.protocol import files, jobs, model_messages, mounts, peers
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
 from sleap_rtc.protocol.labels import Farewell
 from sleap_rtc.protocol.sdp import Candidate
@@ -117,5 +117,6 @@ LINK = Registry(
     mounts.FolderGet,
     model_messages.ModelPush,
     model_messages.ModelPushed,
+    peers.PeerProve,
 )
 """What may be said on a link's control channel once both sides are proven."""

@@ -57,10 +57,17 @@ class LinkContext:
 
 @dataclass(frozen=True)
 class Proven:
-    """The other side is who it says."""
+    """The other side is who it says.
+
+    Attributes:
+        abilities: what it can do, by name.
+        worker_pub: the worker's key.
+        binding: SHA-256 of what both proofs cover: it names this very connection, at both of its ends.
+    """
 
     abilities: frozenset[str]
     worker_pub: bytes
+    binding: bytes
 
 
 @dataclass(frozen=True)
@@ -162,9 +169,9 @@ class _Exchange:
         self._outbox.append(HELLO.encode(Failure(error=ErrorInfo.of(said))))
         self._events.append(Failed(error))
 
-    def _succeed(self, abilities: Iterable[str], worker_pub: bytes) -> None:
+    def _succeed(self, abilities: Iterable[str], worker_pub: bytes, covered: bytes) -> None:
         self.state = ProofState.PROVEN
-        self._events.append(Proven(frozenset(abilities), worker_pub))
+        self._events.append(Proven(frozenset(abilities), worker_pub, hashlib.sha256(covered).digest()))
 
 
 def _refusal() -> AuthenticationError:
@@ -249,7 +256,7 @@ class WorkerExchange(_Exchange):
             signature=self.sign(_SIGNATURE_LABEL + covered).hex(),
         )
         self._outbox.append(HELLO.encode(proof))
-        self._succeed(hello.abilities, self.public_key)
+        self._succeed(hello.abilities, self.public_key, covered)
 
 
 @dataclass
@@ -313,4 +320,4 @@ class ClientExchange(_Exchange):
             )
         except InvalidSignature as error:
             raise _refusal() from error
-        self._succeed(hello.abilities, key)
+        self._succeed(hello.abilities, key, self._covered)

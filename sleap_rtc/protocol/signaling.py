@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from sleap_rtc.protocol.codec import Failure, Message, Registry
+from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.ids import LinkId, PresenceId, RoomId, UserId, WorkerId
 from sleap_rtc.protocol.labels import Count, Label, Reason, UtcMs
 from sleap_rtc.protocol.reports import ModelRegistered, RegisterModel, Reported, ReportJobs, ReportModels
@@ -29,6 +30,8 @@ CLOSE_REPLACED = 4409
 
 MAX_UNPROVEN = 4 * 1024
 """Largest message of a worker that has not proven its key, in bytes."""
+MAX_HOLDERS = 16
+"""Most workers that are named as holders of one model."""
 MAX_VISITORS = 64
 """Most people a worker asks about in one `Lease`, so that the reasons for all of them fit into one answer."""
 
@@ -65,6 +68,7 @@ class Principal(_Part):
         session: on a welcome the connection's presence id, on an offer the link id the stamp is bound to.
         owner: whether the room is theirs; nobody owns the room behind a session string.
         credential: by which login or token they are here, so that a link can end with it.
+        worker: on an offer of a worker, the id of the key that it has proven to the service; None for others.
     """
 
     user: UserId
@@ -74,6 +78,7 @@ class Principal(_Part):
     session: PresenceId | LinkId
     owner: bool = False
     credential: CredentialId | None = None
+    worker: WorkerId | None = None
 
 
 class Visitor(_Part):
@@ -196,8 +201,24 @@ class WorkerList(Message):
     more: bool = False
 
 
+class Holders(Message):
+    """Worker → service, a request: which other workers of my room that are here hold this bundle, in any format?"""
+
+    TYPE = "holders"
+    digest: Sha256
+
+
+class HolderList(Message):
+    """Service → worker, the answer: some of them; whoever wants more asks again when these are of no use."""
+
+    TYPE = "holder_list"
+    workers: list[WorkerPresence] = Field(max_length=MAX_HOLDERS)
+
+
 class Offer(Message):
-    """Client → service → worker: dial this worker. The service overwrites `from`, whatever it said.
+    """Client or worker → service → worker: dial this worker. The service overwrites `from`, whatever it said.
+
+    A worker dials another one of its room for a model that it lacks; see `PeerProve`.
 
     A link id is good for one offer; it binds the answer and the candidates to these two connections.
     """
@@ -274,6 +295,8 @@ SIGNALING = Registry(
     Update,
     Workers,
     WorkerList,
+    Holders,
+    HolderList,
     Offer,
     Answer,
     IceCandidate,

@@ -159,6 +159,7 @@ def _session(channel: Channel, settings: LinkSettings, proven: Proven, *, dialle
         timeouts=settings.timeouts,
         abilities=proven.abilities,
         remote=remote,
+        binding=proven.binding,
     )
 
 

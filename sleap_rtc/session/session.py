@@ -49,6 +49,7 @@ class Session:
         timeouts: how long to wait for what.
         abilities: what the peer said it can do.
         remote: who the peer is, as proven or stamped: a worker's id or a client's user id.
+        binding: names this very connection at both of its ends; see `Proven`.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Session:
         max_lanes: int = MAX_LANES,
         abilities: frozenset[str] = frozenset(),
         remote: str = "",
+        binding: bytes = b"",
     ) -> None:
+        self.binding = binding
         self.abilities = abilities
         self.remote = remote
         self.timeouts = timeouts

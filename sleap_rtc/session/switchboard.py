@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sleap_rtc.errors import BusyError, SleapRTCError
 from sleap_rtc.protocol.codec import ErrorInfo, Message
-from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Reject, Revoked
+from sleap_rtc.protocol.signaling import Answer, Gone, IceCandidate, Offer, Principal, Reject, Revoked
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Switchboard:
 
     async def _take_offer(self, offer: Offer) -> None:
         sender = offer.sender
-        if sender is None or sender.role != "client" or sender.session != offer.link or offer.link in self._seen:
+        if sender is None or sender.session != offer.link or offer.link in self._seen or not _may_dial(sender):
             logger.warning("An offer without a valid stamp was ignored.")
             return
         self._remember(offer.link)
@@ -110,3 +110,8 @@ class Switchboard:
         box = self._mailboxes.get(message.link)
         if box and not box.full():
             box.put_nowait(message)
+
+
+def _may_dial(sender: Principal) -> bool:
+    """Whether the stamp is a client's, or a worker's that says which worker it is."""
+    return (sender.role == "worker") == (sender.worker is not None)

@@ -26,6 +26,8 @@ from sleap_rtc.protocol.signaling import (
     MAX_VISITORS,
     SIGNALING,
     Departed,
+    HolderList,
+    Holders,
     Lease,
     Leased,
     Principal,
@@ -210,6 +212,19 @@ class SignalingClient:
             found += answer.workers
             if not answer.more or not answer.workers:
                 return found
+
+    async def holders(self, digest: str) -> list[WorkerPresence]:
+        """Other workers of a worker's room that are online and hold the bundle of this digest, or some of them.
+
+        Raises:
+            ConnectionLost: if the service cannot be heard just now.
+            UnreachableError: if it did not answer in time.
+        """
+        await self.welcome()
+        answer = await self._ask(Holders(id=next(self._ids), digest=digest))
+        if not isinstance(answer, HolderList):
+            raise ProtocolError("The signaling service gave an answer to another question.")
+        return answer.workers
 
     async def departed(self, visitors: Sequence[Visitor]) -> list[Departed]:
         """Ask which of the people behind a worker's links may not be there any more.

@@ -50,7 +50,7 @@ async def fetch_bundle(
         await _say_which(fetch, manifest, digest)
     await asyncio.to_thread(make_folder, folder)
     await fetch.files(manifest)
-    return await asyncio.to_thread(_verify, folder, digest)
+    return await asyncio.to_thread(verify_bundle, folder, digest)
 
 
 def _check_offer(manifest: Manifest, digest: str) -> None:
@@ -97,7 +97,7 @@ def _not_the_model(path: str) -> TransferError:
     return TransferError(f"{_shown(path)} is not the file that the model was made with: it was changed there.")
 
 
-def _verify(folder: Path, digest: str) -> ModelRecord:
+def verify_bundle(folder: Path, digest: str) -> ModelRecord:
     """Read every file once more where it lies now, and compare it with ``model.json`` and that with the digest."""
     found = {}
     for path in sorted(folder.rglob("*")):
@@ -108,11 +108,11 @@ def _verify(folder: Path, digest: str) -> ModelRecord:
                 found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     record = ModelRecord.from_bytes((folder / RECORD).read_bytes())
     named = {file.path: file.sha256 for file in record.files}
-    for path, sha256 in named.items():
-        if found.get(path) != sha256:
+    for name, sha256 in named.items():
+        if found.get(name) != sha256:
             # fetched again at the next attempt
-            (folder / path).unlink(missing_ok=True)
-            raise _not_the_model(path)
+            (folder / name).unlink(missing_ok=True)
+            raise _not_the_model(name)
     if set(found) != {RECORD, *named} or bundle_digest(found.items()) != digest:
         raise _not_the_model(RECORD)
     return record

@@ -31,9 +31,12 @@ from sleap_rtc.protocol.jobs import Owner
 from sleap_rtc.protocol.model_messages import ABILITY as MODELS
 from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
+from sleap_rtc.protocol.peers import ABILITY as PEERS
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
 from sleap_rtc.session.link import LinkSettings, accept
+from sleap_rtc.session.requests import Handlers
+from sleap_rtc.session.session import Producers
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
 from sleap_rtc.signaling.token_source import TokenSource
@@ -46,13 +49,15 @@ from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
 from sleap_rtc.worker.model_service import ModelDesk, ModelService
 from sleap_rtc.worker.models import ModelReporter
+from sleap_rtc.worker.peers import Peers, PeerService
 from sleap_rtc.worker.reporting import JobReporter
+from sleap_rtc.worker.room_models import RoomModels
 from sleap_rtc.worker.service import Desk, JobService
 from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS)
+ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -117,6 +122,10 @@ class Worker:
         settings: what it is made of.
         on_service: told when the service is reached, lost and reached again.
         on_client: told the name of each client whose link is proven.
+
+    Attributes:
+        shelf: the models that it keeps.
+        models: those of its room, here and on other workers; None before the room is served.
     """
 
     def __init__(
@@ -129,6 +138,7 @@ class Worker:
         self._settings = settings
         self._on_service = on_service
         self._on_client = on_client
+        self.models: RoomModels | None = None
         self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
             settings.jobs,
@@ -186,6 +196,9 @@ class Worker:
             with ungrouped():
                 async with asyncio.TaskGroup() as tasks:
                     switchboard = Switchboard(signaling, visitors.revoke)
+                    links = self._link_settings(signaling, {}, {})
+                    peers = Peers(signaling, switchboard, settings.identity, links, settings.secrets)
+                    self.models = RoomModels(self.shelf, desk.store, peers)
                     tasks.create_task(self.board.run())
                     tasks.create_task(_hear(switchboard, visitors))
                     tasks.create_task(visitors.keep_asking(signaling))
@@ -216,18 +229,7 @@ class Worker:
         sender = visit.principal
         proven = False
         try:
-            owner = Owner(user=sender.user, name=sender.name, room=sender.room)
-            service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
-            models = ModelService(desk.models, owner, visit.check_new_work)
-            browsing = BrowsingService(self._browser)
-            settings = LinkSettings(
-                new_peer=lambda: self._new_peer(signaling),
-                timeouts=self._settings.timeouts,
-                handlers={**service.handlers, **models.handlers, **browsing.handlers},
-                producers={**_provider(service, models).producers, **browsing.producers},
-                max_lanes=self._settings.limits.max_lanes,
-                abilities=ABILITIES,
-            )
+            settings = self._link_settings(signaling, *self._services(desk, visit))
             secrets = await self._secrets(switchboard, offer)
             async with accept(switchboard, offer, self._settings.identity, settings, secrets=secrets) as session:
                 self._unproven -= 1
@@ -245,6 +247,31 @@ class Worker:
             self._visitors.leave(visit)
             if not proven:
                 self._unproven -= 1
+
+    def _services(self, desk: Desk, visit: Visit) -> tuple[Handlers, Producers]:
+        """What whoever dialled may ask for: a client what its user may, another worker the room's models."""
+        sender = visit.principal
+        if sender.role == "worker":
+            peer = PeerService(sender, desk.models)
+            return peer.handlers, peer.producers
+        owner = Owner(user=sender.user, name=sender.name, room=sender.room)
+        service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+        models = ModelService(desk.models, owner, visit.check_new_work)
+        browsing = BrowsingService(self._browser)
+        return (
+            {**service.handlers, **models.handlers, **browsing.handlers},
+            {**_provider(service, models).producers, **browsing.producers},
+        )
+
+    def _link_settings(self, signaling: SignalingClient, handlers: Handlers, producers: Producers) -> LinkSettings:
+        return LinkSettings(
+            new_peer=lambda: self._new_peer(signaling),
+            timeouts=self._settings.timeouts,
+            handlers=handlers,
+            producers=producers,
+            max_lanes=self._settings.limits.max_lanes,
+            abilities=ABILITIES,
+        )
 
     async def _secrets(self, switchboard: Switchboard, offer: Offer) -> tuple[RoomSecret, ...]:
         try:

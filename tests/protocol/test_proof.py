@@ -80,8 +80,17 @@ def said_as(kind: str, said: list[str]) -> dict[str, Any]:
 
 def test_an_honest_pair_is_proven_and_knows_each_others_abilities() -> None:
     at_worker, at_client = exchange(worker(), client())
-    assert at_worker == Proven(frozenset({"watch"}), KEY.public_key)
-    assert at_client == Proven(frozenset({"train"}), KEY.public_key)
+    assert isinstance(at_worker, Proven)
+    assert at_worker == Proven(frozenset({"watch"}), KEY.public_key, at_worker.binding)
+    assert at_client == Proven(frozenset({"train"}), KEY.public_key, at_worker.binding)
+
+
+def test_what_names_a_connection_is_another_one_on_every_connection() -> None:
+    (first, _), (second, _) = exchange(worker(), client()), exchange(worker(nonce=b"n" * 32), client())
+    assert isinstance(first, Proven)
+    assert isinstance(second, Proven)
+    assert first.binding != second.binding
+    assert len(first.binding) == 32
 
 
 def test_a_pinned_key_that_is_the_workers_is_accepted() -> None:

@@ -15,7 +15,7 @@ from sleap_rtc.protocol.tokens import make_token
 from tests.service.peers import INFO, Key, Peer, link, open_room, peer, worker
 from tests.service.running import RunningService, running_service
 
-ONE, TWO = Key(1), Key(2)
+ONE, TWO, THREE = Key(1), Key(2), Key(3)
 
 
 async def refused(
@@ -169,6 +169,8 @@ VERBS: dict[str, dict[str, Any]] = {
     "reported": {"stored": 0},
     "model_registered": {"name": "fly", "version": 1},
     "worker_list": {"workers": []},
+    "holders": {"digest": "00" * 32},
+    "holder_list": {"workers": []},
     "welcome": {
         "nonce": "00" * 32,
         "principal": {"user": "u_" + "a" * 8, "name": "", "role": "client", "room": "r_" + "a" * 8, "session": link()},
@@ -183,7 +185,9 @@ TABLE: dict[str, tuple[str | None, str | None, str | None]] = {
     "register": ("forbidden", None, "conflict"),
     "update": ("forbidden", "conflict", None),
     "workers": (None, "forbidden", "forbidden"),
-    "offer": ("not_found", "forbidden", "forbidden"),
+    "offer": ("not_found", "conflict", "not_found"),
+    "holders": ("forbidden", "conflict", None),
+    "holder_list": ("protocol", "protocol", "protocol"),
     "answer": ("forbidden", "conflict", "not_found"),
     "candidate": ("not_found", "conflict", "not_found"),
     "reject": ("forbidden", "conflict", "not_found"),
@@ -257,6 +261,44 @@ async def test_candidates_have_a_bound_and_their_end_still_passes(service: Runni
         heard = [await gpu.hear() for _ in range(33)]
         assert [message["candidate"]["candidate"] for message in heard[:32]] == [f"candidate:{n}" for n in range(32)]
         assert "candidate" not in heard[32]
+
+
+async def test_a_worker_that_dials_another_is_stamped_with_its_proven_id(
+    service: RunningService,
+) -> None:
+    room, other = await open_room(service), await open_room(service)
+    async with (
+        worker(service, room, ONE) as dialled,
+        worker(service, room, TWO) as dialling,
+        worker(service, other, THREE) as stranger,
+    ):
+        forged = dialled.welcome["principal"] | {"role": "client", "worker": THREE.worker_id}
+        offer = {"link": link(), "worker_id": ONE.worker_id, "sdp": "v=0"}
+        await dialling.say("offer", **offer, **{"from": forged})
+        stamp = (await dialled.hear())["from"]
+        assert (stamp["role"], stamp["worker"], stamp["session"]) == ("worker", TWO.worker_id, link())
+        assert stamp["room"] == room.room_id
+        # whoever dialled does not answer, nor refuse, in the other one's name
+        for verb in ("answer", "reject"):
+            refused = await dialling.ask(verb, link=link(), sdp="v=0")
+            assert (refused["type"], refused["error"]["code"]) == ("gone", "not_found")
+        assert await dialled.silent()
+        await dialled.say("answer", link=link(), sdp="v=0")
+        assert (await dialling.hear())["type"] == "answer"
+        # a worker of another room is not there for it, nor is it for itself
+        for asking, wanted in ((stranger, ONE), (dialling, THREE), (dialling, TWO)):
+            gone = await asking.ask("offer", link=link(1), worker_id=wanted.worker_id, sdp="v=0")
+            assert (gone["type"], gone["error"]["code"]) == ("gone", "not_found")
+        assert await dialled.silent()
+
+
+async def test_a_clients_offer_names_no_worker_whatever_it_says(service: RunningService) -> None:
+    room = await open_room(service)
+    async with worker(service, room, ONE) as gpu, peer(service, room.session_token) as client:
+        forged = client.welcome["principal"] | {"role": "worker", "worker": ONE.worker_id}
+        await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0", **{"from": forged})
+        stamp = (await gpu.hear())["from"]
+        assert (stamp["role"], stamp.get("worker")) == ("client", None)
 
 
 async def test_a_dialing_peer_learns_at_once_that_the_other_is_gone(service: RunningService) -> None:

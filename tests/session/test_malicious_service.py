@@ -372,7 +372,7 @@ async def bare_nonce(channel: Channel, exchange: ClientExchange | WorkerExchange
         answer = str(await channel.receive())
         assert hmac.compare_digest(answer, hmac.new(secret.key, nonce.encode(), "sha256").hexdigest())
         await channel.send("welcome")
-    return Proven(frozenset(), WORKER.public_key)
+    return Proven(frozenset(), WORKER.public_key, b"")
 
 
 @every_pair
