@@ -82,7 +82,7 @@ async def _track(request: TrackRequest, remote: Remote, display: JobDisplay, ask
     with display.paused():
         for text in models.notes:
             note(text)
-    room_model = await _find_room_model(models, remote, display)
+    room_model = await _find_room_model(request, models, remote, display)
     with closing(await _assemble(request, models, room_model, display)) as unread:
         async with beside(unread.read(say_reading)) as reading, reach(remote, reading, display) as reached:
             package = await reading
@@ -101,7 +101,9 @@ async def _home(request: TrackRequest) -> _Home:
     return _Home(request.tracked.data, found, merging)
 
 
-async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisplay) -> RoomModel | None:
+async def _find_room_model(
+    request: TrackRequest, models: FoundModels, remote: Remote, display: JobDisplay
+) -> RoomModel | None:
     ref = models.ref
     if ref is None:
         return None
@@ -113,7 +115,7 @@ async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisp
     display.connecting(f"the room {remote.where.room}")
     api = ServiceAPI(remote.server, Account(remote.server))
     room = find_room(await api.rooms(), remote.where.room)
-    found = await find_model(api, room.room_id, ref, room.name)
+    found = await find_model(api, room.room_id, ref, room.name, request.format)
     if found.version is not None and ref.version is None:
         with display.paused():
             note(f"{ref} is {found.name}@{found.version}.")

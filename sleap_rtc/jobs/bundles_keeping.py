@@ -1,10 +1,12 @@
 """From a job that is over to a bundle on the shelf: once for each of its ends, and never again after it was removed."""
 
 from sleap_rtc.config.clock import utc_ms
+from sleap_rtc.protocol.exporting import ExportOptions
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.training import TrainOptions
 
 from .bundles import Mark, loss_of, make_bundle, mark_of, write_mark
+from .bundles_exported import make_exported
 from .bundles_shelf import BundleShelf, Note
 from .folder import JobFolder
 
@@ -22,11 +24,14 @@ def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf) -> bool:
     if known is not None and known.t == state.t:
         return False
     with shelf.fresh() as place:
-        bundle = make_bundle(folder, place)
+        options = spec.options
+        if isinstance(options, ExportOptions):
+            bundle = make_exported(folder, options, place)
+        else:
+            bundle = make_bundle(folder, place)
         if folder.state().t != state.t:
             return False
         if bundle is not None:
-            options = spec.options
             wanted = options.register_as if isinstance(options, TrainOptions) else None
             note = Note.of(
                 bundle,

@@ -81,14 +81,13 @@ class Note(BaseModel):
         user: str | None = None,
         loss: float | None = None,
         register_as: str | None = None,
-        source: str | None = None,
     ) -> "Note":
         """What there is to note about a bundle."""
         record = bundle.record
         return cls(
             digest=bundle.digest,
             format=record.format,
-            source=source,
+            source=record.source,
             title=" + ".join(part.folder for part in record.parts)[:128],
             size=bundle.size,
             job=record.job,

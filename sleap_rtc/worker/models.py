@@ -131,7 +131,8 @@ async def remove_old(
             if note.arrived >= before or note.version is not None or note.wants_name or in_use(note.digest):
                 continue
             try:
-                if not await named(note.digest):
+                # what was exported is kept as long as what it was made from
+                if not await named(note.source or note.digest):
                     await asyncio.to_thread(shelf.remove, room, note.digest)
                     logger.info("The model %s has no name, came long ago and was removed.", note.digest[:12])
             except SleapRTCError as error:
