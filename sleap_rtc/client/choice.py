@@ -26,10 +26,12 @@ class Wish:
     Attributes:
         worker: its name or id; None if any will do.
         min_gpu_memory: bytes that one of its GPUs must have.
+        holders: ids of workers that have what the job is about: one of them is taken if one of them fits.
     """
 
     worker: str | None = None
     min_gpu_memory: int = 0
+    holders: frozenset[str] = frozenset()
 
 
 def parse_memory(text: str) -> int:
@@ -98,7 +100,7 @@ def fitting(workers: Sequence[WorkerPresence], wish: Wish, *, room: str) -> list
             f"No GPU of {whose} has {_gigabytes(wish.min_gpu_memory)}: the largest one online is "
             f"{best.name}'s with {_gigabytes(gpu_memory(best))}. Ask for less with --min-gpu-memory."
         )
-    return ranked(large)
+    return ranked([each for each in large if each.worker_id in wish.holders] or large)
 
 
 def announcement(chosen: WorkerPresence, among: Sequence[WorkerPresence]) -> str:

@@ -129,18 +129,27 @@ def _digest(line: RoomModelRecord, shown: str, in_format: ModelFormat) -> str:
     """The digest of the model's files in a format; of several that were exported, one that can be had now."""
     held = [(holder, each) for holder in line.holders for each in holder.formats if each.format == in_format]
     if in_format == TRAINED:
-        _check_online(line.holders, shown)
+        check_online(line.holders, shown)
         return line.digest
     if not held:
         raise NotFoundError(
             f"No worker of the room has the model {shown} as {in_format}. Make it: "
             f"sleap-rtc models export {shown} --format {in_format}"
         )
-    _check_online([holder for holder, _ in held], f"{shown}, as {in_format},")
+    check_online([holder for holder, _ in held], f"{shown}, as {in_format},")
     return next(each.digest for holder, each in held if holder.online)
 
 
-def _check_online(holders: Sequence[Holder], shown: str) -> None:
+def check_online(holders: Sequence[Holder], shown: str) -> None:
+    """See that a model can be had now.
+
+    Args:
+        holders: those who have it.
+        shown: what it is called.
+
+    Raises:
+        UnreachableError: if none of them is online.
+    """
     if any(holder.online for holder in holders):
         return
     if not holders:

@@ -27,7 +27,7 @@ from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.exporting import ABILITY as EXPORT
 from sleap_rtc.protocol.inference import ABILITY as TRACK
-from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.jobs import AGAIN, Owner
 from sleap_rtc.protocol.model_messages import ABILITY as MODELS
 from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
@@ -57,7 +57,7 @@ from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS)
+ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS, AGAIN)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
