@@ -187,9 +187,10 @@ async def test_whoever_may_act_on_a_job_submits_it_again_as_their_own(
             answer = await asked(session, DONE, "again")
             assert isinstance(answer, JobAccepted)
             assert (answer.job.job, answer.job.state, answer.job.attempt) == (AGAIN, JobState.QUEUED, 1)
+            said = answer.manifest, answer.options
     source, new = (JobFolder(worker.folder / "jobs" / job) for job in (DONE, AGAIN))
     assert (new.spec().owner, new.spec().options) == (who, source.spec().options)
-    assert (answer.manifest, answer.options) == (source.spec().manifest, source.spec().options)
+    assert said == (source.spec().manifest, source.spec().options)
     assert inputs(new) == inputs(source) != {}
     assert [run.name for run in new.spec().runs] == ["one"]
     assert not (new.models / "one").exists()
