@@ -36,7 +36,7 @@ from signaling_server.pages.enrol import router as enrol_router
 from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
 from signaling_server.provider_settings import GitHubProvider, Provider
-from signaling_server.registry.holders import holders
+from signaling_server.registry.holders import holders, is_named
 from signaling_server.registry.model_routes import router as models_router
 from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
@@ -122,9 +122,9 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         async with service.database.reading() as session:
             return await ended(session, holders, now=service.clock())
 
-    async def holders_of(room_id: str, digest: str) -> frozenset[str]:
+    async def holders_of(room_id: str, digest: str) -> tuple[frozenset[str], bool]:
         async with service.database.reading() as session:
-            return await holders(session, room_id, digest)
+            return await holders(session, room_id, digest), await is_named(session, room_id, digest)
 
     limits = settings.limits
     database = Database(settings.database_url)

@@ -53,8 +53,8 @@ Handler = Callable[[Member, Any], Awaitable[None]]
 Ended = Callable[[Collection[Holder]], Awaitable[dict[Holder, str]]]
 """Tells which of these may no longer be where they are, each with the sentence for it."""
 
-FindHolders = Callable[[str, str], Awaitable[Set[str]]]
-"""The ids of the workers of a room that told of a bundle of this digest."""
+FindHolders = Callable[[str, str], Awaitable[tuple[Set[str], bool]]]
+"""The ids of the workers of a room that told of a bundle of this digest, and whether the room has a name for it."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,10 @@ class Router:
 
     async def _list_holders(self, member: Member, message: Holders) -> None:
         room = member.principal.room
-        told = await self._holders(room, message.digest)
+        told, named = await self._holders(room, message.digest)
         others = told - {member.worker.worker_id if member.worker else ""}
         found = [presence for presence in await self._hub.workers(room) if presence.worker_id in others]
-        member.send(HolderList(re=message.id, workers=_page(found)[:MAX_HOLDERS]))
+        member.send(HolderList(re=message.id, workers=_page(found)[:MAX_HOLDERS], named=named))
 
     async def _offer(self, member: Member, message: Offer) -> None:
         if message.link in member.routes:

@@ -21,7 +21,7 @@ COMMANDS = {
     "login": ("sleap_rtc.cli.login:login", "Log in to a signaling service."),
     "logout": ("sleap_rtc.cli.logout:logout", "End the login on this machine."),
     "ls": ("sleap_rtc.cli.ls:ls", "List the folders of a worker's machine that jobs may read."),
-    "models": ("sleap_rtc.cli.models:models", "List, name and delete the models that a room shares."),
+    "models": ("sleap_rtc.cli.models:models", "List, pull, push and name the models of a room."),
     "room": ("sleap_rtc.cli.room:room", "Make rooms, invite people, see who belongs."),
     "server": ("sleap_rtc.cli.server:server", "Run the signaling service that lets peers find each other."),
     "status": ("sleap_rtc.cli.status:status", "Say who you are; show rooms, workers and jobs."),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WIDTH = 80
 # characters of a value that still say something
 _READABLE = 11
+# columns that are there to be typed again
+_COPIED = ("id", "model")
 _LIMIT = 1_000_000
 _CLOSED_PIPE_EXIT = 1
 
@@ -80,14 +82,14 @@ def format_table(cells: Sequence[Sequence[str]], room: int | None) -> list[str]:
 
     Args:
         cells: rows of equal length.
-        room: characters a line may have; None for no limit. The widest column gives way, and a column of ids last:
-            they are there to be copied.
+        room: characters a line may have; None for no limit. The widest column gives way, and one of ids or of models
+            last: they are there to be copied.
     """
     from rich.cells import cell_len, set_cell_size
 
     widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
     if room is not None:
-        widths = _narrowed(widths, room - 2 * (len(widths) - 1), [heading == "id" for heading in cells[0]])
+        widths = _narrowed(widths, room - 2 * (len(widths) - 1), [heading in _COPIED for heading in cells[0]])
 
     def fitted(cell: str, width: int) -> str:
         return set_cell_size(cell if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "…", width)

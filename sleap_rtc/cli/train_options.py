@@ -85,7 +85,17 @@ WANDB = (
 )
 """Who else is told."""
 
+REGISTER = (
+    click.option(
+        "--register",
+        "register_as",
+        metavar="NAME",
+        help="Give the model this name in its room when it is ready: it becomes NAME@1, NAME@2 …",
+    ),
+)
+"""What the room calls what comes of it."""
+
 ARGUMENTS = (click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[CONFIG]... [KEY=VALUE]..."),)
 """What is typed without an option: configs first, as sleap-nn takes one, then overrides."""
 
-WHAT_TO_TRAIN = (*PACKAGE, *PRESET, *SHORT, *STARTS, *DEVICES, *WANDB, *ARGUMENTS)
+WHAT_TO_TRAIN = (*PACKAGE, *PRESET, *SHORT, *STARTS, *DEVICES, *WANDB, *REGISTER, *ARGUMENTS)

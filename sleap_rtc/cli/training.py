@@ -8,6 +8,7 @@ from pathlib import Path
 from sleap_rtc.cli.following import Asks, models_into, until_interrupted
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
+from sleap_rtc.cli.registering import check_registering, say_registered
 from sleap_rtc.cli.running import beside
 from sleap_rtc.cli.submitting import Remote, reach
 from sleap_rtc.cli.video_asking import explained, see_to_videos
@@ -48,6 +49,7 @@ async def train_remotely(request: TrainRequest) -> int:
     Raises:
         SleapRTCError: whatever went wrong, as a sentence.
     """
+    check_registering(request.remote, request.wanted.options.register_as)
     with make_display(json=request.remote.as_json, logs=request.remote.logs) as display:
         return await until_interrupted(lambda asks: _train(request, display, asks))
 
@@ -67,7 +69,11 @@ async def _train(request: TrainRequest, display: JobDisplay, asks: Asks) -> int:
             job = await reached.submit(package, wandb_key=request.wandb_key)
         await remember(videos.maps)
         package.close()
-        return await reached.follow(job, asks, models_into(request.output), monitor=request.monitor)
+        code = await reached.follow(job, asks, models_into(request.output), monitor=request.monitor)
+    name = request.wanted.options.register_as
+    if code == 0 and name is not None and not request.remote.detach:
+        await say_registered(request.remote, job.id, name, display)
+    return code
 
 
 @asynccontextmanager

@@ -66,6 +66,7 @@ class Typed:
     devices: int | None = None
     strategy: str | None = None
     wandb: bool = False
+    register_as: str | None = None
     arguments: tuple[str, ...] = ()
 
 
@@ -169,11 +170,13 @@ def _options(typed: Typed, overrides: Sequence[Override]) -> TrainOptions:
             overrides=tuple(overrides),
             preset=preset,
             wandb=typed.wandb,
+            register_as=typed.register_as,
         )
     except ValidationError as error:
         problem = error.errors()[0]
         part = str(problem["loc"][0]) if problem["loc"] else "an option"
-        option = {"head": "--preset", "overrides": "the overrides"}.get(part, f"--{part}")
+        said = {"head": "--preset", "overrides": "the overrides", "register_as": "--register"}
+        option = said.get(part, f"--{part}")
         raise UsageError(f"What {option} says is refused: {problem['msg']}. Use sleap-nn's own names.") from error
 
 

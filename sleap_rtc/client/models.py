@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from sleap_rtc.client.client import Client
 from sleap_rtc.errors import (
     ConflictError,
     NotFoundError,
@@ -24,6 +25,7 @@ from sleap_rtc.protocol.model_messages import ABILITY
 from sleap_rtc.protocol.models import RECORD, ModelRecord, bundle_digest
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.session.session import Session
+from sleap_rtc.signaling.model_records import Holder
 from sleap_rtc.transfer.bundle import OnBytes, fetch_bundle
 from sleap_rtc.transfer.disk import make_folder, storage_error
 from sleap_rtc.transfer.store import Store
@@ -69,6 +71,18 @@ class Pulled:
     folder: Path
     record: ModelRecord
     fresh: bool
+
+
+def source_of(client: Client, holder: Holder) -> Source:
+    """A worker of a room that holds a model, dialled as the room knows it."""
+
+    @asynccontextmanager
+    async def dial() -> AsyncIterator[Session]:
+        async with client.dial(holder.worker_id, name=holder.worker_name) as worker:
+            # one connection and no other: where it drops, another holder may be faster than this one's return
+            yield await worker.link.session()
+
+    return Source(holder.worker_name, dial)
 
 
 async def pull(

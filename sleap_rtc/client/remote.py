@@ -40,6 +40,8 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.model_messages import ABILITY as MODELS
+from sleap_rtc.protocol.model_messages import ModelPush, ModelPushed
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.mounts import MAX_LISTING, FolderGet, FolderListing, MountInfo, MountList, MountListed
 from sleap_rtc.protocol.options import JobOptions
@@ -235,6 +237,38 @@ class RemoteWorker:
             wandb_key=wandb_key,
         )
         return await self._send(message, Upload(package.offering, on_bytes, on_pause))
+
+    async def push_model(
+        self,
+        offering: Offering,
+        made: int,
+        on_bytes: Callable[[int, int, int], None] = lambda sent, total, already: None,
+    ) -> str:
+        """Give the worker a model to keep for the room, and return the digest by which it is known from then on.
+
+        Args:
+            offering: its files: run folders, and ``model.json`` where there is one.
+            made: when it was ready, in UTC milliseconds.
+            on_bytes: told the bytes sent, those there are, and those that the worker had already.
+
+        Raises:
+            ProtocolError: if the worker is too old to take models.
+            PackageError: if that is no model.
+            StorageError: if the worker's disk is nearly full.
+        """
+        transfer = f"push-{secrets.token_hex(16)}"
+        message = ModelPush(transfer=transfer, manifest=ManifestRef.of(offering.manifest), made=made)
+
+        async def push(session: Session) -> ModelPushed:
+            if MODELS not in session.abilities:
+                raise ProtocolError("The worker's sleap-rtc is too old to take models: upgrade it there.")
+            return await session.request(message, ModelPushed, timeout=float("inf"))
+
+        self._uploads[transfer] = Upload(offering, on_bytes, lambda sentence: None)
+        try:
+            return (await self.link.call(push)).digest
+        finally:
+            del self._uploads[transfer]
 
     async def resume(self, job: str) -> RemoteJob:
         """Let a job that was lost, failed or was stopped go on, as its next attempt.

@@ -84,8 +84,7 @@ class JobBoard:
         self._root = root
         self._min_free = min_free
         self._allow_wandb = allow_wandb
-        self.models = models
-        """Where models of the room come from; None for a worker that has no room yet."""
+        self._models = models
         self._preflight = preflight
         self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
@@ -197,12 +196,12 @@ class JobBoard:
         model = options.start_from if isinstance(options, TrainOptions) else options.model
         if model is None:
             return
-        if self.models is None:
+        if self._models is None:
             raise ConfigError("This worker keeps no models of its room. Give the model as a folder: --model FOLDER.")
         target = folder.inputs / ROOM_MODEL
         # of an attempt that was interrupted, or of a package that would pass for the room's model
         await asyncio.to_thread(remove_tree, target)
-        await self.models.place(model.digest, spec.owner.room, target)
+        await self._models.place(model.digest, spec.owner.room, target)
 
     async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
         if not recipes or self._preflight is None:

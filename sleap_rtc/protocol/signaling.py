@@ -209,10 +209,14 @@ class Holders(Message):
 
 
 class HolderList(Message):
-    """Service → worker, the answer: some of them; whoever wants more asks again when these are of no use."""
+    """Service → worker, the answer: some of them; whoever wants more asks again when these are of no use.
+
+    `named` says whether the room has a name for it: such a model is kept.
+    """
 
     TYPE = "holder_list"
     workers: list[WorkerPresence] = Field(max_length=MAX_HOLDERS)
+    named: bool = False
 
 
 class Offer(Message):

@@ -220,11 +220,22 @@ class SignalingClient:
             ConnectionLost: if the service cannot be heard just now.
             UnreachableError: if it did not answer in time.
         """
+        return (await self._held(digest)).workers
+
+    async def is_named(self, digest: str) -> bool:
+        """Whether a worker's room has a name for the bundle of this digest.
+
+        Raises:
+            ConnectionLost, UnreachableError: as `holders` does.
+        """
+        return (await self._held(digest)).named
+
+    async def _held(self, digest: str) -> HolderList:
         await self.welcome()
         answer = await self._ask(Holders(id=next(self._ids), digest=digest))
         if not isinstance(answer, HolderList):
             raise ProtocolError("The signaling service gave an answer to another question.")
-        return answer.workers
+        return answer
 
     async def departed(self, visitors: Sequence[Visitor]) -> list[Departed]:
         """Ask which of the people behind a worker's links may not be there any more.

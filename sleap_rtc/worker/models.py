@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.errors import ConnectionLost, SleapRTCError, StorageError, UnreachableError
@@ -13,9 +13,13 @@ from sleap_rtc.jobs.bundles_shelf import BundleShelf, Note
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.reports import MODELS_AT_ONCE, ModelFacts, ModelReport, ReportModels
 from sleap_rtc.signaling.client import SignalingClient
+from sleap_rtc.worker.model_service import ModelDesk
 from sleap_rtc.worker.reporting import Reporter, pages
 
 logger = logging.getLogger(__name__)
+
+_PATIENCE = 30.0
+"""Seconds that the service may take to say whether a model has a name."""
 
 
 class ModelReporter(Reporter):
@@ -25,12 +29,12 @@ class ModelReporter(Reporter):
         board: the worker's jobs.
         signaling: its connection to the service.
         every: seconds between two looks.
-        shelf: where bundles are kept.
+        desk: hands out the models that it keeps.
     """
 
-    def __init__(self, board: JobBoard, signaling: SignalingClient, every: float, shelf: BundleShelf) -> None:
+    def __init__(self, board: JobBoard, signaling: SignalingClient, every: float, desk: ModelDesk) -> None:
         super().__init__(board, signaling, every)
-        self._shelf = shelf
+        self._desk, self._shelf = desk, desk.shelf
         self._looked_at: dict[str, tuple[int, int]] = {}
         self._told: list[ModelReport] | None = None
         self._troubles: dict[str, str] = {}
@@ -68,6 +72,7 @@ class ModelReporter(Reporter):
             gone |= {digest for digest in answer.unwanted if digest in {report.digest for report in page}}
         for digest in gone:
             logger.info("The room has deleted the model %s: it is removed here.", digest[:12])
+            self._desk.drop(room, digest)
             await asyncio.to_thread(self._shelf.remove, room, digest)
         self._told = [report for report in held if report.digest not in gone]
         return True
@@ -115,14 +120,14 @@ class ModelReporter(Reporter):
 
 
 async def remove_old(
-    shelf: BundleShelf, keep: float, named: Callable[[str], Awaitable[bool]], in_use: Callable[[str], bool]
+    shelf: BundleShelf, signaling: SignalingClient, keep: float, in_use: Callable[[str], bool]
 ) -> None:
     """Remove the models that came more than `keep` seconds ago, but for those that have a name, or are being fetched.
 
     Args:
         shelf: the worker's models.
+        signaling: its connection to the service, which knows the names: where it cannot be asked, all is kept.
         keep: seconds.
-        named: asks the service whether a model has a name in the worker's room; raises where it cannot tell.
         in_use: whether somebody fetches a model just now.
     """
     before = utc_ms() - keep * 1000
@@ -131,12 +136,17 @@ async def remove_old(
             if note.arrived >= before or note.version is not None or note.wants_name or in_use(note.digest):
                 continue
             try:
-                # what was exported is kept as long as what it was made from
-                if not await named(note.source or note.digest):
+                async with asyncio.timeout(_PATIENCE):
+                    # what was kept for another room is not this service's to judge
+                    mine = (await signaling.welcome()).principal.room == room
+                    # what was exported is kept as long as what it was made from
+                    goes = mine and not await signaling.is_named(note.source or note.digest)
+                if goes:
                     await asyncio.to_thread(shelf.remove, room, note.digest)
                     logger.info("The model %s has no name, came long ago and was removed.", note.digest[:12])
-            except SleapRTCError as error:
+            except (SleapRTCError, OSError) as error:
                 logger.debug("Whether the model %s is to go cannot be told: %s", note.digest[:12], error)
+                return
 
 
 def _report_of(note: Note) -> ModelReport:

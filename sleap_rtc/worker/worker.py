@@ -48,7 +48,7 @@ from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
 from sleap_rtc.worker.model_service import ModelDesk, ModelService
-from sleap_rtc.worker.models import ModelReporter
+from sleap_rtc.worker.models import ModelReporter, remove_old
 from sleap_rtc.worker.peers import Peers, PeerService
 from sleap_rtc.worker.reporting import JobReporter
 from sleap_rtc.worker.room_models import RoomModels
@@ -148,6 +148,7 @@ class Worker:
             mounts=settings.mounts,
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
+            models=self,
         )
         self.shelf = BundleShelf(settings.models or settings.jobs.with_name("models"), min_free=settings.min_free)
         self._browser = Browser(settings.mounts)
@@ -171,6 +172,12 @@ class Worker:
             self._browser.close()
             await desk.close()
             await asyncio.to_thread(store.close)
+
+    async def place(self, digest: str, room: str, target: Path) -> None:
+        """Put a copy of a model of the room where a job finds it; see `RoomModels.place`."""
+        if self.models is None:
+            raise UnreachableError("The worker does not serve its room yet. Try again in a moment.")
+        await self.models.place(digest, room, target)
 
     async def _serve_room(self, desk: Desk) -> None:
         settings = self._settings
@@ -198,15 +205,15 @@ class Worker:
                     switchboard = Switchboard(signaling, visitors.revoke)
                     links = self._link_settings(signaling, {}, {})
                     peers = Peers(signaling, switchboard, settings.identity, links, settings.secrets)
-                    self.models = self.board.models = RoomModels(self.shelf, desk.store, peers)
+                    self.models = RoomModels(self.shelf, desk.store, peers)
                     tasks.create_task(self.board.run())
                     tasks.create_task(_hear(switchboard, visitors))
                     tasks.create_task(visitors.keep_asking(signaling))
                     tasks.create_task(self._announce(signaling))
-                    tasks.create_task(self._sweep(desk))
+                    tasks.create_task(self._sweep(desk, signaling))
                     every = settings.timeouts.report
                     tasks.create_task(JobReporter(self.board, signaling, every).run())
-                    tasks.create_task(ModelReporter(self.board, signaling, every, self.shelf).run())
+                    tasks.create_task(ModelReporter(self.board, signaling, every, desk.models).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
 
     async def _accept_links(
@@ -293,10 +300,12 @@ class Worker:
                 said = now
                 await _tell(signaling, now)
 
-    async def _sweep(self, desk: Desk) -> None:
+    async def _sweep(self, desk: Desk, signaling: SignalingClient) -> None:
+        keep = self._settings.keep_jobs
         while True:
-            for job in await self.board.remove_old(self._settings.keep_jobs, desk.in_use):
+            for job in await self.board.remove_old(keep, desk.in_use):
                 await desk.drop_results(job)
+            await remove_old(self.shelf, signaling, keep, desk.models.in_use)
             await asyncio.sleep(SWEEP_EVERY)
 
     def _describe(self) -> WorkerInfo:

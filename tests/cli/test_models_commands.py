@@ -1,7 +1,17 @@
 """The room's models, typed at a real service whose worker is a plain peer."""
 
+import asyncio
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest_asyncio
@@ -13,6 +23,7 @@ from tests.service.peers import Key, Peer, worker
 from tests.service.people import join, person
 from tests.service.running import RunningService
 
+PROGRAM = (sys.executable, "-c", "from sleap_rtc.cli.main import run; run()")
 TOP_DOWN = ["centroid", "centered_instance"]
 
 
@@ -88,7 +99,7 @@ async def test_named_versions_come_first_and_runs_without_a_name_after_them(lab:
         await flies(lab, gpu)
         await lab.ada.ok("models", "promote", "fly@2", "production", "-r", "lab")
         lines = (await lab.ada.ok("models", "list", "-r", "lab")).splitlines()
-        assert lines[0].split() == ["model", "aliases", "types", "loss", "made", "by", "workers", "formats"]
+        assert lines[0].split() == ["model", "aliases", "types", "loss", "made", "by", "online", "formats"]
         assert [line.split()[0] for line in lines[1:]] == [
             "fly@3", "fly@2", "fly@1", "j_00000005abcd", "j_00000004abcd",
         ]  # fmt: skip
@@ -100,6 +111,48 @@ async def test_named_versions_come_first_and_runs_without_a_name_after_them(lab:
         assert (await lab.listed())[1]["aliases"] == ["production"]
     away = await lab.listed("--name", "fly")
     assert [holder["online"] for holder in away[0]["holders"]] == [False]
+
+
+def on_terminal(*words: str, columns: int = 80) -> list[str]:
+    """What a command shows on a terminal that is so wide."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    shown = b""
+    with subprocess.Popen([*PROGRAM, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        # Linux says by an error that nobody holds the other end any more
+        with suppress(OSError):
+            while data := os.read(ours, 65536):
+                shown += data
+        os.close(ours)
+    assert process.returncode == 0, shown
+    return shown.decode().splitlines()
+
+
+async def test_a_list_fits_a_terminal_and_what_is_typed_again_stays_whole(lab: Lab) -> None:
+    async with worker(lab.service, lab.token, Key(1)) as gpu:
+        await flies(lab, gpu)
+        await lab.tell(gpu, *(told(number) for number in range(1, 6)), told(9, format="onnx", source=digest(2)))
+        for alias in ("production", "best"):
+            await lab.ada.ok("models", "promote", "fly@2", alias, "-r", "lab")
+        lines = await asyncio.to_thread(on_terminal, "models", "list", "-r", "lab")
+    assert max(map(len, lines)) <= 80
+    cells = [re.split(r" {2,}", line) for line in lines]
+    assert [row[0] for row in cells[1:]] == ["fly@3", "fly@2", "fly@1", "j_00000005", "j_00000004"]
+    assert cells[2][4:] == ["1970-01-01", "ada", "1/1", "+onnx"]
+
+
+async def test_a_reader_that_goes_away_ends_the_list_quietly(lab: Lab) -> None:
+    async with worker(lab.service, lab.token, Key(1)) as gpu:
+        await flies(lab, gpu)
+    read, write = os.pipe()
+    os.close(read)
+    ended = await asyncio.to_thread(
+        subprocess.run, [*PROGRAM, "models", "list", "-r", "lab"], stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 async def test_a_list_is_of_one_format(lab: Lab) -> None:

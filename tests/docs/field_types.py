@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import annotated_types as at
 from pydantic import BaseModel, JsonValue, StringConstraints
 
-from sleap_rtc.protocol import files, ids, jobs, labels, places, reports, signaling, streams, training
+from sleap_rtc.protocol import files, ids, jobs, labels, models, places, reports, signaling, streams, training
 
 NAMES: list[tuple[Any, str]] = [
     (ids.RoomId, "room id"),
@@ -20,7 +20,7 @@ NAMES: list[tuple[Any, str]] = [
     (streams.StreamId, "stream id"),
     (streams.LaneId, "lane number"),
     (files.TransferId, "transfer id"),
-    (jobs.RunName, "run name"),
+    (jobs.RunName, "name of a run or a model"),
     (jobs.Metrics, "metrics"),
     (jobs.EventBody, "one of the event bodies"),
     (places.PackagePath, "path in the package"),
@@ -34,6 +34,8 @@ NAMES: list[tuple[Any, str]] = [
     (labels.Name, "label"),
     (labels.UtcMs, "UTC milliseconds"),
     (reports.Word, "word"),
+    (models.Alias, "alias"),
+    (models.ModelVersion, "version number"),
     (reports.ErrorCode, "error code"),
     (signaling.Sdp, "SDP"),
 ]

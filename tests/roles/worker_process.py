@@ -1,9 +1,9 @@
 """A worker in a process of its own whose trainer only pretends; killed and started again by tests.
 
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
-environment may name the token of a room with members, an engine, how many GPUs there are, the size of the models that
-its trainer leaves, the silence after which a link is dead, whether jobs may report to Weights & Biases, whether it ends
-as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the faults of `faults`.
+environment may name the worker, the token of a room with members, an engine, how many GPUs there are, the size of the
+models that its trainer leaves, the silence after which a link is dead, whether jobs may report to Weights & Biases,
+whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the faults of `faults`.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from tests.roles.times import TIMEOUTS as TIMEOUTS
 
 ENGINE, MODEL_SIZE, DEAD = "SLEAP_RTC_TEST_ENGINE", "SLEAP_RTC_TEST_MODEL_SIZE", "SLEAP_RTC_TEST_DEAD"
 GPUS = "SLEAP_RTC_TEST_GPUS"
+NAME = "SLEAP_RTC_TEST_NAME"
 TOKEN = "SLEAP_RTC_TEST_TOKEN"
 DRAIN = "SLEAP_RTC_TEST_DRAIN"
 ALLOW_WANDB = "SLEAP_RTC_TEST_ALLOW_WANDB"
@@ -40,7 +41,7 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
     settings = WorkerSettings(
         server=server,
         token=os.environ.get(TOKEN, session.worker_token),
-        name="test-gpu",
+        name=os.environ.get(NAME, "test-gpu"),
         identity=identity,
         jobs=Path(jobs),
         store=Path(jobs).with_name("store"),

@@ -59,7 +59,8 @@ async def test_everything_that_is_done_in_a_room_is_in_its_log(tmp_path: Path) -
         ]
         page = await grace.api.log(where)
         assert {each.at for each in page.events} == {clock.now}
-        assert {each.action for each in page.events} == set(Action)
+        # of models: see test_models.py
+        assert {each.action for each in page.events} == {each for each in Action if not each.startswith("model_")}
         for secret in (invite.code, open_one.link_token, token.token, new.token):
             assert secret not in page.model_dump_json()
 

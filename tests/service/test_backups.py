@@ -24,6 +24,7 @@ from sleap_rtc.signaling.api import ServiceAPI
 from tests.service.databases import Postgres, connected, empty_database, everything_in, settings_for
 from tests.service.people import dev_service, join, person
 from tests.service.running import running_service
+from tests.service.test_permissions import add_models
 
 NOW = 1_800_000_000_000
 
@@ -55,6 +56,7 @@ async def lab(folder: Path, **changes: Any) -> str:
             for number in range(3):
                 words = {"actor": ada.user_id, "actor_name": "ada", "action": "made", "subject": "", "detail": 'é\n"'}
                 session.add(RoomEvent(room_id=room.room_id, at=number, **words))
+        await add_models(service, room.room_id, ada.user_id)
         return ada.token
 
 
@@ -74,6 +76,8 @@ async def test_what_a_service_keeps_comes_back_into_an_empty_database(tmp_path: 
     assert (restored.manifest, restored.before) == (manifest, None)
     before = await contents(settings(tmp_path))
     assert "Fly lab" in before
+    assert before.count("'fly'") == 4
+    assert "'production'" in before
     assert await contents(target) == before
     assert await rooms_of(token, tmp_path, database_url=target.database_url) == ["Fly lab \u2603"]
 

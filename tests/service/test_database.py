@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -93,6 +94,51 @@ async def test_logins_stay_through_a_step_that_changes_their_tables(tmp_path: Pa
             kept = await rows(database, f"SELECT id, user_id, created_at, expires_at, revoked_at FROM {source}")
             assert kept == [("a_1", "u_a", 1, 9, 5)]
             assert await rows(database, "SELECT count(*) FROM access_tokens") == [(1,)]
+
+
+async def test_models_stay_through_the_step_that_knows_them_by_their_digest(tmp_path: Path) -> None:
+    url = empty_database(tmp_path)
+    await upgrade(url, "0006")
+    async with opened(url) as database:
+        await insert(database, "rooms", id="r_a", name="lab", kind="room", created_at=1)
+        facts = '{"model_type": "centroid", "loss": 0.5, "worker_name": "gpu-%s"}'
+        row = {"room_id": "r_a", "version": "1", "size": 7, "job_id": "j_1", "created_at": 2, "updated_at": 3}
+        for worker in ("w_1", "w_2"):
+            await insert(
+                database,
+                "room_models",
+                worker_id=worker,
+                name="centroid",
+                digest="a" * 64,
+                **row,
+                facts=facts % worker[-1],
+            )
+        # the same files told under two names
+        await insert(database, "room_models", worker_id="w_1", name="copy", digest="a" * 64, **row, facts=facts % 1)
+        await upgrade(url, "0007")
+        query = "SELECT digest, size, job_id, user_id, created_at, updated_at, deleted_at, facts FROM room_models"
+        (model,) = await rows(database, query)
+        assert model[:-1] == ("a" * 64, 7, "j_1", "", 2, 3, None)
+        assert json.loads(model[-1]) == {"types": ["centroid"], "loss": 0.5}
+        held = "SELECT worker_id, worker_name, digest, format, source, size FROM model_holdings ORDER BY worker_id"
+        same = ("a" * 64, "sleap-nn", "a" * 64, 7)
+        assert await rows(database, held) == [("w_1", "gpu-1", *same), ("w_2", "gpu-2", *same)]
+        await insert(database, "model_names", room_id="r_a", name="fly", folded="fly", last_version=1, created_at=4)
+        by = {"created_by": "u_a", "created_by_name": "ada", "created_at": 4}
+        await insert(database, "model_versions", room_id="r_a", name="fly", version=1, digest="a" * 64, **by)
+        moved = {"moved_by": "u_a", "moved_at": 4}
+        await insert(database, "model_aliases", room_id="r_a", name="fly", alias="best", version=1, **moved)
+        await downgrade(url, "0006")
+        query = "SELECT worker_id, version, digest, size, job_id, created_at, updated_at, facts FROM room_models"
+        back = await rows(database, query + " ORDER BY worker_id")
+        assert [each[:-1] for each in back] == [
+            (worker, "a" * 32, "a" * 64, 7, "j_1", 2, 3) for worker in ("w_1", "w_2")
+        ]
+        assert json.loads(back[1][-1]) == {"model_type": "centroid", "loss": 0.5, "worker_name": "gpu-2"}
+        await upgrade(url)
+        assert await rows(database, "SELECT count(*) FROM model_holdings") == [(2,)]
+        assert await rows(database, "DELETE FROM rooms RETURNING id") == [("r_a",)]
+        assert await rows(database, "SELECT count(*) FROM room_models") == [(0,)]
 
 
 async def test_services_that_start_at_once_bring_the_database_up_to_date_once(tmp_path: Path) -> None:

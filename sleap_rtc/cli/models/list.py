@@ -35,8 +35,8 @@ def list_models(
 ) -> None:
     """List the models of a room: those with a name first, then what was trained.
 
-    A model without a name is called as the job that trained it. 'workers' is
-    how many of those that have it are online now.
+    A model without a name is called as the job that trained it. 'online' is
+    how many of the workers that have it can be asked for it now.
     """
     from sleap_rtc.cli.models.meant import unknown_name
     from sleap_rtc.cli.models.options import room_models
@@ -63,7 +63,7 @@ def list_models(
         note(f"{len(unnamed) - len(shown)} older models without a name are not listed: sleap-rtc models list --all")
 
 
-_COLUMNS = ("model", "aliases", "types", "loss", "made", "by", "workers", "formats")
+_COLUMNS = ("model", "aliases", "types", "loss", "made", "by", "online", "formats")
 
 
 def _record(named: "NamedVersion | None", model: "RoomModelRecord") -> dict[str, object]:
@@ -78,21 +78,22 @@ def _rows(found: "Sequence[tuple[NamedVersion | None, RoomModelRecord]]") -> lis
 
     from sleap_rtc.cli.formats import enough_of
     from sleap_rtc.cli.models.meant import called
-    from sleap_rtc.cli.models.words import holders_text, loss_text, types_text
+    from sleap_rtc.cli.models.words import formats_text, holders_text, loss_text, types_text
     from sleap_rtc.cli.times import format_date
 
     unnamed = [called(model) for named, model in found if named is None]
-    length = enough_of(unnamed) if sys.stdout.isatty() else None
+    short = sys.stdout.isatty()
+    length = enough_of(unnamed) if short else None
     return [
         (
             named.ref if named else called(model)[:length],
             ", ".join(named.aliases) if named else "",
-            types_text(model),
+            types_text(model, short=short),
             loss_text(model),
             format_date(model.created_at),
             model.made_by,
             holders_text(model),
-            ", ".join(model.formats),
+            formats_text(model, short=short),
         )
         for named, model in found
     ]
