@@ -59,7 +59,7 @@ async def test_mistakes_are_sentences(lab: RoomLab) -> None:
     await lab.user("grace")
     async with lab.worker("gpu-1", 8):
         for command, code, words in (
-            (("models", "pull", "fly", "--room", "lab"), 2, "The room has no model called 'fly'"),
+            (("models", "pull", "fly", "--room", "lab"), 2, "has no model 'fly'"),
             (("models", "pull", "fly@@", "--room", "lab"), 2, "names no model"),
             (("models", "push", "nowhere", "--name", "fly", "--room", "lab"), 2, "There is no folder nowhere"),
             (("models", "push", ".", "--name", "a b", "--room", "lab"), 2, "cannot be a model's name"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from sleap_rtc.cli.account import logged_in_api, meant_room
+from sleap_rtc.cli.models.meant import Meant, find_meant
 from sleap_rtc.cli.output import note, warn
 from sleap_rtc.cli.progress import make_display
 from sleap_rtc.cli.telling import say_met, say_met_beside, say_service
@@ -20,7 +21,6 @@ from sleap_rtc.config.settings import Settings
 from sleap_rtc.errors import NotFoundError, SleapRTCError
 from sleap_rtc.protocol.models import ModelRef
 from sleap_rtc.signaling.account import Account
-from sleap_rtc.signaling.model_finding import MeantModel, find_model
 from sleap_rtc.signaling.model_records import Holder
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.engines import Engine, preload
@@ -63,7 +63,7 @@ async def pull_model(request: PullRequest) -> tuple[str, str, Pulled]:
     room = await meant_room(api, settings, request.room)
     typed = request.room or settings.default_room or ""
     await asyncio.to_thread(request.secrets.check_name, settings.server, typed, room.room_id)
-    meant = await find_model(api, room.room_id, ref)
+    meant = find_meant(await api.models(room.room_id), ref, room.name)
     if meant.ref != request.text and not request.as_json:
         note(f"{request.text} is {meant.ref}.")
     wanted, holders = _held(meant, request.form)
@@ -96,9 +96,9 @@ async def pull_model(request: PullRequest) -> tuple[str, str, Pulled]:
     return meant.ref, wanted.digest, found
 
 
-def _held(meant: MeantModel, form: str) -> tuple[Wanted, list[Holder]]:
+def _held(meant: Meant, form: str) -> tuple[Wanted, list[Holder]]:
     """The files that are wanted, and who has them and is online."""
-    record = meant.record
+    record = meant.model
     named = meant.named or (record.names[0] if record.names else None)
     held = [(holder, each) for holder in record.holders for each in holder.formats if each.format == form]
     if not held and form != "sleap-nn":

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sleap_rtc.cli.account import logged_in_api, meant_room
 from sleap_rtc.cli.choosing import RoomChoice, choose_worker
+from sleap_rtc.cli.models.meant import find_meant
 from sleap_rtc.cli.progress import make_display
 from sleap_rtc.cli.telling import say_link, say_met_beside, say_service
 from sleap_rtc.client.choice import Wish, gpu_text
@@ -24,7 +25,6 @@ from sleap_rtc.errors import NotFoundError, UnreachableError, UsageError
 from sleap_rtc.protocol.models import ModelName, ModelRef
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.api import ServiceAPI
-from sleap_rtc.signaling.model_finding import find_model
 from sleap_rtc.signaling.model_records import RegisteredModel
 from sleap_rtc.transfer.offering import make_offering
 from sleap_rtc.transport.engines import Engine, preload
@@ -68,8 +68,8 @@ async def push_model(request: PushRequest, *, as_json: bool) -> RegisteredModel:
     folder = await asyncio.to_thread(_folder, request.what)
     if folder is None:
         room = await meant_room(api, request.settings, request.room)
-        meant = await find_model(api, room.room_id, ModelRef(job=request.what))
-        return await api.register_model(room.room_id, request.name, meant.record.digest)
+        meant = find_meant(await api.models(room.room_id), ModelRef(job=request.what), room.name)
+        return await api.register_model(room.room_id, request.name, meant.model.digest)
     room_id, digest = await _send(request, api, folder, as_json=as_json)
     return await _register(api, room_id, request.name, digest)
 
