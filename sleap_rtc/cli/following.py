@@ -43,7 +43,7 @@ class Words:
         nothing: said when nothing was there to be kept.
     """
 
-    results: Literal["models", "predictions"]
+    results: Literal["models", "predictions", "network"]
     stop: str
     stopping: str
     nothing: str
@@ -60,6 +60,12 @@ TRACKING = Words(
     stop="stop: bring home the predictions of what was looked at to its end",
     stopping="Stopping; the predictions of what was looked at to its end come home.",
     nothing="The job was stopped before anything was looked at to its end, so there is nothing to bring home.",
+)
+EXPORTING = Words(
+    results="network",
+    stop="stop: end the export, and keep nothing",
+    stopping="Stopping the export.",
+    nothing="The job was stopped before the model was exported.",
 )
 
 

@@ -18,6 +18,7 @@ Every object has ``event``:
 - ``{"event": "link_lost", "reason"}``, ``{"event": "link_restored"}``
 - ``{"event": "finished", "folders": [path, …]}`` for models, ``{"event": "finished", "files": [path, …]}`` for
   predictions
+- ``{"event": "exported", "model", "format", "digest", "outcome"}`` of ``models export`` instead: where it is now
 - ``{"event": "detached", "job", "worker", "worker_id"}``: the last one, with ``--detach``; see `telling`
 """
 
@@ -111,6 +112,8 @@ class JsonDisplay(JobDisplay):
 
     def finished(self, places: Sequence[Path], what: What = "models") -> None:
         """Write ``finished``."""
+        if what == "network":
+            return
         self._emit("finished", **{"folders" if what == "models" else "files": [str(place) for place in places]})
 
     def _due(self, what: str, *, complete: bool) -> bool:

@@ -251,6 +251,8 @@ def run_ended_text(run: RunView, body: RunEnded) -> str:
 
 def finished_texts(places: Sequence[Path], what: What) -> list[str]:
     """Say where the results are."""
+    if what == "network":
+        return []
     if not places:
         return ["The job left no model." if what == "models" else "The job left no predictions."]
     return [f"{'Model' if what == 'models' else 'Predictions'} in {place}" for place in places]

@@ -6,6 +6,7 @@ from sleap_rtc.cli.lazy import LazyGroup
 
 COMMANDS = {
     "delete": ("sleap_rtc.cli.models.delete:delete", "Delete a version, or a model without a name."),
+    "export": ("sleap_rtc.cli.models.export:export", "Write a model in another format."),
     "list": ("sleap_rtc.cli.models.list:list_models", "List the models of a room."),
     "promote": ("sleap_rtc.cli.models.promote:promote", "Let an alias point to a version."),
     "pull": ("sleap_rtc.cli.models.pull:pull", "Bring a model of the room to this machine."),
