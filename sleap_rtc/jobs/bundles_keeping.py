@@ -1,7 +1,7 @@
 """From a job that is over to a bundle on the shelf: once for each of its ends, and never again after it was removed."""
 
 from sleap_rtc.config.clock import utc_ms
-from sleap_rtc.protocol.exporting import ExportOptions
+from sleap_rtc.protocol.exporting import ExportFormat, ExportOptions
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.training import TrainOptions
 
@@ -11,8 +11,14 @@ from .bundles_shelf import BundleShelf, Note
 from .folder import JobFolder
 
 
-def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf) -> bool:
+def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf, *, export_as: ExportFormat | None = None) -> bool:
     """Put the bundle of a job of a room onto the shelf, once for each of its ends; whether that was done. Blocks.
+
+    Args:
+        folder: the job's.
+        room: the room that is served.
+        shelf: where the bundle goes.
+        export_as: the format that a training's bundle shall be exported in.
 
     Raises:
         SleapRTCError, OSError: if it cannot be done now.
@@ -32,14 +38,15 @@ def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf) -> bool:
         if folder.state().t != state.t:
             return False
         if bundle is not None:
-            wanted = options.register_as if isinstance(options, TrainOptions) else None
+            # half a model is kept, for it may be all there will be; name and export are for the whole one
+            trained = options if isinstance(options, TrainOptions) and state.state is JobState.DONE else None
             note = Note.of(
                 bundle,
                 arrived=utc_ms(),
                 user=spec.owner.user,
                 loss=loss_of(folder, bundle.record.parts[-1].folder),
-                # half a model is kept, for it may be all there will be; the name is for the whole one
-                register_as=wanted if state.state is JobState.DONE else None,
+                register_as=trained.register_as if trained else None,
+                export_as=export_as if trained else None,
             )
             shelf.add(room, bundle, note)
     # noted last: a model that the room deletes later is not made again out of its job

@@ -1,14 +1,18 @@
-"""``models export`` and what comes of it, typed against real workers whose trainers pretend."""
+"""``models export`` and exports that workers begin by themselves, with real workers whose trainers pretend."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from sleap_rtc.jobs.bundles import mark_of
+from sleap_rtc.jobs.bundles_shelf import BundleShelf, Note
 from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.exporting import ExportOptions
+from sleap_rtc.worker.auto_export import export_job
 from tests.cli.room_lab import RoomLab, room_lab
 from tests.forked import Result
 
@@ -98,3 +102,69 @@ async def test_an_export_that_fails_is_its_sentence_and_no_format(lab: RoomLab) 
         (job,) = exports(lab, "gpu-1")
         assert read_events(job.events)[-1].body.type == "state"
         assert (await models(lab, "list", "--format", "onnx")).out == ""
+
+
+async def over(lab: RoomLab, worker: str) -> JobFolder:
+    """The one export of a worker, when it is over and its worker has looked at what it left."""
+    async with asyncio.timeout(60):
+        while True:
+            found = exports(lab, worker)
+            if found and found[0].state().state.ended and mark_of(found[0]) is not None:
+                (job,) = found
+                return job
+            await asyncio.sleep(0.05)
+
+
+async def test_a_worker_exports_by_itself_what_it_has_trained_once(lab: RoomLab) -> None:
+    grace = await lab.user("grace")
+    async with lab.worker("gpu-1", 8, auto_export="onnx"):
+        typed = ("train", "--room", "lab", "--auto-select", "-p", str(lab.package()), "-o", "trained")
+        assert (await lab.run(*typed, "--register", "fly", user=grace)).code == 0
+        job = await over(lab, "gpu-1")
+        # whose training it was, theirs is the export
+        assert (job.state().state, job.spec().owner.name) == ("done", "grace")
+        async with asyncio.timeout(30):
+            while "fly@1" not in (await models(lab, "list", "--format", "onnx")).out:
+                pass  # asked again
+        (trained,) = [note for note in notes(lab, "gpu-1") if note.format == "sleap-nn"]
+        assert job.job == export_job(trained.digest, "onnx")
+        assert (trained.export_as, trained.not_exported) == (None, "")
+        jobs = await lab.run("jobs", "list", "--all", "--room", "lab", user=grace)
+        assert job.job[:12] in jobs.out, jobs.out
+    started = lab.starts("gpu-1")
+    async with lab.worker("gpu-1", 8, auto_export="onnx"):
+        await models(lab, "list")
+        assert (await lab.run("train", *typed[1:], "--new", user=grace)).code == 0
+        async with asyncio.timeout(60):
+            while len(exports(lab, "gpu-1")) < 2:  # noqa: ASYNC110 - its worker begins it
+                await asyncio.sleep(0.05)
+    # the second training has an export of its own, and the first one was left alone
+    assert job.state().attempt == 1
+    assert lab.starts("gpu-1") == started + 1
+
+
+async def test_an_export_that_failed_is_kept_with_its_reason_and_not_tried_again(lab: RoomLab) -> None:
+    async with lab.worker("gpu-1", 8):
+        await train(lab, "--auto-select")
+        assert exports(lab, "gpu-1") == []
+    (note,) = notes(lab, "gpu-1")
+    shelf = BundleShelf(lab.folder / "gpu-1" / "models")
+    # as the worker leaves it that ends between the model and its export
+    shelf.write(lab.room.room_id, note.model_copy(update={"export_as": "onnx"}))
+    for _ in range(2):
+        async with lab.worker("gpu-1", 8, behaviour="no-model"):
+            job = await over(lab, "gpu-1")
+            error = job.state().error
+            assert error is not None
+            assert (job.state().state, job.state().attempt) == ("failed", 1)
+            assert "ended without writing a network" in error.sentence
+            async with asyncio.timeout(30):
+                while shelf.note(lab.room.room_id, note.digest).export_as:  # noqa: ASYNC110 - its worker writes it
+                    await asyncio.sleep(0.05)
+        # begun twice, for the note of the first time was lost: it is the same job
+        shelf.write(lab.room.room_id, note.model_copy(update={"export_as": "onnx"}))
+    assert len(exports(lab, "gpu-1")) == 1
+
+
+def notes(lab: RoomLab, worker: str) -> list[Note]:
+    return BundleShelf(lab.folder / worker / "models").notes(lab.room.room_id)
