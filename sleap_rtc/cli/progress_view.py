@@ -190,6 +190,8 @@ def _runs_text(runs: Sequence[Run]) -> str:
     names = ", ".join(run.name for run in runs)
     if runs[0].verb is Verb.TRACK:
         return f"{count(len(runs), 'input')} to look at ({names})"
+    if runs[0].verb is Verb.EXPORT:
+        return f"a model to be exported ({names})"
     return f"{count(len(runs), 'model')} to train ({names})"
 
 
@@ -232,6 +234,8 @@ def run_started_text(run: RunView, body: RunStarted) -> str:
     """Say which run began."""
     if body.verb is Verb.TRACK:
         return f"{frames_title(run)}: looking at its frames"
+    if body.verb is Verb.EXPORT:
+        return f"{run.name}: the model is being exported"
     limit = f", up to {count(body.max_epochs, 'epoch')}" if body.max_epochs is not None else ""
     return f"{run.name}: run {body.index} of {body.runs}, {body.model_type}{limit}"
 
