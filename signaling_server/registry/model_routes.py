@@ -1,20 +1,22 @@
 """``/api/v1/rooms/{room_id}/models``: the room's models and what it calls them, for its members."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from signaling_server.audit.service import Actor
-from signaling_server.deps import CurrentUser, DBSession, Service, ServiceDep
+from signaling_server.deps import Afterwards, CurrentUser, DBSession, Service, ServiceDep
 from signaling_server.http import StrictRoute
-from signaling_server.registry import models, naming
+from signaling_server.registry import deleting, models, naming
+from signaling_server.registry.deleting import Deleted
 from signaling_server.registry.models import Entry
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.permits import LockedSeat
 from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.models import Alias, ModelFormat, ModelName, ModelVersion
-from sleap_rtc.protocol.reports import ModelFacts
+from sleap_rtc.protocol.reports import ModelFacts, Reported
 
 router = APIRouter(prefix="/rooms/{room_id}/models", tags=["models"], route_class=StrictRoute)
 
@@ -209,19 +211,37 @@ async def delete_version(
     service: ServiceDep,
     session: DBSession,
     login: CurrentUser,
+    afterwards: Afterwards,
 ) -> None:
     """Delete a version, for who made the model and for the room's owner; the model, too, if it has no other name."""
     now, limits = service.clock(), service.settings.limits
-    await naming.delete_version(session, seat, model_name, version, by=login.user, now=now, limits=limits)
+    gone = await deleting.delete_version(session, seat, model_name, version, by=login.user, now=now, limits=limits)
+    if gone is not None:
+        afterwards.append(partial(_tell_holders, service, gone))
 
 
 @router.delete("/digests/{digest}", status_code=204)
 async def delete_model(
-    digest: Sha256, seat: LockedSeat, service: ServiceDep, session: DBSession, login: CurrentUser
+    digest: Sha256,
+    seat: LockedSeat,
+    service: ServiceDep,
+    session: DBSession,
+    login: CurrentUser,
+    afterwards: Afterwards,
 ) -> None:
     """Delete a model that has no name, for who made it and for the room's owner."""
     now, limits = service.clock(), service.settings.limits
-    await naming.delete_unnamed(session, seat, digest, by=login.user, now=now, limits=limits)
+    gone = await deleting.delete_unnamed(session, seat, digest, by=login.user, now=now, limits=limits)
+    afterwards.append(partial(_tell_holders, service, gone))
+
+
+async def _tell_holders(service: Service, gone: Deleted) -> None:
+    """Let the workers that are here tell of their models again; those that are away do so when they are back."""
+    told = Reported(stored=0, unwanted=(gone.digest,))
+    for worker_id in gone.worker_ids:
+        presence = await service.hub.locate(gone.room_id, worker_id)
+        if presence is not None:
+            await service.hub.deliver(presence, told, "")
 
 
 async def _online(service: Service, room_id: str) -> set[str]:

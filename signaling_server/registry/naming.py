@@ -1,10 +1,10 @@
-"""What a room calls its models: named, promoted, deleted. Session first; whoever calls has locked the room."""
+"""What a room calls its models: named and promoted. Session first; whoever calls has locked the room."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from signaling_server.audit import service as audit
@@ -12,16 +12,14 @@ from signaling_server.audit.service import Action, Actor
 from signaling_server.limit_settings import Limits
 from signaling_server.models import (
     ModelAlias,
-    ModelHolding,
     Room,
     RoomModel,
     RoomModelName,
     RoomModelVersion,
     User,
 )
-from signaling_server.rooms.service import Seat
 from signaling_server.wording import shown
-from sleap_rtc.errors import ConflictError, ForbiddenError, NotFoundError, UsageError
+from sleap_rtc.errors import ConflictError, NotFoundError, UsageError
 from sleap_rtc.protocol.ids import PREFIXES
 from sleap_rtc.protocol.models import ModelRef
 
@@ -60,7 +58,7 @@ async def register(
     """
     if name.startswith(_JOB):
         raise UsageError(f"A model's name cannot begin with {_JOB}: so do the ids of jobs. Choose another name.")
-    await _checked_model(session, room, digest)
+    await checked_model(session, room, digest)
     line = await _line_for(session, room, name, now, limits)
     of_name = (RoomModelVersion.room_id == room.id, RoomModelVersion.name == line.name)
     known = await session.scalar(select(RoomModelVersion).where(*of_name, RoomModelVersion.digest == digest))
@@ -86,7 +84,7 @@ async def register(
     )
     await session.flush()
     detail = "" if by == named_for else f"for {named_for.name}"
-    subject = _ref(name, line.last_version)
+    subject = ref_of(name, line.last_version)
     audit.record(session, room, Action.MODEL_REGISTERED, by=by, now=now, subject=subject, detail=detail)
     return Registered(line.last_version, is_new=True)
 
@@ -140,8 +138,8 @@ async def move_alias(
         row = ModelAlias(room_id=room.id, name=name, alias=alias)
         session.add(row)
     row.version, row.moved_by, row.moved_at = version, by.id, now
-    detail = f"as {alias}" + (f", was {_ref(name, was)}" if was is not None else "")
-    audit.record(session, room, Action.MODEL_PROMOTED, by=by, now=now, subject=_ref(name, version), detail=detail)
+    detail = f"as {alias}" + (f", was {ref_of(name, was)}" if was is not None else "")
+    audit.record(session, room, Action.MODEL_PROMOTED, by=by, now=now, subject=ref_of(name, version), detail=detail)
     return was
 
 
@@ -154,58 +152,9 @@ async def remove_alias(session: AsyncSession, room: Room, name: str, alias: str,
     row = await session.get(ModelAlias, (room.id, name, alias))
     if row is None:
         raise NotFoundError(f"The room has no model with this name and alias. {LIST}")
-    subject = _ref(name, row.version)
+    subject = ref_of(name, row.version)
     await session.delete(row)
     audit.record(session, room, Action.MODEL_PROMOTED, by=by, now=now, subject=subject, detail=f"not as {alias} now")
-
-
-async def delete_version(
-    session: AsyncSession, seat: Seat, name: str, version: int, *, by: User, now: int, limits: Limits
-) -> None:
-    """Delete a version. Its number is never given again; the model goes, too, unless it has another name.
-
-    Raises:
-        NotFoundError: if there is no such version.
-        ForbiddenError: if somebody else made the model and owns the room.
-        ConflictError: if an alias points to it.
-    """
-    row = await checked_version(session, seat.room.id, name, version)
-    model = await _checked_model(session, seat.room, row.digest)
-    _check_may_delete(seat, model, by)
-    aliases = select(ModelAlias.alias).where(
-        ModelAlias.room_id == seat.room.id, ModelAlias.name == name, ModelAlias.version == version
-    )
-    pointing = list(await session.scalars(aliases.order_by(ModelAlias.alias).limit(3)))
-    if pointing:
-        raise ConflictError(
-            f"{_ref(name, version)} is {_ref(name, pointing[0])}. Let that point elsewhere first, or take it away: "
-            f"sleap-rtc models promote {name} {pointing[0]} --remove"
-        )
-    await session.delete(row)
-    await session.flush()
-    if not await _names(session, seat.room, row.digest):
-        await _delete_model(session, model, now=now, limits=limits)
-    audit.record(session, seat.room, Action.MODEL_DELETED, by=by, now=now, subject=_ref(name, version))
-
-
-async def delete_unnamed(session: AsyncSession, seat: Seat, digest: str, *, by: User, now: int, limits: Limits) -> None:
-    """Delete a model that has no name.
-
-    Raises:
-        NotFoundError: if the room does not know it.
-        ForbiddenError: if somebody else made it and owns the room.
-        ConflictError: if it has a name.
-    """
-    model = await session.get(RoomModel, (seat.room.id, digest))
-    if model is None or model.deleted_at is not None:
-        raise NotFoundError(NO_SUCH_MODEL)
-    _check_may_delete(seat, model, by)
-    names = await _names(session, seat.room, digest)
-    if names:
-        raise ConflictError(f"The model is {names[0]}. Delete it by that name: sleap-rtc models delete {names[0]}")
-    await _delete_model(session, model, now=now, limits=limits)
-    subject = model.job_id or digest[:12]
-    audit.record(session, seat.room, Action.MODEL_DELETED, by=by, now=now, subject=subject, detail=model.title)
 
 
 async def checked_version(session: AsyncSession, room_id: str, name: str, version: int) -> RoomModelVersion:
@@ -219,11 +168,17 @@ async def checked_version(session: AsyncSession, room_id: str, name: str, versio
         return row
     line = await session.get(RoomModelName, (room_id, name))
     if line is not None and version <= line.last_version:
-        raise NotFoundError(f"{_ref(name, version)} was deleted. {LIST}")
+        raise NotFoundError(f"{ref_of(name, version)} was deleted. {LIST}")
     raise NotFoundError(f"The room has no model with this name and version. {LIST}")
 
 
-async def _checked_model(session: AsyncSession, room: Room, digest: str) -> RoomModel:
+async def checked_model(session: AsyncSession, room: Room, digest: str) -> RoomModel:
+    """A model of the room.
+
+    Raises:
+        NotFoundError: if the room does not know it.
+        ConflictError: if it was deleted.
+    """
     model = await session.get(RoomModel, (room.id, digest))
     if model is None:
         raise NotFoundError(NO_SUCH_MODEL)
@@ -255,36 +210,18 @@ async def _line_for(session: AsyncSession, room: Room, name: str, now: int, limi
     return line
 
 
-async def _names(session: AsyncSession, room: Room, digest: str) -> list[str]:
+async def names_of(session: AsyncSession, room: Room, digest: str) -> list[str]:
+    """Some of the versions that a model is, the oldest first."""
     query = select(RoomModelVersion).where(RoomModelVersion.room_id == room.id, RoomModelVersion.digest == digest)
     found = await session.scalars(query.order_by(RoomModelVersion.created_at, RoomModelVersion.name).limit(3))
-    return [_ref(row.name, row.version) for row in found]
-
-
-def _check_may_delete(seat: Seat, model: RoomModel, user: User) -> None:
-    if seat.role != "owner" and model.user_id != user.id:
-        raise ForbiddenError(
-            f"Only who trained or pushed a model, and the owner of the room {shown(seat.room.name)}, may delete it. "
-            "Ask them."
-        )
-
-
-async def _delete_model(session: AsyncSession, model: RoomModel, *, now: int, limits: Limits) -> None:
-    held = (ModelHolding.room_id == model.room_id, ModelHolding.source == model.digest)
-    await session.execute(delete(ModelHolding).where(*held))
-    model.deleted_at = now
-    await session.flush()
-    # the newest deletions are remembered, so that workers that come back do not bring the models back
-    gone = select(RoomModel.digest).where(RoomModel.room_id == model.room_id, RoomModel.deleted_at.is_not(None))
-    gone = gone.order_by(RoomModel.deleted_at.desc(), RoomModel.digest).offset(limits.deleted_models_per_room)
-    too_many = list(await session.scalars(gone.limit(limits.deleted_models_per_room)))
-    await session.execute(delete(RoomModel).where(RoomModel.room_id == model.room_id, RoomModel.digest.in_(too_many)))
+    return [ref_of(row.name, row.version) for row in found]
 
 
 def _moved_meanwhile(name: str, alias: str, now_at: int | None) -> NoReturn:
-    where = "is not there" if now_at is None else f"is {_ref(name, now_at)}"
-    raise ConflictError(f"{_ref(name, alias)} {where} by now: somebody changed it. Look, and do it again.")
+    where = "is not there" if now_at is None else f"is {ref_of(name, now_at)}"
+    raise ConflictError(f"{ref_of(name, alias)} {where} by now: somebody changed it. Look, and do it again.")
 
 
-def _ref(name: str, at: int | str) -> str:
+def ref_of(name: str, at: int | str) -> str:
+    """A version or an alias of a name, as people write it."""
     return str(ModelRef(name=name, version=at) if isinstance(at, int) else ModelRef(name=name, alias=at))

@@ -10,7 +10,7 @@ LEAST_MS = 1_000
 
 
 def frames_text(frames: Frames) -> str:
-    """Say ``120 of 1000 frames, 45.2 frames/s, 20 s left``."""
+    """Say ``120 of 1000 frames, 45.2 frames/s, 20 s left``; before it, where animals are being followed, that."""
     done = (
         f"{frames.done} of {count(frames.total, 'frame')}" if frames.total is not None else count(frames.done, "frame")
     )
@@ -19,7 +19,8 @@ def frames_text(frames: Frames) -> str:
         parts.append(f"{frames.rate:.3g} frames/s")
     if frames.eta is not None and not is_over(frames):
         parts.append(f"{format_duration(frames.eta)} left")
-    return ", ".join(parts)
+    following = "following animals: " if frames.stage == "track" else ""
+    return following + ", ".join(parts)
 
 
 def frames_done_text(frames: Frames) -> str:
@@ -39,6 +40,7 @@ class FrameLines:
 
     def __init__(self) -> None:
         self._said: tuple[int, int] | None = None
+        self._stage = ""
 
     def is_due(self, frames: Frames, now: int) -> bool:
         """Whether to write a line now.
@@ -47,6 +49,8 @@ class FrameLines:
             frames: the report.
             now: milliseconds of the worker's clock.
         """
+        if frames.stage != self._stage:
+            self._stage, self._said = frames.stage, None
         tenth = frames.done * TENTHS // frames.total if frames.total else 0
         if self._said is not None and not is_over(frames):
             said, when = self._said

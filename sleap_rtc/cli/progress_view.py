@@ -40,6 +40,7 @@ class Phase(Enum):
     STARTING = "starting"
     TRAINING = "training"
     TRACKING = "looking at frames"
+    FOLLOWING = "following animals"
     EVALUATING = "validating and evaluating"
     ENDED = "done"
 
@@ -79,7 +80,8 @@ class RunView:
                 if self.max_epochs is not None and epoch + 1 >= self.max_epochs:
                     self.phase = Phase.EVALUATING
             case Frames() as frames:
-                self.phase, self.frames = Phase.TRACKING, frames
+                self.phase = Phase.FOLLOWING if frames.stage == "track" else Phase.TRACKING
+                self.frames = frames
             case RunEnded():
                 self.phase = Phase.ENDED
 

@@ -115,9 +115,12 @@ async def pull(
         return there
     staging = output.with_name(f".{output.name}.part")
     await asyncio.to_thread(make_folder, staging)
-    async with _alone(staging, output):
-        record = await _from_any(wanted, sources, staging / "files", store, on_bytes, on_trouble)
-        return await asyncio.to_thread(_publish, staging, output, wanted, record)
+    try:
+        async with _alone(staging, output):
+            record = await _from_any(wanted, sources, staging / "files", store, on_bytes, on_trouble)
+            return await asyncio.to_thread(_publish, staging, output, wanted, record)
+    finally:
+        await asyncio.to_thread(_remove_empty, staging)
 
 
 async def _from_any(
@@ -211,6 +214,12 @@ def _publish(staging: Path, output: Path, wanted: Wanted, record: ModelRecord) -
     except OSError as error:
         raise storage_error(error, output) from error
     return Pulled(output, named, fresh=True)
+
+
+def _remove_empty(staging: Path) -> None:
+    """Leave nothing where nothing came: what did come is gone on with."""
+    if staging.is_dir() and not any(path.is_file() for path in staging.rglob("*")):
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 @asynccontextmanager

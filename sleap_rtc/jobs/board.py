@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError
 from sleap_rtc.protocol.ids import check_id, is_id
+from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.options import JobOptions
 from sleap_rtc.protocol.training import TrainOptions
@@ -239,10 +240,11 @@ class JobBoard:
         if findings.problems:
             await asyncio.to_thread(folder.remove)
             raise findings.refusal()
-        if findings.unchecked and (await asyncio.to_thread(folder.spec)).options.videos is not None:
-            # only the check knows which files the labels name: what a job may read is not left to chance
+        options = (await asyncio.to_thread(folder.spec)).options
+        if findings.unchecked and (isinstance(options, TrackOptions) or options.videos is not None):
+            # only the check knows which files the data names: what a job may read is not left to chance
             raise BusyError(
-                "Where the labels' videos are cannot be checked on this worker just now: type the command again in a "
+                "Which files the data refers to cannot be checked on this worker just now: type the command again in a "
                 "minute."
             )
         return replace(plan, notices=plan.notices + findings.notices)

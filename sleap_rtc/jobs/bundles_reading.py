@@ -16,7 +16,7 @@ METRICS = "metrics.val.0.json"
 MAX_CONFIG = MAX_OWN_BYTES
 MAX_METRICS = 16 * 1024 * 1024
 _MOST_METRICS, _MOST_NODES, _MOST_EDGES = 64, 512, 2048
-_NOT_ALONE = ("tp", "fp", "tn", "fn", "precision", "recall")
+_NOT_ALONE = ("avg", "p50", "p75", "p90", "p95", "p99", "tp", "fp", "tn", "fn", "precision", "recall")
 """Metrics whose names say nothing without the section that they are in."""
 
 

@@ -119,13 +119,22 @@ def kill_group(pid: int) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def kill_descendants(within: float = 10.0) -> bool:
+def kill_descendants(within: float = 10.0, *, spare: int | None = None) -> bool:
     """SIGKILL everything this process started, directly or not, until nothing is left.
+
+    Args:
+        within: seconds.
+        spare: one that is left alone, with all that it started.
 
     Returns:
         Whether all of it was gone `within` seconds.
     """
-    return _kill_until_gone(lambda: descendants(os.getpid()), within)
+
+    def find() -> list[int]:
+        spared = set() if spare is None else {spare, *descendants(spare)}
+        return [pid for pid in descendants(os.getpid()) if pid not in spared]
+
+    return _kill_until_gone(find, within)
 
 
 def kill_job(job: Path, within: float = 5.0) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO, Literal
 
+import psutil
+
 from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.codec import ErrorInfo
 from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, EventBody, Frames, Notice, RunEnded, RunStarted, Step
@@ -25,7 +27,7 @@ from .log_writer import LogWriter
 from .progress import Progress
 from .quota import free_up
 from .runners import RunnerProcess, Runners
-from .settings import SupervisorSettings
+from .settings import WARM_MEMORY, SupervisorSettings
 from .work import Work
 
 _MAX_LINE = 64 * 1024
@@ -72,18 +74,19 @@ class RunSupervision:
         bounds: tells when the job takes too much of the worker.
         network: whether the job may reach the network.
         kept: whether an earlier attempt had a result of it that could be fetched.
+        ahead: whether the runner of the next run may be started while this one works.
     """
 
     def __init__(
         self, work: Work, *, settings: SupervisorSettings,
         journal: Journal, log: LogWriter, runners: Runners, environment: Mapping[str, str], bounds: Bounds,
-        network: bool = False, kept: bool = False,
+        network: bool = False, kept: bool = False, ahead: bool = False,
     ) -> None:  # fmt: skip
         self._work, self._folder, self._run = work, work.folder, work.run
         self._settings, self._journal, self._log = settings, journal, log
         self._runners, self._environment, self._bounds = runners, environment, bounds
         self._network = network
-        self._kept = kept
+        self._kept, self._next_ahead = kept, ahead
         self._progress = Progress(settings.step_interval)
         self._ladder = Ladder(settings)
         self._ready, self._heard = threading.Event(), threading.Event()
@@ -138,7 +141,7 @@ class RunSupervision:
                 self._stay(runner, readers, command, begin)
             finally:
                 # also if the journal cannot be written: nothing may go on unseen
-                runner.kill()
+                runner.kill(self._runners.ahead)
             for reader in readers:
                 reader.join(_PIPES_CLOSE)
                 reader.check()
@@ -163,6 +166,7 @@ class RunSupervision:
             if not begun and self._heard.is_set():
                 begun = True
                 self._work.begun()
+                self._start_next()
             self._climb(runner, command())
             for reader in readers:
                 reader.check()
@@ -170,6 +174,11 @@ class RunSupervision:
                 process.wait(self._settings.tick)
             except subprocess.TimeoutExpired:
                 continue
+
+    def _start_next(self) -> None:
+        """Let the next run's runner import sleap-nn meanwhile, where there is memory for both."""
+        if self._next_ahead and psutil.virtual_memory().available >= WARM_MEMORY:
+            self._runners.start_ahead()
 
     def _hand_over(self, runner: RunnerProcess) -> None:
         told = self._work.told()
@@ -196,7 +205,7 @@ class RunSupervision:
                 self._work.set_aside()
             runner.terminate()
         elif action is Action.KILL:
-            runner.kill()
+            runner.kill(self._runners.ahead)
 
     def announce(self, index: int, count: int) -> None:
         """Journal that the run started."""

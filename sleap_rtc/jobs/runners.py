@@ -54,13 +54,20 @@ class RunnerProcess:
         else:
             terminate_group(self.process.pid)
 
-    def kill(self) -> None:
-        """End it and all that it started, by force. Blocks for a moment."""
+    def kill(self, spare: "RunnerProcess | None" = None) -> None:
+        """End it and all that it started, by force. Blocks for a moment.
+
+        Args:
+            spare: a runner that waits for the next run.
+        """
         if self.process.poll() is None:
             # a sandbox ends with its first process, and that with this one, whatever is started in it meanwhile
             self.process.kill()
             kill_group(self.process.pid)
-        kill_descendants()
+        if spare is None or spare.process.poll() is not None:
+            kill_descendants()
+        else:
+            kill_descendants(spare=spare.process.pid)
 
 
 class Runners:
@@ -76,6 +83,11 @@ class Runners:
         """Who claims the job. Asked once: a start time that is asked twice differs where the clock was set."""
         self._homes: list[Path] = []
         self._ahead: RunnerProcess | None = None
+
+    @property
+    def ahead(self) -> RunnerProcess | None:
+        """The runner that was started ahead, as long as nobody took it."""
+        return self._ahead
 
     def start_ahead(self) -> RunnerProcess:
         """Start the runner of a run that is still to come."""

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from .environment import python_command
 from .sandbox.settings import SandboxSettings
 
+WARM_MEMORY = 1536 * 1024**2
+"""Bytes of memory that must be free for each warm runner: somewhat more than sleap-nn takes once it is imported."""
+
 
 @dataclass(frozen=True)
 class SupervisorSettings:

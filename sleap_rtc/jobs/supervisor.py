@@ -31,7 +31,7 @@ from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.waiting import Told, wait_for_job
 from sleap_rtc.jobs.work import Work, work_of
 from sleap_rtc.protocol.codec import ErrorInfo
-from sleap_rtc.protocol.jobs import JobState, Notice, Run, StateChanged, check_transition
+from sleap_rtc.protocol.jobs import JobState, Notice, Run, StateChanged, Verb, check_transition
 
 
 class Supervisor:
@@ -126,6 +126,8 @@ class Supervisor:
             runners=self._runners, bounds=self._bounds, network=bool(self._wandb),
             environment=job_environment(self._folder.scratch, devices[: run.devices]) | self._wandb,
             kept=ended is not None and ended.folder is not None,
+            # an inference is short beside the import, and leaves memory for it as a training may not
+            ahead=run.verb is Verb.TRACK and index < count,
         )  # fmt: skip
 
         def begin() -> None:

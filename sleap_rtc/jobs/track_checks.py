@@ -51,7 +51,7 @@ def track_problems(
         return
     yield from _labels(task, opened)
     yield from _skeleton(opened, [folder / model for model in task.models])
-    yield from video_problems(opened, granted)
+    yield from video_problems(opened, granted, whole=True)
 
 
 def _video(task: TrackTask, name: str, load_video: LoadVideo) -> Iterator[str]:

@@ -73,13 +73,16 @@ def replace_names(labels: Any, arguments: Sequence[str]) -> None:
             video.backend_metadata.setdefault("shape", shape)
 
 
-def video_problems(opened: Opened, granted: Granted, arguments: Sequence[str] = ()) -> Iterator[str]:
+def video_problems(
+    opened: Opened, granted: Granted, arguments: Sequence[str] = (), *, whole: bool = False
+) -> Iterator[str]:
     """A sentence for each video with labelled frames that the job cannot have; the videos get their new names.
 
     Args:
         opened: the labels.
         granted: what the job may read.
         arguments: what sleap-nn will be told about the videos.
+        whole: whether the job looks at videos without labelled frames as well.
     """
     videos = list(opened.labels.videos)
     called = [video.filename for video in videos]
@@ -93,7 +96,7 @@ def video_problems(opened: Opened, granted: Granted, arguments: Sequence[str] = 
         )
         return
     # of more frames than are looked at, nobody knows which videos they are of
-    many = len(opened.labels) > MAX_FRAMES
+    many = whole or len(opened.labels) > MAX_FRAMES
     used = {id(video) for video in videos} if many else {id(frame.video) for frame in opened.frames()}
     for video, before in zip(videos, called, strict=True):
         if id(video) in used and (problem := _problem(video, before, opened, granted)):

@@ -19,13 +19,11 @@ import psutil
 from .environment import python_command
 from .folder import JobFolder
 from .processes import reaped, spawn
-from .settings import SupervisorSettings
+from .settings import WARM_MEMORY, SupervisorSettings
 from .waiting import job_line
 
 logger = logging.getLogger(__name__)
 
-WARM_MEMORY = 1536 * 1024**2
-"""Bytes of memory that must be free for each warm runner: somewhat more than sleap-nn takes once it is imported."""
 _LOADING = 60.0
 """Seconds after which a warm runner has taken the memory that it takes."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0

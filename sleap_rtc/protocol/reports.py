@@ -167,6 +167,7 @@ class Reported(Message):
     `refused` names the jobs that are not: another worker told of them first, or the room has no space for more.
     `wanted` is false where nobody could read it, behind a session string: such a room needs no reports.
     `unwanted` names models of this report that the room has deleted: the worker removes them.
+    Said unasked, it names one that was deleted just now: the worker tells of its models again.
     """
 
     TYPE = "reported"

@@ -202,7 +202,7 @@ class WorkerList(Message):
 
 
 class Holders(Message):
-    """Worker → service, a request: which other workers of my room that are here hold this bundle, in any format?"""
+    """Worker → service, a request: which other workers of my room that are here hold the files of this digest?"""
 
     TYPE = "holders"
     digest: Sha256

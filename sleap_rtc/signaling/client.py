@@ -98,6 +98,9 @@ class SignalingClient:
         registration: a worker's; None for a client.
         patient: whether a first attempt that fails is tried again for ever (a worker) or reported (a client).
         on_state: called at every change between connected and lost.
+
+    Attributes:
+        deletions: how often a worker was told that its room has deleted a model that it has.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class SignalingClient:
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(INBOX)
         self._pending: dict[int, asyncio.Future[Message]] = {}
         self._ids = itertools.count(1)
+        self.deletions = 0
         self._socket: Socket | None = None
         self._welcome: Welcome | None = None
         self._failure: SleapRTCError | None = None
@@ -377,6 +381,9 @@ class SignalingClient:
         if pending is not None:
             if not pending.done():
                 pending.set_result(message)
+            return
+        if isinstance(message, Reported):
+            self.deletions += message.re is None  # an answer for which nobody waits any more says nothing new
             return
         try:
             self._inbox.put_nowait(message)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from sleap_rtc.errors import ConflictError, LaneLost, ProtocolError, ungrouped
+from sleap_rtc.errors import ConflictError, LaneLost, ProtocolError, TransferError, ungrouped
 from sleap_rtc.protocol.chunks import ChunkList, max_list_size
 from sleap_rtc.protocol.exchange import FileExchange, Span
 from sleap_rtc.protocol.files import MAX_MANIFEST, ChunksGet, FileEntry, FileGet, Manifest, ManifestGet, ManifestRef
@@ -139,7 +139,8 @@ class Fetch:
         # before room is made for it: what is given up may be the version that it differs little from
         self.progress.add(here=await in_thread(part.borrow))
         await in_thread(store.make_room, entry.size - part.here)
-        await _Pull(self, index, part, FileExchange(chunks, part.missing()), placing).run()
+        exchange = FileExchange(chunks, part.missing())
+        await _Pull(self, index, entry.path, part, exchange, placing).run()
         await in_thread(part.publish)
 
     @asynccontextmanager
@@ -177,8 +178,11 @@ class Fetch:
 class _Pull:
     """Brings the missing chunks of one file."""
 
-    def __init__(self, fetch: Fetch, index: int, part: Part, exchange: FileExchange, placing: Placing) -> None:
+    def __init__(
+        self, fetch: Fetch, index: int, path: str, part: Part, exchange: FileExchange, placing: Placing
+    ) -> None:
         self._fetch = fetch
+        self._path = path
         self._session = fetch.session
         self._index = index
         self._part = part
@@ -209,6 +213,12 @@ class _Pull:
             return range(span.first, span.first + span.chunks)
         return self._part.write(span.first, data)
 
+    def _arrived(self, span: Span, damaged: Sequence[int]) -> int:
+        try:
+            return self._exchange.arrived(span, damaged)
+        except TransferError as error:
+            raise TransferError(f"{error.sentence} It is {self._path}.") from error
+
     def _settle_now_and_then(self, tasks: asyncio.TaskGroup, size: int) -> None:
         self._unsettled += size
         if self._unsettled > SETTLE_EVERY:
@@ -226,7 +236,7 @@ class _Pull:
             # one after the other: the hash over the whole file grows with its beginning
             async with self._writing:
                 damaged = await in_thread(self._write, span, parts)
-            self._fetch.progress.add(arrived=self._exchange.arrived(span, damaged))
+            self._fetch.progress.add(arrived=self._arrived(span, damaged))
         self._news.set()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from sleap_rtc.config.clock import utc_ms
@@ -20,6 +21,8 @@ from sleap_rtc.worker.reporting import Reporter, pages
 
 logger = logging.getLogger(__name__)
 
+_PAUSE = 60.0
+"""Seconds until a job whose models could not be kept is looked at again."""
 _PATIENCE = 30.0
 """Seconds that the service may take to say whether a model has a name."""
 
@@ -49,7 +52,9 @@ class ModelReporter(Reporter):
         self._desk, self._shelf = desk, desk.shelf
         self._looked_at: dict[str, tuple[int, int]] = {}
         self._told: list[ModelReport] | None = None
+        self._deletions = 0
         self._troubles: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
 
     def forget(self) -> None:
         """See `Reporter.forget`."""
@@ -66,6 +71,7 @@ class ModelReporter(Reporter):
             if made is not None:
                 self._looked_at[folder.job] = stamp
             if made:
+                await self._drop_earlier(room, folder.job)
                 await self._report(room)
         await self._register(room)
         # also without the option: what was to be exported when it was trained is exported
@@ -74,8 +80,10 @@ class ModelReporter(Reporter):
     async def _report(self, room: str) -> bool:
         """Tell what is here, if that is news; whether there is a point in telling more."""
         held = [_report_of(note) for note in await asyncio.to_thread(self._shelf.notes, room)]
-        if held == self._told:
+        deletions = self.signaling.deletions
+        if held == self._told and deletions == self._deletions:
             return True
+        self._deletions = deletions
         self._told = None  # a list that breaks off begins again
         all_pages = list(pages(held, MODELS_AT_ONCE)) or [()]
         gone: set[str] = set()
@@ -91,6 +99,16 @@ class ModelReporter(Reporter):
         self._told = [report for report in held if report.digest not in gone]
         return True
 
+    async def _drop_earlier(self, room: str, job: str) -> None:
+        """Remove what a job had left before it was resumed, unless the room has a name for that."""
+        ours = [note for note in await asyncio.to_thread(self._shelf.notes, room) if note.job == job]
+        for note in ours[1:]:
+            if note.version is None and not self._desk.in_use(note.digest):
+                named = await self.signaling.is_named(note.digest)
+                if not named:
+                    self._desk.drop(room, note.digest)
+                    await asyncio.to_thread(self._shelf.remove, room, note.digest)
+
     def _new(self) -> Sequence[tuple[JobFolder, tuple[int, int]]]:
         """Jobs that have changed since they were looked at, the oldest first."""
         stamps = {}
@@ -100,7 +118,12 @@ class ModelReporter(Reporter):
             except OSError as error:
                 logger.debug("%s cannot be looked at for its models: %s", folder.job, error)
         self._looked_at = {job: stamp for job, stamp in self._looked_at.items() if job in stamps}
-        new = [(folder, stamp) for job, (folder, stamp) in stamps.items() if self._looked_at.get(job) != stamp]
+        now = time.monotonic()
+        new = [
+            (folder, stamp)
+            for job, (folder, stamp) in stamps.items()
+            if self._looked_at.get(job) != stamp and self._not_before.get(job, now) <= now
+        ]
         return sorted(new, key=lambda each: each[1][1])
 
     def _make(self, folder: JobFolder, room: str) -> bool | None:
@@ -112,8 +135,11 @@ class ModelReporter(Reporter):
                 tell = logger.warning if isinstance(error, StorageError) else logger.debug
                 tell("The models of the job %s cannot be kept now: %s", folder.job, error)
             self._troubles[folder.job] = str(error)
+            # gigabytes may have been copied in vain
+            self._not_before[folder.job] = time.monotonic() + _PAUSE
             return None
         self._troubles.pop(folder.job, None)
+        self._not_before.pop(folder.job, None)
         return made
 
     async def _register(self, room: str) -> None:

@@ -126,17 +126,34 @@ def test_json_has_every_report_as_it_came(clock: Clock) -> None:
     frames = [line for line in lines if line.get("type") == "frames"]
     assert len(frames) == 24
     assert frames[1] | {"seq": 0, "t": 0} == {
-        "event": "progress", "type": "frames", "run": "clip", "done": 50, "total": 1000, "rate": 50.0, "eta": 19.0,
-        "seq": 0, "t": 0,
+        "event": "progress", "type": "frames", "run": "clip", "stage": "predict", "done": 50, "total": 1000,
+        "rate": 50.0, "eta": 19.0, "seq": 0, "t": 0,
     }  # fmt: skip
     assert lines[-1] == {"event": "finished", "files": ["clip.predictions.slp"]}
+
+
+LAST = {"stage": "predict", "done": 50, "total": 1000, "rate": 50.0, "eta": 19.0}
+
+
+def test_animals_that_are_followed_are_a_stage_of_their_own(clock: Clock) -> None:
+    stream = io.StringIO()
+    display = make_display(stream=stream, clock=clock)
+    display.event(Event(seq=1, t=0, run="clip", body=RunStarted(index=1, runs=1, verb=Verb.TRACK, model_type="")))
+    for number, (stage, done) in enumerate((("predict", 10), ("track", 1), ("track", 10))):
+        body = Frames.model_validate({"stage": stage, "done": done, "total": 10})
+        display.event(Event(seq=2 + number, t=2000 * number, run="clip", body=body))
+    assert stream.getvalue().splitlines()[1:] == [
+        "clip: 10 of 10 frames",
+        "clip: following animals: 1 of 10 frames",
+        "clip: following animals: 10 of 10 frames",
+    ]
 
 
 def test_jobs_show_says_how_many_frames_there_were() -> None:
     told = list(events())
     assert _now(told[:2]) == {"run": "clip", "frames": None}
     assert _now_text(SUMMARY, _now(told[:2])) == ""
-    assert _now(told[:4]) == {"run": "clip", "frames": {"done": 50, "total": 1000, "rate": 50.0, "eta": 19.0}}
+    assert _now(told[:4]) == {"run": "clip", "frames": LAST}
     assert _now_text(SUMMARY, _now(told[:4])) == "clip, 50 of 1000 frames, 50 frames/s, 19 s left"
 
 

@@ -1,5 +1,6 @@
 """``sleap-rtc track`` as it is typed, with a worker whose trainer pretends: what arrives, what comes home."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.inference import DataInput, TrackOptions
+from sleap_rtc.signaling.model_records import RoomModelRecord
 from tests.cli.room_lab import RoomLab, room_lab
 from tests.jobs.conftest import training_config
 
@@ -99,6 +101,35 @@ async def test_the_commands_about_jobs_know_an_inference(lab: RoomLab) -> None:
         assert (await lab.run("jobs", "fetch", job, "--room", "lab")).code == 0
         assert (lab.folder / "clip.predictions.slp").is_file()
     assert not (lab.folder / "models").exists()
+
+
+async def test_what_a_job_trained_is_used_by_another_member_who_has_no_copy(lab: RoomLab) -> None:
+    bob = await lab.user("bob")
+    async with lab.worker("large", 80):
+        trained = await lab.run("train", "--room", "lab", "--auto-select", "-p", str(lab.package()), "-o", "trained")
+        assert trained.code == 0, trained.err
+        (model,) = await listed(lab)
+        await lab.api.register_model(lab.room.room_id, "fly", model.digest)
+        await lab.api.move_alias(lab.room.room_id, "fly", "production", 1)
+        typed = ("-m", "fly@production", "-i", "clip.mp4", "-o", "bobs.slp")
+        done = await lab.run(*TRACK, *typed, user=bob)
+        assert done.code == 0, done.err
+        assert "fly@production is fly@1." in done.err
+        assert (lab.folder / "bobs.slp").is_file()
+        unknown = await lab.run(*TRACK, "-m", "flyy", "-i", "clip.mp4", user=bob)
+        assert (unknown.code, "Did you mean fly?" in unknown.err) == (2, True), unknown.err
+    (lab.folder / "bobs.slp").unlink()
+    away = await lab.run(*TRACK, *typed, user=bob)
+    assert (away.code, "The model fly@1 is on large, which is not online" in away.err) == (4, True), away.err
+
+
+async def listed(lab: RoomLab) -> list[RoomModelRecord]:
+    """The room's models, once its worker has told of them."""
+    async with asyncio.timeout(30):
+        while True:
+            if found := await lab.api.models(lab.room.room_id):
+                return found
+            await asyncio.sleep(0.05)
 
 
 async def test_what_is_wrong_is_said_before_the_worker_has_anything(lab: RoomLab) -> None:

@@ -1,11 +1,17 @@
 """Which model of a room is meant, from what a service lists."""
 
+from pathlib import Path
+
 import pytest
 
-from sleap_rtc.client.model_finding import of_job, of_name, unknown_name
+from sleap_rtc.client.model_finding import find_model, of_job, of_name, unknown_name
 from sleap_rtc.errors import NotFoundError, SleapRTCError, UnreachableError, UsageError
 from sleap_rtc.protocol.models import ModelRef, RoomModel
 from sleap_rtc.signaling.model_records import HeldFormat, Holder, ModelLine, NamedVersion, RoomModelRecord
+from tests.protocol.test_reports import model as told
+from tests.service.peers import worker
+from tests.service.people import join, person
+from tests.service.test_reports import ONE, hold, lab_with
 
 DIGEST = {number: f"{number:064x}" for number in range(9)}
 HERE = (Holder(worker_id="w_ABCDEFGHIJKLMNOPQRSTUVWXYZ", worker_name="gpu-1", online=True),)
@@ -94,3 +100,30 @@ def test_a_format_leads_to_its_own_files_where_they_can_be_had() -> None:
         found(HERE[0])
     job = [model(6, holders=(here,), job="j_6666666666")]
     assert of_job(job, "j_66666666", "lab", "onnx") == RoomModel(digest=DIGEST[8], format="onnx")
+
+
+async def test_a_real_service_tells_a_member_which_bundle_is_meant(tmp_path: Path) -> None:
+    async with lab_with(tmp_path) as lab:
+        bob = await person(lab.service, "bob")
+        await join(lab.service, bob, lab.room)
+        room, api = lab.room.room_id, bob.api
+
+        async def find_there(text: str) -> RoomModel:
+            return await find_model(api, room, ModelRef.parse(text), "lab")
+
+        async with worker(lab.service, lab.token, ONE) as gpu:
+            await hold(gpu, told(1, job="j_1111111111"), told(2))
+            await api.register_model(room, "fly", DIGEST[1])
+            await api.register_model(room, "fly", DIGEST[2])
+            await api.move_alias(room, "fly", "production", 1)
+            assert await find_there("fly@production") == RoomModel(digest=DIGEST[1], name="fly", version=1)
+            assert await find_there("fly") == RoomModel(digest=DIGEST[2], name="fly", version=2)
+            assert await find_there("j_11111111") == RoomModel(digest=DIGEST[1])
+            await api.move_alias(room, "fly", "production", 2)
+            assert (await find_there("fly@production")).version == 2
+            with pytest.raises(NotFoundError, match=r"Did you mean fly\?"):
+                await find_there("flyy")
+            with pytest.raises(NotFoundError, match=r"There are: @1, @2\."):
+                await find_there("fly@3")
+        with pytest.raises(UnreachableError, match="which is not online"):
+            await find_there("fly@1")

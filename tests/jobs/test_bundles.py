@@ -70,7 +70,9 @@ def folder(tmp_path: Path) -> JobFolder:
                 ("training_log.csv", b"epoch\n"),
                 (
                     "metrics.val.0.json",
-                    json.dumps({"mOKS": {"mOKS": 0.5}, "d": {"avg": float("nan"), "l": [1]}}).encode(),
+                    json.dumps(
+                        {"mOKS": {"mOKS": 0.5}, "distance_metrics": {"avg": float("nan"), "dists": [1]}}
+                    ).encode(),
                 ),
             ):
                 (place / name).write_bytes(data)
@@ -112,7 +114,7 @@ def test_a_job_that_is_over_becomes_a_bundle_that_says_what_it_is(folder: JobFol
         "centered_instance", "centered_instance", ("head", "tail"), ((0, 1),),
     )  # fmt: skip
     assert (part.input_scale, part.channels, part.crop) == (0.5, 1, 96)
-    assert part.metrics == {"mOKS": 0.5, "avg": None}
+    assert part.metrics == {"mOKS": 0.5, "distance_metrics.avg": None}
     assert (note.loss, note.user, note.register_as) == (0.25, OWNER.user, "fly")
     assert note.title == "centered_instance + centroid"
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from sleap_rtc.errors import ConfigError
@@ -145,6 +146,19 @@ class Shelf:
     async def place(self, digest: str, room: str, target: Path) -> None:
         assert (digest, room) == ("a" * 64, "r_lab12345")
         model(target / "fly", "single_instance")
+
+
+async def test_the_next_runner_is_started_while_the_first_works(root: Path, package: Path, fake: FakeRunner) -> None:
+    async with running(new_board(root, fake("endless"))) as board:
+        folder = await submit(board, package, options=OPTIONS)
+        await events_until(board, folder, is_frames)
+        record = folder.supervisor()
+        assert record is not None
+        supervisor = psutil.Process(record.pid)
+        await eventually(lambda: len(supervisor.children()) == 2)
+        runners = supervisor.children()
+        await ended_by(board, folder, "cancel")
+        await eventually(lambda: not any(lives(runner.pid) for runner in runners))
 
 
 def frames(**message: Any) -> dict[str, Any]:

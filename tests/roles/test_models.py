@@ -200,7 +200,7 @@ async def test_a_file_that_was_tampered_with_is_refused_by_its_name(
     await bench.start_worker()
     with pytest.raises(TransferError, match=r"model\.json is not the file"):
         await pulled(bench, grace, model, output)
-    assert not output.exists()
+    assert [path.name for path in output.parent.iterdir()] == ["one-store"]
 
 
 async def test_when_a_holder_is_killed_in_mid_pull_another_one_goes_on(
@@ -353,16 +353,82 @@ async def test_what_is_no_model_is_not_taken(bench: Bench, tmp_path: Path) -> No
     assert not list(shelf_of(bench.lab).rglob("*.ckpt"))
 
 
+async def test_a_model_that_was_deleted_while_its_worker_was_away_goes_when_it_is_back(bench: Bench) -> None:
+    await bench.start_worker()
+    model = await trained(bench)
+    await bench.lab.kill_worker()
+    await bench.owner.api.delete_model(bench.room.room_id, model.digest)
+    place = shelf_of(bench.lab) / bench.room.room_id / model.digest
+    assert place.exists()
+    await bench.start_worker()
+    async with asyncio.timeout(30):
+        while place.exists():  # noqa: ASYNC110 - a folder
+            await asyncio.sleep(0.05)
+
+
 async def test_a_model_that_the_room_has_deleted_goes_and_is_not_made_again(bench: Bench) -> None:
     await bench.start_worker()
     model = await trained(bench)
     await bench.owner.api.delete_model(bench.room.room_id, model.digest)
     place = shelf_of(bench.lab) / bench.room.room_id / model.digest
-    # the worker hears of it when it tells of its models again
-    await bench.lab.kill_worker()
-    await bench.start_worker()
     async with asyncio.timeout(30):
         while place.exists():  # noqa: ASYNC110 - a folder
             await asyncio.sleep(0.05)
+    await bench.lab.kill_worker()
+    await bench.start_worker()
     other = await trained(bench)
     assert [each.digest for each in await bench.owner.api.models(bench.room.room_id)] == [other.digest]
+
+
+async def test_of_old_models_those_without_a_name_go(bench: Bench) -> None:
+    await bench.start_worker()
+    async with bench.join() as worker:
+        for options in (TrainOptions(register_as="fly"), TrainOptions()):
+            job = await worker.submit(await bench.lab.package(), options=options, new=True)
+            assert await job.watch(lambda event: None) is JobState.DONE
+    models = await bench.until_models(2)
+    async with asyncio.timeout(30):
+        while not any(each.names for each in models):
+            models = await bench.until_models(2)
+    named = next(each for each in models if each.names)
+    gone = next(each for each in models if not each.names)
+    shelf = shelf_of(bench.lab)
+    # the name was given by somebody else: its worker asks the service, and does not go by its own note
+    note = shelf / bench.room.room_id / f"{named.digest}.json"
+    await until_noted(note, 1)
+    await bench.lab.kill_worker()
+    for path in (shelf / bench.room.room_id).glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"arrived": 1, "version": None, "register_as": None}))
+    await bench.start_worker()
+    async with asyncio.timeout(30):
+        while (shelf / bench.room.room_id / gone.digest).exists():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    assert (shelf / bench.room.room_id / named.digest).is_dir()
+
+
+async def test_a_job_that_was_resumed_leaves_its_last_model_alone(bench: Bench) -> None:
+    await bench.start_worker("endless")
+    job = await bench.submit()
+    first = await stopped(bench, job, attempt=1)
+    async with bench.join() as worker:
+        await worker.resume(job)
+    second = await stopped(bench, job, attempt=2)
+    assert first.digest != second.digest
+    room = shelf_of(bench.lab) / bench.room.room_id
+    assert [path.name for path in room.iterdir() if path.is_dir()] == [second.digest]
+
+
+async def stopped(bench: Bench, job: str, attempt: int) -> RoomModelRecord:
+    """Stop a job that has come somewhere, and return the one model that is left of it."""
+    found = await bench.until(job, lambda found: found.attempt == attempt and found.state is JobState.RUNNING)
+    before = found.runs[0].epoch or 0
+    await bench.until(job, lambda found: (found.runs[0].epoch or 0) > before + 1)
+    async with bench.join() as worker:
+        await (await worker.job(job)).stop()
+    ended = await bench.until(job, lambda found: found.attempt == attempt and found.state.ended)
+    async with asyncio.timeout(30):
+        while True:
+            (model,) = await bench.until_models(1)
+            if model.created_at == ended.changed:
+                return model
+            await asyncio.sleep(0.05)

@@ -118,3 +118,25 @@ async def test_a_folder_is_pushed_and_a_run_gets_a_name(lab: RoomLab) -> None:
                     break
                 await asyncio.sleep(0.05)
         assert {each.name for each in line.names} == {"fly", "worm"}
+
+
+async def test_a_worker_that_lacks_a_model_gets_it_from_another_one_and_tracks_by_its_alias(lab: RoomLab) -> None:
+    grace = await lab.user("grace")
+    (lab.folder / "clip.mp4").write_bytes(b"a video")
+    async with lab.worker("gpu-1", 8):
+        await train(lab, "--register", "fly")
+        await lab.api.move_alias(lab.room.room_id, "fly", "production", 1)
+        async with lab.worker("gpu-2", 8):
+            track = ("track", "--room", "lab", "--worker", "gpu-2", "-m", "fly@production", "-i", "clip.mp4")
+            done = await lab.run(*track, "-o", "out.slp", user=grace)
+            assert done.code == 0, done.err
+            assert (lab.folder / "out.slp").is_file()
+            async with asyncio.timeout(30):
+                while True:
+                    (line,) = (await lab.api.model(lab.room.room_id, "fly")).versions
+                    if {each.worker_name for each in line.holders} == {"gpu-1", "gpu-2"}:
+                        break
+                    await asyncio.sleep(0.05)
+    assert tree(lab.folder / "gpu-2" / "models" / lab.room.room_id / line.digest) == tree(
+        lab.folder / "gpu-1" / "models" / lab.room.room_id / line.digest
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.errors import (
     AuthenticationError,
@@ -66,7 +67,7 @@ def put_model(models: Path, room: str, size: int = 3_000_000) -> str:
         )
         part = ModelPart(folder="centroid", model_type="centroid", config="centroid/training_config.yaml")
         bundle = finish_bundle(place, ModelRecord(parts=(part,), files=files, made=1))
-        shelf.add(room, bundle, Note.of(bundle, arrived=1))
+        shelf.add(room, bundle, Note.of(bundle, arrived=utc_ms()))
         return bundle.digest
 
 

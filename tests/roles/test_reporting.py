@@ -2,24 +2,69 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
-from signaling_server.models import JobSummary, ModelHolding
+from signaling_server.models import JobSummary, RoomModel
+from sleap_rtc.client.client import Client
+from sleap_rtc.client.remote import RemoteWorker
+from sleap_rtc.config.identity import load_identity
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.reports import REPORT_BYTES, JobReport, size_of
-from sleap_rtc.signaling.api import RememberedJob
+from sleap_rtc.signaling.api import RememberedJob, Room, RoomModelRecord
 from sleap_rtc.worker.reporting import pages
+from tests.jobs.ending import end_jobs
 from tests.protocol.test_reports import job as job_fields
-from tests.roles.bench import Bench, new_bench
 from tests.roles.conftest import Lab
-from tests.service.people import dev_service
+from tests.roles.times import TIMEOUTS
+from tests.roles.worker_process import TOKEN
+from tests.service.people import Person, dev_service, person
 from tests.service.running import RunningService
+
+
+class Bench:
+    """A lab whose worker is in a room with an owner."""
+
+    def __init__(self, lab: Lab, owner: Person, room: Room, token: str) -> None:
+        self.lab, self.owner, self.room, self.token = lab, owner, room, token
+
+    async def start_worker(self, behaviour: str = "good") -> None:
+        await self.lab.start_worker(behaviour, environment={TOKEN: self.token})
+
+    @asynccontextmanager
+    async def join(self) -> AsyncIterator[RemoteWorker]:
+        key = await asyncio.to_thread(load_identity, self.lab.folder / "worker-home" / "identity")
+        async with (
+            Client.join(self.lab.service.url, self.owner.token, room=self.room.room_id, timeouts=TIMEOUTS) as client,
+            client.dial(key.worker_id) as worker,
+        ):
+            yield worker
+
+    async def submit(self, *heads: str) -> str:
+        async with self.join() as worker:
+            return (await worker.submit(await self.lab.package(*heads), new=True)).id
+
+    async def until(self, job: str, wanted: Callable[[RememberedJob], bool]) -> RememberedJob:
+        """Wait until the service knows this of a job."""
+        async with asyncio.timeout(60):
+            while True:
+                for each in await self.owner.api.jobs(self.room.room_id):
+                    if each.job_id == job and wanted(each):
+                        return each
+                await asyncio.sleep(0.05)
+
+    async def until_models(self, number: int) -> list[RoomModelRecord]:
+        """Wait until the service knows so many models."""
+        async with asyncio.timeout(60):
+            while True:
+                if len(found := await self.owner.api.models(self.room.room_id)) == number:
+                    return found
+                await asyncio.sleep(0.05)
 
 
 def ran(found: RememberedJob) -> bool:
@@ -32,8 +77,18 @@ def is_over(found: RememberedJob) -> bool:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with new_bench(tmp_path) as found:
-        yield found
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(dev_service(tmp_path))
+        owner = await person(service, "ada")
+        room = await owner.room()
+        lab = Lab(service, tmp_path, stop_service=stack.aclose)
+        try:
+            yield Bench(lab, owner, room, (await owner.worker_token(room)).token)
+        finally:
+            await lab.kill_worker()
+            for package in lab.packages:
+                package.close()
+            end_jobs(lab.jobs)
 
 
 async def until_over(folder: JobFolder) -> None:
@@ -58,11 +113,12 @@ async def test_a_job_appears_its_states_follow_and_its_models_are_told(bench: Be
         ("centroid", "centroid", 2, 2, 0.5),
         ("centered_instance", "centered_instance", 2, 2, 0.5),
     ]
-    (model,) = await bench.until_models(1)
-    assert (model.job_id, model.user_id, model.title) == (job, bench.owner.user_id, "centered_instance + centroid")
-    assert (model.types, model.loss, model.made_by) == (("centered_instance", "centroid"), 0.5, "ada")
-    assert model.size > 0
-    assert [(each.worker_name, each.online) for each in model.holders] == [("test-gpu", True)]
+    models = await bench.until_models(2)
+    assert {(each.title, each.types, each.job_id) for each in models} == {
+        (name, (name,), job) for name in ("centroid", "centered_instance")
+    }
+    assert all(each.size > 0 and each.loss == 0.5 for each in models)
+    assert all([holder.online for holder in each.holders] == [True] for each in models)
 
 
 async def test_a_worker_that_was_killed_tells_on_its_return_what_became_of_its_jobs(bench: Bench) -> None:
@@ -115,7 +171,7 @@ async def test_a_worker_behind_a_session_string_tells_nothing(lab: Lab) -> None:
 async def told_anything(service: RunningService) -> tuple[int, int]:
     async with service.service.database.transaction() as session:
         jobs, models = [
-            await session.scalar(select(func.count()).select_from(table)) or 0 for table in (JobSummary, ModelHolding)
+            await session.scalar(select(func.count()).select_from(table)) or 0 for table in (JobSummary, RoomModel)
         ]
     return jobs, models
 

@@ -237,6 +237,7 @@ async def test_a_model_with_another_name_is_not_deleted_with_one(lab: Lab) -> No
     async with worker(lab.service, lab.token, ONE) as gpu:
         assert (await hold(gpu, model(1)))["unwanted"] == []
         await api.delete_version(room, "mouse", 1)
+        assert (await gpu.hear())["unwanted"] == [digest(1)]
         assert await the_models(lab) == []
         answer = await hold(gpu, model(1), onnx_of(1), model(2))
         assert (answer["stored"], set(answer["unwanted"])) == (1, {digest(1), digest(1001)})
@@ -253,6 +254,22 @@ async def test_a_model_without_a_name_is_deleted_by_its_digest(lab: Lab) -> None
     with pytest.raises(NotFoundError, match="No worker of this room"):
         await api.delete_model(room, digest(1))
     assert await log(lab) == [("ada", "model_deleted", "j_12345678", "centroid-1")]
+
+
+async def test_the_workers_that_have_a_deleted_model_are_told_at_once(lab: Lab) -> None:
+    async with lab.workers() as (gpu, other):
+        await hold(gpu, model(1), onnx_of(1))
+        await hold(other, model(2))
+        await register(lab, "fly", 1)
+        await register(lab, "mouse", 1)
+        await lab.owner.api.delete_version(lab.room.room_id, "mouse", 1)
+        assert await gpu.silent()
+        await lab.owner.api.delete_version(lab.room.room_id, "fly", 1)
+        said = await gpu.hear()
+        assert (said["type"], said["unwanted"], "re" in said) == ("reported", [digest(1)], False)
+        await lab.owner.api.delete_model(lab.room.room_id, digest(2))
+        assert (await other.hear())["unwanted"] == [digest(2)]
+        assert await gpu.silent()
 
 
 async def test_a_version_stays_known_when_its_holder_is_forgotten(tmp_path: Path) -> None:
