@@ -32,9 +32,9 @@ Examples:
 def reproduce(ref: str, package: Path | None, any_version: bool, output: Path, **options: Any) -> int:
     """Train a model of the room once more: the same labels, configs and options.
 
-    Without a package, the worker that has the job still takes its files: that is
-    for whoever submitted the job, and for the owner of the room. A package that
-    is given must be the very one, file by file.
+    Without a package, the worker that still has the job takes its files: that
+    is for whoever submitted it, and for the owner of the room. A package that is
+    given must be the very one, file by file.
     """
     from sleap_rtc.cli.reproducing import ReproduceRequest, reproduce_remotely
     from sleap_rtc.cli.running import run_async
