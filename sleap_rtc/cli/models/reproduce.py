@@ -14,7 +14,7 @@ from sleap_rtc.cli.remote_options import HOW, IN_ROOM, read_remote
     epilog="""\b
 Examples:
   sleap-rtc models reproduce fly@4
-  sleap-rtc models reproduce fly@4 -p labels.slp.training_job.zip --auto-select
+  sleap-rtc models reproduce fly@4 -p labels.slp.training_job.zip
   sleap-rtc models reproduce fly@4 --any-version --detach
 """
 )
@@ -33,8 +33,8 @@ def reproduce(ref: str, package: Path | None, any_version: bool, output: Path, *
     """Train a model of the room once more: the same labels, configs and options.
 
     Without a package, the worker that still has the job takes its files: that
-    is for whoever submitted it, and for the owner of the room. A package that is
-    given must be the very one, file by file.
+    is for whoever submitted it, and for the owner of the room. A package that
+    is given must be the very one, file by file.
     """
     from sleap_rtc.cli.reproducing import ReproduceRequest, reproduce_remotely
     from sleap_rtc.cli.running import run_async
