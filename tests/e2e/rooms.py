@@ -53,14 +53,14 @@ class Lab:
 @contextmanager
 def running_lab(folder: Path) -> Iterator[Lab]:
     """Run a service and a worker, with two members who are logged in."""
-    dataset = make_dataset(folder / "data", seed=7)
+    dataset = make_dataset(folder / "data", seed=7, max_epochs=5)
     programs = [start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))]
     try:
         made = Lab(folder, word_with(programs[0], "http://"), dataset)
         made.good("ada", "login", "--name", "ada")
         made.good("bob", "login", "--name", "bob")
-        made.good("ada", "room", "create", "lab")
-        code = made.told("ada", "room", "invite", "--room", "lab")["code"]
+        made.good("ada", "room", "create", "--name", "lab")
+        code = made.told("ada", "room", "invite", "lab")["code"]
         made.good("bob", "room", "join", "--code", code)
         token = made.told("ada", "token", "create", "--room", "lab", "--name", "gpu-1")["token"]
         os.environ["SLEAP_RTC_API_KEY"] = token

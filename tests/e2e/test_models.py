@@ -40,7 +40,7 @@ def test_a_model_trained_by_one_member_is_run_by_another(lab: Lab, fly: str) -> 
 def test_a_model_without_a_name_is_listed_to_the_others_and_can_be_pulled(lab: Lab, real_labels: bytes) -> None:
     package = write_pair(lab.folder / "pair", real_labels)
     told = lab.good("ada", "train", "-p", str(package), "--room", "lab", "--auto-select", "--json")
-    job = next(item["job"] for item in map(json.loads, told.splitlines()) if "job" in item)
+    job = next(item["job"]["job"] for item in map(json.loads, told.splitlines()) if item["event"] == "job")
     listed = lab.good("bob", "models", "list", "--room", "lab", "--json")
     assert job in listed
     lab.good("bob", "models", "pull", job, "-o", "pair", "--room", "lab")
