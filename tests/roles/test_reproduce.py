@@ -94,3 +94,15 @@ async def test_a_folder_that_was_pushed_says_not_what_it_was_trained_on(lab: Roo
         assert pushed.code == 0, pushed.err
         refused = await lab.run("models", "reproduce", "bee", "--room", "lab")
         assert (refused.code, "What bee@1 was trained on is not known" in refused.err) == (2, True), refused.err
+
+
+async def test_what_was_changed_where_it_is_kept_is_not_believed(lab: RoomLab) -> None:
+    async with lab.worker("gpu-1", 8):
+        await train(lab, lab.package())
+    (found,) = (lab.folder / "gpu-1" / "models" / lab.room.room_id).glob("*/model.json")
+    found.chmod(0o600)
+    found.write_bytes(found.read_bytes().replace(b'"value": 1', b'"value": 999'))
+    async with lab.worker("gpu-1", 8):
+        refused = await lab.run("models", "reproduce", "fly", "--room", "lab")
+        assert (refused.code, "model.json is not the file" in refused.err) == (4, True), refused.err
+        assert lab.starts("gpu-1") == 1
