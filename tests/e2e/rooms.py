@@ -53,7 +53,7 @@ class Lab:
 @contextmanager
 def running_lab(folder: Path) -> Iterator[Lab]:
     """Run a service and a worker, with two members who are logged in."""
-    dataset = make_dataset(folder / "data", seed=7, max_epochs=5)
+    dataset = make_dataset(folder / "data", seed=0)
     programs = [start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))]
     try:
         made = Lab(folder, word_with(programs[0], "http://"), dataset)

@@ -10,16 +10,18 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_grou
 
 FRAMES = 20
 APART = 0.5
-"""Pixels between the two predictions of a point, at most."""
+"""Pixels between the two predictions of a point, at most.
+
+They are refined in another way than the checkpoint's: of a model that was not trained to its end they differ more.
+"""
 ROOM = ("--room", "lab")
 
 
 def points(lab: Lab, model: str, name: str, *options: str) -> npt.NDArray[np.float64]:
-    """Where a model sees the animal in frames that no training has seen."""
+    """Where a model sees the animal in the first frames of the video."""
     import sleap_io as sio
 
-    frames = ",".join(map(str, lab.dataset.held_out[:FRAMES]))
-    data = ("--data", str(lab.dataset.video), "--frames", frames)
+    data = ("--data", str(lab.dataset.video), "--frames", f"0-{FRAMES - 1}")
     lab.good("bob", "track", *ROOM, "--auto-select", *data, "--model", model, "-o", name, *options)
     labels = sio.load_slp((lab.folder / "bob" / name).as_posix(), open_videos=False)
     return np.stack([frame.instances[0].numpy() for frame in sorted(labels, key=lambda each: int(each.frame_idx))])
