@@ -19,7 +19,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sleap_rtc.config.durable import sync_folder
 from sleap_rtc.errors import NotFoundError, ProtocolError
 from sleap_rtc.protocol.jobs import JobSpec, Verb
-from sleap_rtc.protocol.models import RECORD, BundleFile, ModelFormat, ModelPart, ModelRecord, bundle_digest
+from sleap_rtc.protocol.models import RECORD, BundleFile, ModelFormat, ModelPart, ModelRecord, Parent, bundle_digest
+from sleap_rtc.protocol.options import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 
 from .below import BY_DESCRIPTOR, NotThereError, folder_below
 from .bundles_reading import CONFIG, MAX_CONFIG, MAX_METRICS, METRICS, describe_run
@@ -230,6 +232,7 @@ def _record(
         manifest=spec.manifest,
         labels=_labels(folder),
         options=spec.options.model_dump(mode="json"),
+        parent=_parent(spec.options),
         made_by=spec.owner.name,
         made=made,
     )
@@ -239,6 +242,11 @@ def _record(
         # what was asked for is as large as its submitter likes; nobody could read it
         return record.model_copy(update={"options": None})
     return record
+
+
+def _parent(options: JobOptions) -> Parent | None:
+    begun = options.start_from if isinstance(options, TrainOptions) else None
+    return Parent(digest=begun.digest, name=begun.name, version=begun.version) if begun else None
 
 
 _FORMAT: ModelFormat = "sleap-nn"

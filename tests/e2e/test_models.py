@@ -1,0 +1,151 @@
+"""Models that a lab shares, with the real sleap-nn: trained by one member, found, run and pulled by another."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sleap_rtc.cli.demo.dataset import Dataset, make_dataset
+from sleap_rtc.cli.demo.score import poses, score
+from sleap_rtc.jobs.yaml_data import write_yaml
+from tests.e2e.conftest import end, environment, start, word_with
+from tests.jobs.conftest import training_config
+from tests.jobs.ending import end_jobs
+from tests.sandboxes import isolation_here
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
+
+
+@dataclass
+class Lab:
+    """A service, a room of two members, and its worker."""
+
+    folder: Path
+    server: str
+    dataset: Dataset
+
+    def typed(self, who: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Type a command as a member, in a folder of their own."""
+        home = self.folder / who
+        home.mkdir(exist_ok=True)
+        return subprocess.run(
+            [sys.executable, "-m", "sleap_rtc", *words],
+            env=environment(home / "home") | {"SLEAP_RTC_SERVER": self.server, "COLUMNS": "200"},
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+
+    def good(self, who: str, *words: str) -> str:
+        """The same, of a command that has to end well; what it said."""
+        done = self.typed(who, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def told(self, who: str, *words: str) -> Any:
+        """The same, as JSON."""
+        return json.loads(self.good(who, *words, "--json"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    dataset = make_dataset(folder / "data", seed=7)
+    programs = [start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))]
+    try:
+        made = Lab(folder, word_with(programs[0], "http://"), dataset)
+        made.good("ada", "login", "--name", "ada")
+        made.good("bob", "login", "--name", "bob")
+        made.good("ada", "room", "create", "lab")
+        code = made.told("ada", "room", "invite", "--room", "lab")["code"]
+        made.good("bob", "room", "join", "--code", code)
+        token = made.told("ada", "token", "create", "--room", "lab", "--name", "gpu-1")["token"]
+        os.environ["SLEAP_RTC_API_KEY"] = token
+        try:
+            programs.append(start(folder, "worker", "--server", made.server, "--slots", "1", "--name", "gpu-1"))
+        finally:
+            del os.environ["SLEAP_RTC_API_KEY"]
+        if isolation_here().level == "bwrap":
+            word_with(programs[1], "bubblewrap")
+        word_with(programs[1], "Waiting")
+        yield made
+    finally:
+        for program in reversed(programs):
+            program.terminate()
+            end(program)
+        end_jobs(folder / "worker" / "jobs")
+
+
+def median_error(lab: Lab, predictions: Path) -> float:
+    """How far predictions are from the truth, on frames that no training has seen."""
+    import sleap_io as sio
+
+    truth = poses(sio.load_slp(lab.dataset.truth.as_posix()))
+    found = poses(sio.load_slp(predictions.as_posix(), open_videos=False))
+    return score(truth, {frame: found[frame] for frame in truth if frame in found}).median
+
+
+@pytest.fixture(scope="module")
+def fly(lab: Lab) -> str:
+    """What the room calls the model that ada has trained."""
+    package = ("-p", str(lab.dataset.package), "--room", "lab", "--auto-select")
+    said = lab.good("ada", "train", *package, "--register", "fly")
+    assert "fly@1" in said
+    return "fly@1"
+
+
+def test_a_model_trained_by_one_member_is_run_by_another(lab: Lab, fly: str) -> None:
+    lab.good("ada", "models", "promote", fly, "production", "--room", "lab")
+    frames = ",".join(map(str, lab.dataset.held_out))
+    track = ("track", "--room", "lab", "--auto-select", "--data", str(lab.dataset.video), "--frames", frames)
+    lab.good("bob", *track, "--model", "fly@production", "-o", "by-alias.slp")
+    assert median_error(lab, lab.folder / "bob/by-alias.slp") <= 3
+
+    lab.good("bob", "models", "pull", "fly", "-o", "pulled", "--room", "lab")
+    record = json.loads((lab.folder / "bob/pulled/model.json").read_bytes())
+    assert (record["name"], record["version"], record["made_by"]) == ("fly", 1, "ada")
+    lab.good("bob", *track, "--model", "./pulled", "-o", "pulled.slp", "--new")
+    assert median_error(lab, lab.folder / "bob/pulled.slp") <= 3
+
+
+def test_a_model_without_a_name_is_listed_to_the_others_and_can_be_pulled(lab: Lab, real_labels: bytes) -> None:
+    package = write_pair(lab.folder / "pair", real_labels)
+    told = lab.good("ada", "train", "-p", str(package), "--room", "lab", "--auto-select", "--json")
+    job = next(item["job"] for item in map(json.loads, told.splitlines()) if "job" in item)
+    listed = lab.good("bob", "models", "list", "--room", "lab", "--json")
+    assert job in listed
+    lab.good("bob", "models", "pull", job, "-o", "pair", "--room", "lab")
+    assert {path.parent.name for path in (lab.folder / "bob/pair").rglob("best.ckpt")} == {
+        "centroid",
+        "centered_instance",
+    }
+    # both are one version, and look at the package together
+    lab.good("bob", "models", "push", job, "--name", "pair", "--room", "lab")
+    given = os.environ.get("SLEAP_RTC_TEST_PACKAGE")
+    labels = Path(given) if given else package / "labels.pkg.slp"
+    lab.good("bob", "track", "--room", "lab", "--auto-select", "--model", "pair@1", "--data", str(labels), "-o", "p.slp")
+    import sleap_io as sio
+
+    assert len(sio.load_slp((lab.folder / "bob/p.slp").as_posix(), open_videos=False).videos) == 1
+
+
+def write_pair(folder: Path, labels: bytes) -> Path:
+    """A package that trains a top-down pair, on the real labels where there are some."""
+    given = os.environ.get("SLEAP_RTC_TEST_PACKAGE")
+    folder.mkdir()
+    (folder / "labels.pkg.slp").write_bytes(Path(given).read_bytes() if given else labels)
+    for head in ("centroid", "centered_instance"):
+        config = training_config(head)
+        if given and head == "centered_instance":
+            config["model_config"]["head_configs"][head]["confmaps"]["part_names"] = ["A", "B"]
+        (folder / f"{head}.yaml").write_text(write_yaml(config))
+    return folder
