@@ -132,7 +132,9 @@ def test_a_model_without_a_name_is_listed_to_the_others_and_can_be_pulled(lab: L
     lab.good("bob", "models", "push", job, "--name", "pair", "--room", "lab")
     given = os.environ.get("SLEAP_RTC_TEST_PACKAGE")
     labels = Path(given) if given else package / "labels.pkg.slp"
-    lab.good("bob", "track", "--room", "lab", "--auto-select", "--model", "pair@1", "--data", str(labels), "-o", "p.slp")
+    lab.good(
+        "bob", "track", "--room", "lab", "--auto-select", "--model", "pair@1", "--data", str(labels), "-o", "p.slp"
+    )
     import sleap_io as sio
 
     assert len(sio.load_slp((lab.folder / "bob/p.slp").as_posix(), open_videos=False).videos) == 1
