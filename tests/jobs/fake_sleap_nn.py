@@ -26,7 +26,7 @@ from sleap_rtc.jobs.yaml_data import read_yaml
 
 BEHAVIOURS = (
     "good", "endless", "deaf", "stubborn", "raises", "exits", "killed", "oom", "daemon", "junk", "chatty", "no-model",
-    "missing", "second-fails", "slow-import", "wipes", "raises-once", "hoards", "slow-frames",
+    "missing", "second-fails", "slow-import", "wipes", "raises-once", "hoards", "slow-frames", "no-predictions",
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class FakeTrainer:
         for frame in range(1, frames + 1):
             time.sleep(self._pace)
             report("predict", frame, frames)
-        if self._behaviour != "no-model":
+        if self._behaviour not in ("no-model", "no-predictions"):
             output.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
         self._first = 0
         self._misbehave(0)
