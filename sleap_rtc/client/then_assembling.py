@@ -16,7 +16,7 @@ from sleap_rtc.client.named_paths import TRAIN, overridden
 from sleap_rtc.client.package import UnreadPackage
 from sleap_rtc.client.packing import Packing
 from sleap_rtc.client.predictions import SUGGESTIONS, Output, find_output, stem_of
-from sleap_rtc.client.track_assembling import DATA, LABELS, check_data, pack_input
+from sleap_rtc.client.track_assembling import LABELS, check_data, pack_input
 from sleap_rtc.client.track_labels import look_at, with_images
 from sleap_rtc.client.video_choice import Labels
 from sleap_rtc.client.video_names import is_on_worker
@@ -131,9 +131,9 @@ class FoundThen:
         images = await with_images(file, "suggested", on_frames=on_frames, helper=helper, option=ON)
         if images == file and place not in replaced:
             return DataInput(path=place)
-        # what is trained on holds the images of other frames
+        # what is trained on holds the images of other frames; and beside a video, labels are taken to be about that one
         name = f"{stem_of(place)}{SUGGESTIONS}"
-        return DataInput(path=await asyncio.to_thread(packing.add, DATA, images, name))
+        return DataInput(path=await asyncio.to_thread(packing.add, SUGGESTED, images, name))
 
 
 @asynccontextmanager

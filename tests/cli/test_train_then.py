@@ -108,7 +108,7 @@ async def test_suggestions_of_labels_without_images_are_sent_with_them(lab: Room
     options = options_of(folder)
     assert options.then is not None
     assert options.then.only_suggested_frames
-    assert [data.path for data in options.then.data] == ["data/flies.suggestions.pkg.slp", "data/clip.mp4"]
+    assert [data.path for data in options.then.data] == ["suggestions/flies.suggestions.pkg.slp", "data/clip.mp4"]
     looked_at = sio.load_slp(str(folder.inputs / options.then.data[0].path))
     assert sorted(int(each) for each in looked_at.videos[0].backend.source_inds) == [5, 7]
     # what is trained on has the images of the labelled frames

@@ -105,11 +105,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_images_of_suggestions_go_beside_what_is_trained_on(here: Path) -> None:
     sent = await typed("one.yaml", "--labels", "flies.slp", *SUGGESTIONS)
-    assert sent.data == ["data/flies.suggestions.pkg.slp"]
+    assert sent.data == ["suggestions/flies.suggestions.pkg.slp"]
     assert sent.then.only_suggested_frames
     assert sent.images == {
         "labels/flies.slp": [0, 2, 4, 6, 8, 10],
-        "data/flies.suggestions.pkg.slp": list(SUGGESTED),
+        "suggestions/flies.suggestions.pkg.slp": list(SUGGESTED),
     }
     assert sent.options.labels == ("labels/flies.slp",)
     assert sent.found.output.names == ("flies.predictions.slp",)
@@ -158,7 +158,7 @@ async def test_whose_suggestions_are_meant_has_to_be_clear(here: Path) -> None:
     assert (await typed(*words, *SUGGESTIONS)).data == ["flies.pkg.slp"]
     # named, each has its own
     sent = await typed("one.yaml", "--labels", "flies.slp", "--labels", "checked.pkg.slp", *SUGGESTIONS)
-    assert sent.data == ["data/flies.suggestions.pkg.slp", "labels/checked.pkg.slp"]
+    assert sent.data == ["suggestions/flies.suggestions.pkg.slp", "labels/checked.pkg.slp"]
     override = "data_config.train_labels_path=[checked.pkg.slp]"
     assert (await typed("one.yaml", override, *SUGGESTIONS)).data == ["labels/checked.pkg.slp"]
 
