@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from sleap_rtc.client.link import WorkerLink
 from sleap_rtc.client.package import Package
@@ -41,6 +42,7 @@ from sleap_rtc.protocol.model_messages import ModelPush, ModelPushed
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.mounts import MAX_LISTING, FolderGet, FolderListing, MountInfo, MountList, MountListed
 from sleap_rtc.protocol.options import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers, Session
@@ -215,8 +217,8 @@ class RemoteWorker:
             SleapRTCError: why the worker refuses it.
         """
         options = options or package.options
-        if isinstance(options, TrackOptions):
-            await self.link.call(_check_tracks)
+        if (asked := _asked_of_new_workers(options)) is not None:
+            await self.link.call(partial(_check_tracks, asked))
         content = content_of(package.manifest.digest, options)
         known = None if new else self._pending.find(self.link.worker_id, content)
         there = await self._show(known.job) if known else None
@@ -343,9 +345,18 @@ def _about(job: str, reply: JobAccepted) -> JobSummary:
     return reply.job
 
 
-async def _check_tracks(session: Session) -> None:
+def _asked_of_new_workers(options: JobOptions) -> str | None:
+    """What is asked that workers pass over which are too old for it."""
+    if isinstance(options, TrainOptions):
+        if options.start_from is not None:
+            return "begin with a model of its room"
+        return "look at videos with a model" if options.then is not None else None
+    return "look at videos with a model" if isinstance(options, TrackOptions) else None
+
+
+async def _check_tracks(asked: str, session: Session) -> None:
     if TRACK not in session.abilities:
-        raise ProtocolError("The worker's sleap-rtc is too old to look at videos with a model: upgrade it there.")
+        raise ProtocolError(f"The worker's sleap-rtc is too old to {asked}: upgrade it there.")
 
 
 def _knowing(session: Session) -> Session:

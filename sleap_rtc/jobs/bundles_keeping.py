@@ -1,7 +1,7 @@
 """From a job that is over to a bundle on the shelf: once for each of its ends, and never again after it was removed."""
 
 from sleap_rtc.config.clock import utc_ms
-from sleap_rtc.protocol.jobs import JobState
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Verb
 from sleap_rtc.protocol.training import TrainOptions
 
 from .bundles import Mark, loss_of, make_bundle, mark_of, write_mark
@@ -34,9 +34,16 @@ def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf) -> bool:
                 user=spec.owner.user,
                 loss=loss_of(folder, bundle.record.parts[-1].folder),
                 # half a model is kept, for it may be all there will be; the name is for the whole one
-                register_as=wanted if state.state is JobState.DONE else None,
+                register_as=wanted if state.state is JobState.DONE or _trained_whole(folder, spec) else None,
             )
             shelf.add(room, bundle, note)
     # noted last: a model that the room deletes later is not made again out of its job
     write_mark(folder, Mark(t=state.t, digest=bundle.digest if bundle else None))
     return bundle is not None
+
+
+def _trained_whole(folder: JobFolder, spec: JobSpec) -> bool:
+    """Whether all that a job trains is trained: what failed was to look at something with it."""
+    record = folder.exit()
+    done = {run.name for run in record.runs if run.outcome == "done"} if record else set()
+    return {run.name for run in spec.runs if run.verb is Verb.TRAIN} <= done
