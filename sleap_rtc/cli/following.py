@@ -61,6 +61,12 @@ TRACKING = Words(
     stopping="Stopping; the predictions of what was looked at to its end come home.",
     nothing="The job was stopped before anything was looked at to its end, so there is nothing to bring home.",
 )
+EXPORTING = Words(
+    results="network",
+    stop="stop: end the export, and keep nothing",
+    stopping="Stopping the export.",
+    nothing="The job was stopped before the model was exported.",
+)
 
 
 BOTH = Words(

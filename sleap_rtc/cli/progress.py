@@ -17,7 +17,7 @@ from typing import Literal, Self, TextIO
 from sleap_rtc.protocol.jobs import Event, JobSummary
 
 Clock = Callable[[], float]
-What = Literal["models", "predictions", "models and predictions"]
+What = Literal["models", "predictions", "models and predictions", "network"]
 _LOG_LINE = 8192
 
 
@@ -103,8 +103,8 @@ class JobDisplay(ABC):
         """Say where the results are.
 
         Args:
-            places: folders of models, or files of predictions.
-            what: which of the two, or both.
+            places: folders of models, or files of predictions; of a network that was exported there are none.
+            what: which of them.
         """
 
 

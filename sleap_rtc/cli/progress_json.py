@@ -18,6 +18,7 @@ Every object has ``event``:
 - ``{"event": "link_lost", "reason"}``, ``{"event": "link_restored"}``
 - ``{"event": "finished", "folders": [path, …]}`` for models, ``{"event": "finished", "files": [path, …]}`` for
   predictions, and one with both for a training that looks at data afterwards
+- ``{"event": "exported", "model", "format", "digest", "outcome"}`` of ``models export`` instead: where it is now
 - ``{"event": "detached", "job", "worker", "worker_id"}``: the last one, with ``--detach``; see `telling`
 """
 
@@ -111,6 +112,8 @@ class JsonDisplay(JobDisplay):
 
     def finished(self, places: Sequence[Path], what: What = "models") -> None:
         """Write ``finished``."""
+        if what == "network":
+            return
         folders, files = sorted_out(places, what)
         found = ({"folders": folders} if "models" in what else {}) | ({"files": files} if "predictions" in what else {})
         self._emit("finished", **{name: [str(place) for place in each] for name, each in found.items()})

@@ -190,10 +190,12 @@ def accepted_text(summary: JobSummary) -> str:
 
 def _runs_text(runs: Sequence[Run]) -> str:
     looked_at = [run.name for run in runs if run.verb is Verb.TRACK]
-    others = [run.name for run in runs if run.verb is not Verb.TRACK]
-    train = [f"{count(len(others), 'model')} to train ({', '.join(others)})"] if others else []
+    exported = [run.name for run in runs if run.verb is Verb.EXPORT]
+    trained = [run.name for run in runs if run.verb is Verb.TRAIN]
+    train = [f"{count(len(trained), 'model')} to train ({', '.join(trained)})"] if trained else []
     look = [f"{count(len(looked_at), 'input')} to look at ({', '.join(looked_at)})"] if looked_at else []
-    return ", then ".join([*train, *look])
+    export = [f"a model to be exported ({', '.join(exported)})"] if exported else []
+    return ", then ".join([*train, *look, *export])
 
 
 def queued_text(body: Queued) -> str:
@@ -235,6 +237,8 @@ def run_started_text(run: RunView, body: RunStarted) -> str:
     """Say which run began."""
     if body.verb is Verb.TRACK:
         return f"{frames_title(run)}: looking at its frames"
+    if body.verb is Verb.EXPORT:
+        return f"{run.name}: the model is being exported"
     limit = f", up to {count(body.max_epochs, 'epoch')}" if body.max_epochs is not None else ""
     return f"{run.name}: run {body.index} of {body.runs}, {body.model_type}{limit}"
 
@@ -254,6 +258,8 @@ def run_ended_text(run: RunView, body: RunEnded) -> str:
 
 def finished_texts(places: Sequence[Path], what: What) -> list[str]:
     """Say where the results are."""
+    if what == "network":
+        return []
     if not places:
         return ["The job left no predictions." if what == "predictions" else "The job left no model."]
     models, predictions = sorted_out(places, what)

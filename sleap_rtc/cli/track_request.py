@@ -6,10 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sleap_rtc.client.model_finding import TRAINED
 from sleap_rtc.client.track_assembling import Tracked
 from sleap_rtc.errors import UsageError
 from sleap_rtc.jobs.track_arguments import track_arguments
 from sleap_rtc.protocol.inference import DataInput, TrackOptions, check_frames
+from sleap_rtc.protocol.models import ModelFormat
 from sleap_rtc.protocol.text import printable
 
 FRAMES_OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
@@ -35,6 +37,12 @@ class TrackRequest:
     output: Path | None = None
     merge: Path | None = None
     analysis: bool = False
+
+    @property
+    def format(self) -> ModelFormat:
+        """Which files of a model of the room are meant: those that the runtime runs."""
+        runtime = self.tracked.options.get("runtime")
+        return runtime if runtime == "onnx" or runtime == "tensorrt" else TRAINED
 
 
 def read_track(options: dict[str, Any]) -> TrackRequest:

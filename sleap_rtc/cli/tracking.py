@@ -20,7 +20,7 @@ from sleap_rtc.client.predictions import find_output
 from sleap_rtc.client.track_assembling import FoundModels, assemble_track, check_data, find_meant
 from sleap_rtc.client.video_names import is_on_worker
 from sleap_rtc.errors import UsageError
-from sleap_rtc.protocol.models import ModelRef, RoomModel
+from sleap_rtc.protocol.models import ModelFormat, ModelRef, RoomModel
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI, find_room
 
@@ -49,7 +49,7 @@ async def _track(request: TrackRequest, remote: Remote, display: JobDisplay, ask
     with display.paused():
         for text in models.notes:
             note(text)
-    room_model = await find_room_model(models.ref, remote, display)
+    room_model = await find_room_model(models.ref, remote, display, request.format)
     with closing(await _assemble(request, models, room_model, display)) as unread:
         async with beside(unread.read(say_reading)) as reading, reach(remote, reading, display) as reached:
             package = await reading
@@ -69,13 +69,16 @@ async def _home(request: TrackRequest) -> Home:
     return Home(places, found, merging)
 
 
-async def find_room_model(ref: ModelRef | None, remote: Remote, display: JobDisplay) -> RoomModel | None:
+async def find_room_model(
+    ref: ModelRef | None, remote: Remote, display: JobDisplay, in_format: ModelFormat = "sleap-nn"
+) -> RoomModel | None:
     """Ask the service which model of the room is meant, if one is.
 
     Args:
         ref: what was typed.
         remote: where the job goes.
         display: what is on the screen.
+        in_format: the format of its files.
 
     Raises:
         UsageError: if it goes behind a session string, where there is no room.
@@ -91,7 +94,7 @@ async def find_room_model(ref: ModelRef | None, remote: Remote, display: JobDisp
     display.connecting(f"the room {remote.where.room}")
     api = ServiceAPI(remote.server, Account(remote.server))
     room = find_room(await api.rooms(), remote.where.room)
-    found = await find_model(api, room.room_id, ref, room.name)
+    found = await find_model(api, room.room_id, ref, room.name, in_format)
     if found.version is not None and ref.version is None:
         with display.paused():
             note(f"{ref} is {found.name}@{found.version}.")

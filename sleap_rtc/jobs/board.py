@@ -19,7 +19,7 @@ from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.options import JobOptions
 from sleap_rtc.protocol.training import TrainOptions
 
-from . import attempts, intake, retention
+from . import again, attempts, intake, retention
 from .access import Access
 from .checking import Preflight
 from .events import last_seq
@@ -317,6 +317,31 @@ class JobBoard:
             if state is JobState.QUEUED and await asyncio.to_thread(folder.supervisor) is None:
                 self._schedule.enqueue(folder.job)
         return await asyncio.to_thread(self.summary, folder)
+
+    async def again(self, source: JobFolder, job: str, owner: Owner) -> JobFolder:
+        """Take the files and options of a job for a new one, and queue that: on disk when this returns.
+
+        Args:
+            source: the job that there is.
+            job: the id of the new one; if there is such a job already, it is as it was.
+            owner: whose the new one is.
+
+        Raises:
+            ConflictError: if the files of `source` never all arrived, or the id was used for something else.
+            ConfigError: if it reported to Weights & Biases, which takes its submitter's key.
+            SleapRTCError: as `receive` and `accept` do.
+        """
+        return await self._to_the_end(self._again(source, job, owner))
+
+    async def _again(self, source: JobFolder, job: str, owner: Owner) -> JobFolder:
+        # held to the end: the same request over another link waits, and the source is not removed as old meanwhile
+        async with self._schedule.lock(source.job):
+            spec = await asyncio.to_thread(again.spec_of, source, job, owner, utc_ms())
+            folder = await self._receive(spec)
+            if (await asyncio.to_thread(folder.state)).state is JobState.RECEIVED:
+                await asyncio.to_thread(again.copy_inputs, source, folder)
+            await self._accept(folder, None)
+        return folder
 
     async def remove_old(self, keep: float, in_use: Callable[[str], bool] = lambda job: False) -> list[str]:
         """Remove the jobs that ended more than `keep` seconds ago, but for those in use; return which."""
