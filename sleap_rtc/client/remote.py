@@ -219,8 +219,8 @@ class RemoteWorker:
             SleapRTCError: why the worker refuses it.
         """
         options = options or package.options
-        if isinstance(options, TrackOptions | ExportOptions):
-            await self.link.call(_able_to(TRACK if isinstance(options, TrackOptions) else EXPORT))
+        for ability, deed in _asked_of_new_workers(options):
+            await self.link.call(_able_to(ability, deed))
         content = content_of(package.manifest.digest, options)
         known = None if new else self._pending.find(self.link.worker_id, content)
         there = await self._show(known.job) if known else None
@@ -295,7 +295,7 @@ class RemoteWorker:
             ConflictError: if its files never all arrived.
             SleapRTCError: why the worker refuses it.
         """
-        await self.link.call(_able_to(AGAIN))
+        await self.link.call(_able_to(AGAIN, "submit a job of its own again"))
         message = JobAgain(job=job, new=new_id("job", secrets.token_bytes(15)))
         # asked again after a lost link, it is still that one job
         reply = await self.link.call(lambda session: session.request(message, JobAccepted, timeout=float("inf")))
@@ -364,13 +364,22 @@ def _about(job: str, reply: JobAccepted) -> JobSummary:
     return reply.job
 
 
-_DEEDS = {TRACK: "look at videos with a model", EXPORT: "export models", AGAIN: "submit a job of its own again"}
+def _asked_of_new_workers(options: JobOptions) -> Iterator[tuple[str, str]]:
+    """What is asked that workers pass over which are too old for it: the ability, and in words."""
+    if isinstance(options, ExportOptions):
+        yield EXPORT, "export models"
+    elif isinstance(options, TrackOptions):
+        yield TRACK, "look at videos with a model"
+    elif options.start_from is not None:
+        yield TRACK, "begin with a model of its room"
+    elif options.then is not None:
+        yield TRACK, "look at videos with a model"
 
 
-def _able_to(ability: str) -> Callable[[Session], Awaitable[None]]:
+def _able_to(ability: str, deed: str) -> Callable[[Session], Awaitable[None]]:
     async def check(session: Session) -> None:
         if ability not in session.abilities:
-            raise ProtocolError(f"The worker's sleap-rtc is too old to {_DEEDS[ability]}: upgrade it there.")
+            raise ProtocolError(f"The worker's sleap-rtc is too old to {deed}: upgrade it there.")
 
     return check
 

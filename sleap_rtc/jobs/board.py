@@ -67,6 +67,9 @@ class JobBoard:
         min_free: bytes of the disk that must be free for a new job; 0 takes any.
         allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
         models: where models of the room come from.
+
+    Attributes:
+        models: the same; a worker knows it once it serves its room.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class JobBoard:
         self._root = root
         self._min_free = min_free
         self._allow_wandb = allow_wandb
-        self._models = models
+        self.models = models
         self._preflight = preflight
         self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
@@ -171,8 +174,10 @@ class JobBoard:
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
                 await self._check_reporting_still(folder)
+                recipes = await asyncio.to_thread(intake.open_package, folder, self._mounts)
+                # after the package was unpacked: beside another folder, an archive would not be taken for the package
                 await self._place_model(folder)
-                made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder, self._mounts))
+                made = await self._made(folder, recipes)
                 plan = await asyncio.to_thread(intake.prepare, folder, made, self._mounts)
                 if plan is not None:
                     await self._check_fits(folder, plan)
@@ -192,17 +197,19 @@ class JobBoard:
         return await asyncio.to_thread(self.summary, folder)
 
     async def _place_model(self, folder: JobFolder) -> None:
+        """Put the room's model that a job names among its files, unless that was done before an interruption."""
         spec = await asyncio.to_thread(folder.spec)
         options = spec.options
         model = options.start_from if isinstance(options, TrainOptions) else options.model
-        if model is None:
+        if model is None or (await asyncio.to_thread(folder.state)).state is not JobState.RECEIVED:
             return
-        if self._models is None:
-            raise ConfigError("This worker keeps no models of its room. Give the model as a folder: --model FOLDER.")
+        if self.models is None:
+            await asyncio.to_thread(folder.remove)
+            raise ConfigError("This worker keeps no models of its room. Choose another one, or give a model's folder.")
         target = folder.inputs / ROOM_MODEL
         # of an attempt that was interrupted, or of a package that would pass for the room's model
         await asyncio.to_thread(remove_tree, target)
-        await self._models.place(model.digest, spec.owner.room, target)
+        await self.models.place(model.digest, spec.owner.room, target)
 
     async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
         if not recipes or self._preflight is None:

@@ -2,7 +2,7 @@
 
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.protocol.exporting import ExportFormat, ExportOptions
-from sleap_rtc.protocol.jobs import JobState
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Verb
 from sleap_rtc.protocol.training import TrainOptions
 
 from .bundles import Mark, loss_of, make_bundle, mark_of, write_mark
@@ -39,7 +39,8 @@ def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf, *, export_as: E
             return False
         if bundle is not None:
             # half a model is kept, for it may be all there will be; name and export are for the whole one
-            trained = options if isinstance(options, TrainOptions) and state.state is JobState.DONE else None
+            whole = state.state is JobState.DONE or _trained_whole(folder, spec)
+            trained = options if isinstance(options, TrainOptions) and whole else None
             note = Note.of(
                 bundle,
                 arrived=utc_ms(),
@@ -52,3 +53,10 @@ def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf, *, export_as: E
     # noted last: a model that the room deletes later is not made again out of its job
     write_mark(folder, Mark(t=state.t, digest=bundle.digest if bundle else None))
     return bundle is not None
+
+
+def _trained_whole(folder: JobFolder, spec: JobSpec) -> bool:
+    """Whether all that a job trains is trained: what failed was to look at something with it."""
+    record = folder.exit()
+    done = {run.name for run in record.runs if run.outcome == "done"} if record else set()
+    return {run.name for run in spec.runs if run.verb is Verb.TRAIN} <= done

@@ -14,7 +14,8 @@ _VALUES = ("batch_size", "peak_threshold", "max_instances", "tracker", "max_trac
 _FLAGS = (
     "only_suggested_frames", "only_labeled_frames", "exclude_user_labeled", "tracking", "no_empty_frames",
 )  # fmt: skip
-_OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
+OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
+"""What is about labels, and no video."""
 _OF_TRACKING = ("tracker", "max_tracks", "tracking_window_size")
 
 
@@ -33,7 +34,7 @@ def track_arguments(options: TrackWords, *, labels: bool) -> tuple[str, ...]:
 
 
 def _check(options: TrackWords, *, labels: bool) -> None:
-    asked = [name for name in _OF_LABELS if getattr(options, name)]
+    asked = [name for name in OF_LABELS if getattr(options, name)]
     if asked and not labels:
         raise ConfigError(
             f"{_spelled(asked[0])} is about labels, and the input is a video. Give labels, or leave it out."

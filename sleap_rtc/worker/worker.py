@@ -208,7 +208,7 @@ class Worker:
                     switchboard = Switchboard(signaling, visitors.revoke)
                     links = self._link_settings(signaling, {}, {})
                     peers = Peers(signaling, switchboard, settings.identity, links, settings.secrets)
-                    self.models = RoomModels(self.shelf, desk.store, peers)
+                    self.models = self.board.models = RoomModels(self.shelf, desk.store, peers)
                     tasks.create_task(self.board.run())
                     tasks.create_task(_hear(switchboard, visitors))
                     tasks.create_task(visitors.keep_asking(signaling))
