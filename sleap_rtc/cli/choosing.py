@@ -82,10 +82,10 @@ def _same_as_before(
         return None
     for worker in online:
         if worker.worker_id == known.worker_id:
-            note(f"This package is the job {known.job} on {worker.name}: going on with it. --new makes another job.")
+            note(f"This is the job {known.job} on {worker.name} already: going on with it. --new makes another job.")
             return worker
     raise UnreachableError(
-        f"This package is the job {known.job} on {known.worker_name or known.worker_id}, which is not online. Type the "
+        f"This is the job {known.job} on {known.worker_name or known.worker_id}, which is not online. Type the "
         "same command when it is back, or add --new for another job on another worker."
     )
 

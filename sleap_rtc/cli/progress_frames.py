@@ -7,6 +7,7 @@ TENTHS = 10
 EVERY_MS = 30_000
 """A long video says that it is still being looked at this often, by the worker's clock."""
 LEAST_MS = 1_000
+_WHOLE_RATE = 100
 
 
 def frames_text(frames: Frames) -> str:
@@ -16,11 +17,16 @@ def frames_text(frames: Frames) -> str:
     )
     parts = [done]
     if frames.rate is not None:
-        parts.append(f"{frames.rate:.3g} frames/s")
+        parts.append(f"{_rate(frames.rate)} frames/s")
     if frames.eta is not None and not is_over(frames):
         parts.append(f"{format_duration(frames.eta)} left")
     following = "following animals: " if frames.stage == "track" else ""
     return following + ", ".join(parts)
+
+
+def _rate(rate: float) -> str:
+    # three digits say enough; a power of ten says nothing to most
+    return f"{rate:.3g}" if rate < _WHOLE_RATE else f"{rate:.0f}"
 
 
 def frames_done_text(frames: Frames) -> str:

@@ -64,7 +64,8 @@ async def _home(request: TrackRequest) -> Home:
         merging = await prepare_merge(request.merge, request.tracked.data, output)
         # the predictions themselves go beside the copy
         output = merging.target.parent
-    found = await asyncio.to_thread(find_output, request.tracked.data, output, analysis=request.analysis)
+    copy = merging.target if merging else None
+    found = await asyncio.to_thread(find_output, request.tracked.data, output, analysis=request.analysis, beside=copy)
     places = [None if is_on_worker(text) else expanded(text) for text in request.tracked.data]
     return Home(places, found, merging)
 
@@ -91,7 +92,7 @@ async def find_room_model(
             f"'{ref}' is no model's folder on this machine, and behind a session string there is no room whose model "
             "it could be. Give a folder, or join a room (--room)."
         )
-    display.connecting(f"the room {remote.where.room}")
+    display.connecting(f"the service at {remote.server}")
     api = ServiceAPI(remote.server, Account(remote.server))
     room = find_room(await api.rooms(), remote.where.room)
     found = await find_model(api, room.room_id, ref, room.name, in_format)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sleap_rtc.client.assembling import expanded
 from sleap_rtc.client.labels_asking import Helper, merge, place_videos
 from sleap_rtc.client.labels_messages import LabelsLook, Merge, Merged, PlaceVideos, Predicted, VideoLook
-from sleap_rtc.client.predictions import LABELS, check_free, check_writable, stem_of
+from sleap_rtc.client.predictions import LABELS, check_free, check_writable, other_name, stem_of
 from sleap_rtc.client.results import move_free
 from sleap_rtc.client.track_labels import look_at
 from sleap_rtc.client.video_names import spelled
@@ -102,7 +102,7 @@ async def prepare_merge(
             f"With --merge, {option} names the copy of the labels: '{_shown(target)}' does not end in .slp."
         )
     await asyncio.to_thread(check_writable, target.parent, option)
-    await asyncio.to_thread(check_free, target, option)
+    await asyncio.to_thread(check_free, target, other_name(option))
     seen = await look_at(labels, helper)
     return Merging(labels, target, await asyncio.to_thread(_videos, labels, seen, data, of_labels or {}))
 

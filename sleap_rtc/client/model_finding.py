@@ -1,7 +1,7 @@
 """Which model of a room a user means: found at the service before anything is sent, so that an alias may move on."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sleap_rtc.errors import NotFoundError, UnreachableError, UsageError
 from sleap_rtc.protocol.models import ModelFormat, ModelRef, RoomModel
@@ -54,16 +54,7 @@ def of_job(models: Sequence[RoomModelRecord], job: str, room: str, in_format: Mo
         UsageError: if several jobs begin like that.
         UnreachableError: if no worker that has it is online.
     """
-    found = [each for each in models if each.job_id == job] or [
-        each for each in models if each.job_id and each.job_id.startswith(job)
-    ]
-    if not found:
-        raise NotFoundError(
-            f"The room '{_shown(room)}' knows no model that the job {_shown(job)} trained. See: sleap-rtc models list"
-        )
-    if len({each.job_id for each in found}) > 1:
-        ids = ", ".join(sorted({each.job_id or "" for each in found})[:_SHOWN])
-        raise UsageError(f"Several jobs begin with {_shown(job)}: {ids}. Type more of the id.")
+    found = trained_by(models, job, room)
     # a job that was resumed has left several bundles: the service lists the newest first
     chosen = found[0]
     return RoomModel(digest=_digest(chosen, job, in_format), format=in_format)
@@ -86,23 +77,52 @@ def of_name(named: ModelLine, ref: ModelRef, room: str, in_format: ModelFormat =
     version = ref.version
     if ref.alias is not None:
         if ref.alias not in named.aliases:
-            raise NotFoundError(_no_alias(named, ref, room))
+            raise unknown_alias(ref, named.aliases, room)
         version = named.aliases[ref.alias]
     elif version is None and numbered:
         version = max(numbered)
     if version is None or version not in numbered:
-        have = ", ".join(f"@{each}" for each in sorted(numbered)[-_SHOWN:]) or "none"
-        raise NotFoundError(
-            f"The model '{ref.name}' of the room '{_shown(room)}' has no version {version or 'at all'}. There are: "
-            f"{have}."
-        )
+        raise unknown_version(ref.name, version, numbered, room)
     line = numbered[version]
     digest = _digest(line, f"{ref.name}@{version}", in_format)
     return RoomModel(digest=digest, name=ref.name, version=version, format=in_format)
 
 
-def unknown_name(models: Sequence[RoomModelRecord], name: str, room: str) -> NotFoundError:
-    """Say that a room has no such model, and which it has that are called nearly so."""
+def trained_by(models: Sequence[RoomModelRecord], job: str, room: str) -> list[RoomModelRecord]:
+    """The models that a job trained, in their order.
+
+    Args:
+        models: those of the room.
+        job: the job's id, or its beginning.
+        room: what the room is called.
+
+    Raises:
+        NotFoundError: if there is none.
+        UsageError: if several jobs begin like that.
+    """
+    found = [each for each in models if each.job_id == job] or [
+        each for each in models if each.job_id and each.job_id.startswith(job)
+    ]
+    if not found:
+        raise NotFoundError(
+            f"The room '{_shown(room)}' knows no model that the job {_shown(job)} trained. See: sleap-rtc models list "
+            "--all"
+        )
+    ids = sorted({each.job_id or "" for each in found})
+    if len(ids) > 1:
+        raise UsageError(f"Several jobs begin with {_shown(job)}: {', '.join(ids[:_SHOWN])}. Type more of the id.")
+    return found
+
+
+def unknown_name(models: Sequence[RoomModelRecord], name: str, room: str, *, or_folder: bool = True) -> NotFoundError:
+    """Say that a room has no such model, and which it has that are called nearly so.
+
+    Args:
+        models: those of the room.
+        name: what the user typed.
+        room: what the room is called.
+        or_folder: whether a folder of this machine could have been meant, too.
+    """
     names = sorted({each.name for line in models for each in line.names})
     folded = {each.casefold(): each for each in names}
     near = [folded[each] for each in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
@@ -111,17 +131,38 @@ def unknown_name(models: Sequence[RoomModelRecord], name: str, room: str) -> Not
     elif names:
         hint = f"It has: {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}."
     else:
-        hint = "No model of it has a name yet: sleap-rtc models list shows what was trained."
+        hint = "None of its models has a name yet."
+    see = "A folder here is given by its path." if or_folder else "See: sleap-rtc models list"
+    return NotFoundError(f"The room '{_shown(room)}' has no model '{_shown(name)}'. {hint} {see}")
+
+
+def unknown_alias(ref: ModelRef, aliases: Mapping[str, int], room: str) -> NotFoundError:
+    """Say that no version of a model is called so, and what its versions are called.
+
+    Args:
+        ref: what the user typed.
+        aliases: which version each alias points to.
+        room: what the room is called.
+    """
+    have = ", ".join(f"{alias} (@{version})" for alias, version in sorted(aliases.items())[:_SHOWN])
     return NotFoundError(
-        f"The room '{_shown(room)}' has no model '{_shown(name)}'. {hint} A folder here is given by its path."
+        f"No version of the model '{ref.name}' of the room '{_shown(room)}' is called '{ref.alias}'. "
+        f"Aliases: {have or 'none'}."
     )
 
 
-def _no_alias(named: ModelLine, ref: ModelRef, room: str) -> str:
-    have = ", ".join(f"{alias} (@{version})" for alias, version in sorted(named.aliases.items())[:_SHOWN])
-    return (
-        f"No version of the model '{ref.name}' of the room '{_shown(room)}' is called '{ref.alias}'. "
-        f"Aliases: {have or 'none'}."
+def unknown_version(name: str, version: int | None, versions: Iterable[int], room: str) -> NotFoundError:
+    """Say that a model has no such version, and which it has.
+
+    Args:
+        name: the model's.
+        version: the one that is meant; None for the latest.
+        versions: those that there are.
+        room: what the room is called.
+    """
+    have = ", ".join(f"@{each}" for each in sorted(versions)[-_SHOWN:]) or "none"
+    return NotFoundError(
+        f"The model '{name}' of the room '{_shown(room)}' has no version {version or 'at all'}. There are: {have}."
     )
 
 

@@ -2,16 +2,14 @@
 
 import asyncio
 import hashlib
-import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from sleap_rtc.client.client import Client
+from sleap_rtc.client.staging import alone, share
 from sleap_rtc.errors import (
     ConflictError,
     NotFoundError,
@@ -116,7 +114,7 @@ async def pull(
     staging = output.with_name(f".{output.name}.part")
     await asyncio.to_thread(make_folder, staging)
     try:
-        async with _alone(staging, output):
+        async with alone(staging, "a model", output):
             record = await _from_any(wanted, sources, staging / "files", store, on_bytes, on_trouble)
             return await asyncio.to_thread(_publish, staging, output, wanted, record)
     finally:
@@ -200,13 +198,10 @@ def _publish(staging: Path, output: Path, wanted: Wanted, record: ModelRecord) -
     """Write the name into the copy, and move it to its place in one step."""
     ready = staging / "files"
     named = record.model_copy(update={"name": wanted.name or None, "version": wanted.version})
-    umask = os.umask(0o077)
-    os.umask(umask)
     try:
         (ready / RECORD).unlink()
         (ready / RECORD).write_bytes(named.to_bytes())
-        for path in (ready, *ready.rglob("*")):
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+        share(ready)
         if output.exists() or output.is_symlink():
             raise ConflictError(f"Something was put at {output} meanwhile. Give another folder with --output.")
         ready.rename(output)
@@ -220,34 +215,6 @@ def _remove_empty(staging: Path) -> None:
     """Leave nothing where nothing came: what did come is gone on with."""
     if staging.is_dir() and not any(path.is_file() for path in staging.rglob("*")):
         shutil.rmtree(staging, ignore_errors=True)
-
-
-@asynccontextmanager
-async def _alone(staging: Path, output: Path) -> AsyncIterator[None]:
-    """Hold the staging folder against another terminal that pulls to the same place."""
-    lock = staging / "lock"
-    await asyncio.to_thread(_take_lock, lock, output)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            lock.unlink(missing_ok=True)
-
-
-def _take_lock(lock: Path, output: Path) -> None:
-    for _ in range(2):
-        try:
-            with lock.open("x") as file:
-                file.write(str(os.getpid()))
-            return
-        except FileExistsError:
-            owner = lock.read_text()
-            if owner.isdigit() and psutil.pid_exists(int(owner)):
-                break
-            lock.unlink(missing_ok=True)  # left behind by a process that was killed
-        except OSError as error:
-            raise storage_error(error, output) from error
-    raise ConflictError(f"Another sleap-rtc is bringing a model to {output}. Wait until it is done.")
 
 
 def not_held(shown: str, names: Sequence[str]) -> SleapRTCError:

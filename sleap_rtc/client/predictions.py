@@ -130,7 +130,14 @@ class Output:
         return PredictionFiles(dict(zip(runs, self.names, strict=False)))
 
 
-def find_output(data: Sequence[str], output: Path | None, *, analysis: bool = False, option: str = "-o") -> Output:
+def find_output(
+    data: Sequence[str],
+    output: Path | None,
+    *,
+    analysis: bool = False,
+    option: str = "-o",
+    beside: Path | None = None,
+) -> Output:
     """Decide where predictions go, and see that nothing is in their way. Blocks.
 
     Args:
@@ -138,6 +145,7 @@ def find_output(data: Sequence[str], output: Path | None, *, analysis: bool = Fa
         output: what was typed: a file for one input, else a folder; the current folder by default.
         analysis: whether analysis files come beside them.
         option: how `output` is typed.
+        beside: the copy of labels that `-o` names and that they go beside, where they are merged.
 
     Raises:
         UsageError: if one file is to hold the predictions of several inputs.
@@ -154,10 +162,13 @@ def find_output(data: Sequence[str], output: Path | None, *, analysis: bool = Fa
     else:
         found = Output(output or Path(), tuple(_names(data)))
     check_writable(found.folder, option)
+    way_out = other_name(option)
+    if beside:
+        way_out = f"let {option} name a copy in another folder, such as other/{printable(beside.name)}"
     for name in found.names:
-        check_free(found.folder / name, option)
+        check_free(found.folder / name, way_out)
         if analysis:
-            check_free(found.folder / f"{without_ending(name)}{ANALYSIS}", option)
+            check_free(found.folder / f"{without_ending(name)}{ANALYSIS}", way_out)
     return found
 
 
@@ -180,16 +191,24 @@ def stem_of(text: str) -> str:
     return safe_name(stem)
 
 
-def check_free(path: Path, option: str = "-o") -> None:
+def other_name(option: str) -> str:
+    """What a user can do about a name that is taken, but move what has it."""
+    return f"choose another name with {option}"
+
+
+def check_free(path: Path, way_out: str) -> None:
     """See that nothing has this name. Blocks.
+
+    Args:
+        path: the name.
+        way_out: what the user can do but move it.
 
     Raises:
         ConflictError: if something has.
     """
     if os.path.lexists(path):
         raise ConflictError(
-            f"{printable(str(path), limit=300)} is there already, and nothing is overwritten. Move it, or choose "
-            f"another name with {option}."
+            f"{printable(str(path), limit=300)} is there already, and nothing is overwritten. Move it, or {way_out}."
         )
 
 

@@ -2,19 +2,16 @@
 
 import asyncio
 import errno
-import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-import psutil
-
 from sleap_rtc.client.link import WorkerLink
-from sleap_rtc.errors import ConflictError, JobFailedError, ProtocolError
+from sleap_rtc.client.staging import alone, share
+from sleap_rtc.errors import JobFailedError, ProtocolError
 from sleap_rtc.protocol.files import Manifest
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.disk import make_folder, storage_error
@@ -98,7 +95,7 @@ async def fetch_results(
         raise JobFailedError(f"The job {job} left no {layout.what}. See its log: sleap-rtc jobs logs {job}")
     layout.check(manifest)
     await asyncio.to_thread(make_folder, target.folder)
-    async with _alone(staging):
+    async with alone(staging, "this job", output):
         if (staging / "ready").exists():  # an earlier attempt died between the first and the last rename
             return await asyncio.to_thread(_publish, staging, output, layout)
 
@@ -111,39 +108,12 @@ async def fetch_results(
         return await asyncio.to_thread(_publish, staging, output, layout)
 
 
-@asynccontextmanager
-async def _alone(staging: Path) -> AsyncIterator[None]:
-    """Hold the staging folder against another terminal that fetches the same job."""
-    lock = staging / "lock"
-    await asyncio.to_thread(_take_lock, lock)
-    try:
-        yield
-    finally:
-        # gone already where the folder was published
-        lock.unlink(missing_ok=True)
-
-
-def _take_lock(lock: Path) -> None:
-    for _ in range(2):
-        try:
-            with lock.open("x") as file:
-                file.write(str(os.getpid()))
-            return
-        except FileExistsError:
-            owner = lock.read_text()
-            if owner.isdigit() and psutil.pid_exists(int(owner)):
-                break
-            lock.unlink(missing_ok=True)  # left behind by a process that was killed
-    raise ConflictError(f"Another sleap-rtc is bringing this job to {lock.parent.parent}. Wait until it is done.")
-
-
 def _publish(staging: Path, output: Path, layout: Layout) -> list[Path]:
     """Move what is whole to its place, one rename each."""
-    umask = _umask()
     moved = []
     try:
         for path, name in layout.places(staging / "ready"):
-            _share(path, umask)
+            share(path)
             moved.append(move_free(path, output / name))
         shutil.rmtree(staging)
     except OSError as error:
@@ -184,18 +154,6 @@ def _from_another_disk(path: Path, wanted: Path) -> Path:
         beside.unlink(missing_ok=True)
     path.unlink()
     return place
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _share(result: Path, umask: int) -> None:
-    """Give a run folder, or a file, the modes of any that the user makes; on its way it was private."""
-    for path in (result, *result.rglob("*")):
-        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def _free_name(wanted: Path, *, folder: bool) -> Path:

@@ -149,6 +149,12 @@ def test_animals_that_are_followed_are_a_stage_of_their_own(clock: Clock) -> Non
     ]
 
 
+@pytest.mark.parametrize(("rate", "shown"), [(0.5, "0.5"), (45.23, "45.2"), (128.4, "128"), (23_400.0, "23400")])
+def test_a_rate_is_said_in_plain_digits(rate: float, shown: str) -> None:
+    frames = Frames.model_validate({"stage": "predict", "done": 10, "total": 10, "rate": rate})
+    assert frames_text(frames) == f"10 of 10 frames, {shown} frames/s"
+
+
 def test_jobs_show_says_how_many_frames_there_were() -> None:
     told = list(events())
     assert _now(told[:2]) == {"run": "clip", "frames": None}

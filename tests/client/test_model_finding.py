@@ -65,7 +65,9 @@ def test_names_versions_aliases_and_jobs_lead_to_one_bundle() -> None:
 def test_what_there_is_not_is_said_with_what_there_is() -> None:
     assert "Did you mean fly?" in unknown_name(MODELS, "Flyy", "lab").sentence
     assert "It has: fly, mouse." in unknown_name(MODELS, "zebrafish", "lab").sentence
-    assert "No model of it has a name yet" in unknown_name([], "fly", "lab").sentence
+    assert "None of its models has a name yet." in unknown_name([], "fly", "lab").sentence
+    assert "A folder here is given by its path." in unknown_name(MODELS, "Flyy", "lab").sentence
+    assert "See: sleap-rtc models list" in unknown_name(MODELS, "Flyy", "lab", or_folder=False).sentence
     assert "has no version 9. There are: @2, @3, @4." in refused("fly@9", NotFoundError)
     assert "Aliases: gone (@7), production (@3)." in refused("fly@best", NotFoundError)
     assert "has no version 7" in refused("fly@gone", NotFoundError)

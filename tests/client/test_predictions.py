@@ -89,6 +89,8 @@ def test_what_is_in_the_way_is_said_before_anything_is_sent(tmp_path: Path) -> N
     (tmp_path / "clip.predictions.slp").write_bytes(b"x")
     with pytest.raises(ConflictError, match="nothing is overwritten"):
         find_output(["clip.mp4"], tmp_path)
+    with pytest.raises(ConflictError, match=r"let -o name a copy in another folder, such as other/merged\.slp\."):
+        find_output(["clip.mp4"], tmp_path, beside=tmp_path / "merged.slp")
     (tmp_path / "out.analysis.h5").write_bytes(b"x")
     assert find_output(["clip.mp4"], tmp_path / "out.slp").names == ("out.slp",)
     with pytest.raises(ConflictError, match=r"out\.analysis\.h5"):

@@ -38,13 +38,13 @@ def list_models(
     A model without a name is called as the job that trained it. 'online' is
     how many of the workers that have it can be asked for it now.
     """
-    from sleap_rtc.cli.models.meant import unknown_name
     from sleap_rtc.cli.models.options import room_models
     from sleap_rtc.cli.output import emit_json, note, table
+    from sleap_rtc.client.model_finding import unknown_name
 
     _, found, models = room_models(room, server)
     if name is not None and not any(model.version_of(name) for model in models):
-        raise unknown_name(models, name, found.name)
+        raise unknown_name(models, name, found.name, or_folder=False)
     fitting = [model for model in models if in_format is None or in_format in model.formats]
     named = sorted(
         ((each, model) for model in fitting for each in model.names if name in (None, each.name)),
