@@ -5,14 +5,14 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from sleap_rtc.cli.asking import ask
 from sleap_rtc.cli.output import note
-from sleap_rtc.cli.progress import JobDisplay
+from sleap_rtc.cli.progress import JobDisplay, What
 from sleap_rtc.cli.running import beside, interrupts
 from sleap_rtc.client.lossviewer import MonitorPorts, monitored
-from sleap_rtc.client.predictions import PredictionFiles
+from sleap_rtc.client.predictions import ModelsAndPredictions, PredictionFiles
 from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.errors import JobFailedError, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.jobs import Event, JobState, JobSummary, RunEnded, StateChanged, Verb
@@ -43,7 +43,7 @@ class Words:
         nothing: said when nothing was there to be kept.
     """
 
-    results: Literal["models", "predictions"]
+    results: What
     stop: str
     stopping: str
     nothing: str
@@ -61,6 +61,20 @@ TRACKING = Words(
     stopping="Stopping; the predictions of what was looked at to its end come home.",
     nothing="The job was stopped before anything was looked at to its end, so there is nothing to bring home.",
 )
+EXPORTING = Words(
+    results="network",
+    stop="stop: end the export, and keep nothing",
+    stopping="Stopping the export.",
+    nothing="The job was stopped before the model was exported.",
+)
+
+
+BOTH = Words(
+    results="models and predictions",
+    stop="stop: bring home the best model so far, and the predictions of what was looked at to its end",
+    stopping="Stopping; the best model so far comes home, and the predictions of what was looked at to its end.",
+    nothing=TRAINING.nothing,
+)
 
 
 @dataclass(frozen=True)
@@ -76,11 +90,6 @@ class Results:
     bring: Callable[[RemoteJob, OnBytes], Awaitable[Sequence[Path]]] | None = None
 
 
-def is_inference(summary: JobSummary) -> bool:
-    """Whether a job leaves predictions, and no models."""
-    return any(run.verb is Verb.TRACK for run in summary.runs)
-
-
 def results_of(summary: JobSummary, output: Path | None, *, leave: bool = False) -> Results:
     """How the results of a job come home that another command sent.
 
@@ -89,9 +98,15 @@ def results_of(summary: JobSummary, output: Path | None, *, leave: bool = False)
         output: the folder that was typed.
         leave: leave them on the worker.
     """
-    if not is_inference(summary):
+    tracked = frozenset(run.name for run in summary.runs if run.verb is Verb.TRACK)
+    if not tracked:
         return models_into(None if leave else output or MODELS)
-    return Results(TRACKING) if leave else predictions_into(output or Path(), PredictionFiles())
+    if len(tracked) == len(summary.runs):
+        return Results(TRACKING) if leave else predictions_into(output or Path(), PredictionFiles())
+    if leave:
+        return Results(BOTH)
+    layout = ModelsAndPredictions(tracked, PredictionFiles(), output or Path())
+    return Results(BOTH, lambda job, on_bytes: job.fetch(output or MODELS, on_bytes, layout=layout))
 
 
 def predictions_into(folder: Path, layout: PredictionFiles) -> Results:

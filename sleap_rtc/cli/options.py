@@ -227,12 +227,12 @@ def settings_for(folder: Path | None = None, **typed: str | bool | None) -> "Set
         ConfigError: if a file or a value is wrong.
     """
     from sleap_rtc.cli.output import warn
-    from sleap_rtc.config.schema import ALLOW_WANDB, API_KEY, GPUS, SANDBOX, SLOTS
+    from sleap_rtc.config.schema import ALLOW_WANDB, API_KEY, AUTO_EXPORT, GPUS, SANDBOX, SLOTS
     from sleap_rtc.config.settings import load_settings
 
     keys = {
         "api_key": API_KEY, "slots": SLOTS, "gpus": GPUS, "warm": "worker.warm", "allow_wandb": ALLOW_WANDB,
-        "sandbox": SANDBOX,
+        "sandbox": SANDBOX, "auto_export": AUTO_EXPORT,
     }  # fmt: skip
     settings = load_settings(folder, flags={keys.get(key, key): value for key, value in typed.items()})
     for text in settings.warnings:

@@ -17,7 +17,7 @@ from typing import Literal, Self, TextIO
 from sleap_rtc.protocol.jobs import Event, JobSummary
 
 Clock = Callable[[], float]
-What = Literal["models", "predictions"]
+What = Literal["models", "predictions", "models and predictions", "network"]
 _LOG_LINE = 8192
 
 
@@ -103,9 +103,15 @@ class JobDisplay(ABC):
         """Say where the results are.
 
         Args:
-            places: folders of models, or files of predictions.
-            what: which of the two.
+            places: folders of models, or files of predictions; of a network that was exported there are none.
+            what: which of them.
         """
+
+
+def sorted_out(places: Sequence[Path], what: What) -> tuple[list[Path], list[Path]]:
+    """The folders of models among results, and the files of predictions. Looks at the disk where there may be both."""
+    files = {place for place in places if what == "predictions" or (what != "models" and place.is_file())}
+    return [place for place in places if place not in files], [place for place in places if place in files]
 
 
 class LogLines:

@@ -17,7 +17,8 @@ Every object has ``event``:
 - ``{"event": "log", "text"}``: a line of sleap-nn's log, with ``--logs``
 - ``{"event": "link_lost", "reason"}``, ``{"event": "link_restored"}``
 - ``{"event": "finished", "folders": [path, …]}`` for models, ``{"event": "finished", "files": [path, …]}`` for
-  predictions
+  predictions, and one with both for a training that looks at data afterwards
+- ``{"event": "exported", "model", "format", "digest", "outcome"}`` of ``models export`` instead: where it is now
 - ``{"event": "detached", "job", "worker", "worker_id"}``: the last one, with ``--detach``; see `telling`
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sleap_rtc.cli import output
-from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines, What
+from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines, What, sorted_out
 from sleap_rtc.cli.progress_transfer import Transfer, Upload
 from sleap_rtc.protocol.jobs import Event, JobSummary
 
@@ -111,7 +112,11 @@ class JsonDisplay(JobDisplay):
 
     def finished(self, places: Sequence[Path], what: What = "models") -> None:
         """Write ``finished``."""
-        self._emit("finished", **{"folders" if what == "models" else "files": [str(place) for place in places]})
+        if what == "network":
+            return
+        folders, files = sorted_out(places, what)
+        found = ({"folders": folders} if "models" in what else {}) | ({"files": files} if "predictions" in what else {})
+        self._emit("finished", **{name: [str(place) for place in each] for name, each in found.items()})
 
     def _due(self, what: str, *, complete: bool) -> bool:
         if what in self._complete:

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from sleap_rtc.cli.formats import count, format_duration, format_value
-from sleap_rtc.cli.progress import What
+from sleap_rtc.cli.progress import What, sorted_out
 from sleap_rtc.cli.progress_frames import frames_done_text
 from sleap_rtc.protocol.jobs import (
     EpochEnded,
@@ -189,10 +189,13 @@ def accepted_text(summary: JobSummary) -> str:
 
 
 def _runs_text(runs: Sequence[Run]) -> str:
-    names = ", ".join(run.name for run in runs)
-    if runs[0].verb is Verb.TRACK:
-        return f"{count(len(runs), 'input')} to look at ({names})"
-    return f"{count(len(runs), 'model')} to train ({names})"
+    looked_at = [run.name for run in runs if run.verb is Verb.TRACK]
+    exported = [run.name for run in runs if run.verb is Verb.EXPORT]
+    trained = [run.name for run in runs if run.verb is Verb.TRAIN]
+    train = [f"{count(len(trained), 'model')} to train ({', '.join(trained)})"] if trained else []
+    look = [f"{count(len(looked_at), 'input')} to look at ({', '.join(looked_at)})"] if looked_at else []
+    export = [f"a model to be exported ({', '.join(exported)})"] if exported else []
+    return ", then ".join([*train, *look, *export])
 
 
 def queued_text(body: Queued) -> str:
@@ -234,6 +237,8 @@ def run_started_text(run: RunView, body: RunStarted) -> str:
     """Say which run began."""
     if body.verb is Verb.TRACK:
         return f"{frames_title(run)}: looking at its frames"
+    if body.verb is Verb.EXPORT:
+        return f"{run.name}: the model is being exported"
     limit = f", up to {count(body.max_epochs, 'epoch')}" if body.max_epochs is not None else ""
     return f"{run.name}: run {body.index} of {body.runs}, {body.model_type}{limit}"
 
@@ -253,9 +258,12 @@ def run_ended_text(run: RunView, body: RunEnded) -> str:
 
 def finished_texts(places: Sequence[Path], what: What) -> list[str]:
     """Say where the results are."""
+    if what == "network":
+        return []
     if not places:
-        return ["The job left no model." if what == "models" else "The job left no predictions."]
-    return [f"{'Model' if what == 'models' else 'Predictions'} in {place}" for place in places]
+        return ["The job left no predictions." if what == "predictions" else "The job left no model."]
+    models, predictions = sorted_out(places, what)
+    return [*(f"Model in {place}" for place in models), *(f"Predictions in {place}" for place in predictions)]
 
 
 def link_lost_text(reason: str) -> str:

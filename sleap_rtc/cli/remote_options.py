@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-WHERE = (
-    session_option,
+IN_ROOM = (
     room_option,
     click.option(
         "--auto-select/--no-auto-select",
@@ -40,6 +39,9 @@ WHERE = (
     ),
     room_secret_option,
 )
+"""Where a job runs that is about a room's models."""
+
+WHERE = (session_option, *IN_ROOM)
 """Where the job runs."""
 
 HOW = (
@@ -55,7 +57,7 @@ HOW = (
 
 
 def read_remote(options: dict[str, Any]) -> "Remote":
-    """Take the parameters of `WHERE` and `HOW` out of `options`.
+    """Take the parameters of `WHERE`, or `IN_ROOM`, and `HOW` out of `options`.
 
     Raises:
         UsageError: if they contradict each other, or nothing says where.
@@ -67,7 +69,8 @@ def read_remote(options: dict[str, Any]) -> "Remote":
     source = click.get_current_context().get_parameter_source("session_string")
     typed = WhereTyped(
         session_typed=source is click.core.ParameterSource.COMMANDLINE,
-        **{name: options.pop(name) for name in ("session_string", "room", "auto_select", "worker", "min_gpu_memory")},
+        session_string=options.pop("session_string", None),
+        **{name: options.pop(name) for name in ("room", "auto_select", "worker", "min_gpu_memory")},
     )
     settings = settings_for(server=options.pop("server"), transport=options.pop("transport"))
     secrets = secrets_for(settings, options.pop("room_secret"))

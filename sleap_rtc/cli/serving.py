@@ -23,6 +23,7 @@ from sleap_rtc.jobs.load import least_memory, most_memory, most_processes, most_
 from sleap_rtc.jobs.quota import least_free
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.jobs.settings import SupervisorSettings
+from sleap_rtc.protocol.exporting import ExportFormat
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.client import ServiceState
@@ -235,6 +236,7 @@ async def _make_worker(
         mounts=machine.mounts,
         processor_slots=request.settings.worker.slots or 1,
         allow_wandb=request.settings.worker.allow_wandb,
+        auto_export=auto_export(request.settings.worker),
         keep_jobs=request.keep_jobs * DAY,
         min_free=min_free,
         engine=engine,
@@ -242,6 +244,12 @@ async def _make_worker(
         secrets=await _find_secrets(request, room),
     )
     return Worker(settings, on_service=announce.service, on_client=announce.client)
+
+
+def auto_export(said: WorkerSection) -> ExportFormat | None:
+    """The format in which what was trained is exported by itself."""
+    found: dict[str, ExportFormat] = {"onnx": "onnx", "tensorrt": "tensorrt"}
+    return found.get(said.auto_export)
 
 
 def _supervision(said: WorkerSection, min_free: int, machine: Machine) -> SupervisorSettings:

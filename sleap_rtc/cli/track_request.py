@@ -6,15 +6,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sleap_rtc.client.model_finding import TRAINED
 from sleap_rtc.client.track_assembling import Tracked
 from sleap_rtc.errors import UsageError
 from sleap_rtc.jobs.track_arguments import track_arguments
 from sleap_rtc.protocol.inference import DataInput, TrackOptions, check_frames
+from sleap_rtc.protocol.models import ModelFormat
 from sleap_rtc.protocol.text import printable
 
-_FRAMES_OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
+FRAMES_OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
 _OPTIONS = (
-    "frames", *_FRAMES_OF_LABELS, "batch_size", "peak_threshold", "max_instances", "tracking", "tracker",
+    "frames", *FRAMES_OF_LABELS, "batch_size", "peak_threshold", "max_instances", "tracking", "tracker",
     "max_tracks", "tracking_window_size", "no_empty_frames", "runtime",
 )  # fmt: skip
 """Those that `TrackOptions` has under the same name."""
@@ -36,6 +38,12 @@ class TrackRequest:
     merge: Path | None = None
     analysis: bool = False
 
+    @property
+    def format(self) -> ModelFormat:
+        """Which files of a model of the room are meant: those that the runtime runs."""
+        runtime = self.tracked.options.get("runtime")
+        return runtime if runtime == "onnx" or runtime == "tensorrt" else TRAINED
+
 
 def read_track(options: dict[str, Any]) -> TrackRequest:
     """Take what `track_options.ALL` has out of a command's options.
@@ -47,7 +55,7 @@ def read_track(options: dict[str, Any]) -> TrackRequest:
     said = {name: options.pop(name) for name in _OPTIONS}
     said["formats"] = ("slp", "analysis_h5") if "analysis_h5" in options.pop("formats") else ("slp",)
     tracked = Tracked(models=options.pop("models"), data=options.pop("data"), options=said)
-    _check(said)
+    check_words(said)
     return TrackRequest(
         tracked=tracked,
         output=options.pop("output"),
@@ -56,8 +64,17 @@ def read_track(options: dict[str, Any]) -> TrackRequest:
     )
 
 
-def _check(said: dict[str, Any]) -> None:
-    of_labels = [name for name in _FRAMES_OF_LABELS if said[name]]
+def check_words(said: dict[str, Any]) -> None:
+    """See that how to look makes sense.
+
+    Args:
+        said: what `_OPTIONS` names, and the formats, by `TrackOptions`' names.
+
+    Raises:
+        UsageError: if it contradicts itself.
+        ConfigError: if sleap-nn would not take it.
+    """
+    of_labels = [name for name in FRAMES_OF_LABELS if said[name]]
     if len(of_labels) > 1:
         raise UsageError(f"{_spelled(of_labels[0])} and {_spelled(of_labels[1])} say two things. Leave one out.")
     if said["frames"] is not None:

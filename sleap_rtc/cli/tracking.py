@@ -1,13 +1,11 @@
 """What ``sleap-rtc track`` does once its options are read: find, connect, submit, watch, bring home."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 
+from sleap_rtc.cli.bringing import Home
 from sleap_rtc.cli.choosing import RoomChoice
-from sleap_rtc.cli.following import TRACKING, Asks, OnBytes, Results, until_interrupted
+from sleap_rtc.cli.following import TRACKING, Asks, Results, until_interrupted
 from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
@@ -15,55 +13,16 @@ from sleap_rtc.cli.running import beside
 from sleap_rtc.cli.submitting import Remote, reach
 from sleap_rtc.cli.track_request import TrackRequest
 from sleap_rtc.client.assembling import expanded
-from sleap_rtc.client.labels_messages import Merged
-from sleap_rtc.client.merging import Merging, name_input, predictions_by_input, prepare_merge
+from sleap_rtc.client.merging import prepare_merge
 from sleap_rtc.client.model_finding import find_model
 from sleap_rtc.client.package import UnreadPackage
-from sleap_rtc.client.predictions import Output, find_output
-from sleap_rtc.client.remote_job import RemoteJob
+from sleap_rtc.client.predictions import find_output
 from sleap_rtc.client.track_assembling import FoundModels, assemble_track, check_data, find_meant
 from sleap_rtc.client.video_names import is_on_worker
-from sleap_rtc.errors import PackageError, UsageError
-from sleap_rtc.protocol.models import RoomModel
+from sleap_rtc.errors import UsageError
+from sleap_rtc.protocol.models import ModelFormat, ModelRef, RoomModel
 from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.api import ServiceAPI, find_room
-
-
-@dataclass(frozen=True)
-class _Home:
-    """Where predictions go, and what becomes of them there."""
-
-    data: Sequence[str]
-    output: Output
-    merging: Merging | None
-
-    async def bring(self, job: RemoteJob, on_bytes: OnBytes) -> Sequence[Path]:
-        layout = self.output.layout([run.name for run in job.summary.runs])
-        places = await job.fetch(self.output.folder, on_bytes, layout=layout)
-        await self._name_inputs(places)
-        if self.merging is None:
-            return places
-        target, merged = await self.merging.run(predictions_by_input(places, self.output.names))
-        note(merged_text(target, merged))
-        return [*places, target]
-
-    async def _name_inputs(self, places: Sequence[Path]) -> None:
-        """Let predictions name what was looked at as it is called here: then SLEAP finds it."""
-        for text, name in zip(self.data, self.output.names, strict=True):
-            found = next((place for place in places if place.name == name), None)
-            if found is not None and not is_on_worker(text):
-                try:
-                    await name_input(found, expanded(text))
-                except PackageError as error:
-                    note(f"{found} names the worker's files still. {error.sentence}")
-
-
-def merged_text(target: Path, merged: Merged) -> str:
-    """Say what of the predictions is in a copy of labels."""
-    kept = f"{count(merged.kept, 'frame')} that a user has labelled stayed as they are" if merged.kept else ""
-    if kept and not merged.frames:
-        return f"None of the predictions are in {target}: {kept}."
-    return f"The predictions of {count(merged.frames, 'frame')} are in {target}{kept and f'; {kept}'}."
 
 
 async def track_remotely(request: TrackRequest, remote: Remote) -> int:
@@ -90,7 +49,7 @@ async def _track(request: TrackRequest, remote: Remote, display: JobDisplay, ask
     with display.paused():
         for text in models.notes:
             note(text)
-    room_model = await _find_room_model(models, remote, display)
+    room_model = await find_room_model(models.ref, remote, display, request.format)
     with closing(await _assemble(request, models, room_model, display)) as unread:
         async with beside(unread.read(say_reading)) as reading, reach(remote, reading, display) as reached:
             package = await reading
@@ -99,7 +58,7 @@ async def _track(request: TrackRequest, remote: Remote, display: JobDisplay, ask
             return await reached.follow(job, asks, Results(TRACKING, home.bring))
 
 
-async def _home(request: TrackRequest) -> _Home:
+async def _home(request: TrackRequest) -> Home:
     output, merging = request.output, None
     if request.merge is not None:
         merging = await prepare_merge(request.merge, request.tracked.data, output)
@@ -107,11 +66,25 @@ async def _home(request: TrackRequest) -> _Home:
         output = merging.target.parent
     copy = merging.target if merging else None
     found = await asyncio.to_thread(find_output, request.tracked.data, output, analysis=request.analysis, beside=copy)
-    return _Home(request.tracked.data, found, merging)
+    places = [None if is_on_worker(text) else expanded(text) for text in request.tracked.data]
+    return Home(places, found, merging)
 
 
-async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisplay) -> RoomModel | None:
-    ref = models.ref
+async def find_room_model(
+    ref: ModelRef | None, remote: Remote, display: JobDisplay, in_format: ModelFormat = "sleap-nn"
+) -> RoomModel | None:
+    """Ask the service which model of the room is meant, if one is.
+
+    Args:
+        ref: what was typed.
+        remote: where the job goes.
+        display: what is on the screen.
+        in_format: the format of its files.
+
+    Raises:
+        UsageError: if it goes behind a session string, where there is no room.
+        SleapRTCError: as `find_model` does.
+    """
     if ref is None:
         return None
     if not isinstance(remote.where, RoomChoice):
@@ -122,7 +95,7 @@ async def _find_room_model(models: FoundModels, remote: Remote, display: JobDisp
     display.connecting(f"the service at {remote.server}")
     api = ServiceAPI(remote.server, Account(remote.server))
     room = find_room(await api.rooms(), remote.where.room)
-    found = await find_model(api, room.room_id, ref, room.name)
+    found = await find_model(api, room.room_id, ref, room.name, in_format)
     if found.version is not None and ref.version is None:
         with display.paused():
             note(f"{ref} is {found.name}@{found.version}.")

@@ -7,6 +7,7 @@ import click
 
 from sleap_rtc.cli.options import MONITOR, output_option, with_options
 from sleap_rtc.cli.remote_options import HOW, WHERE, read_remote
+from sleap_rtc.cli.then_options import THEN
 from sleap_rtc.cli.train_options import WHAT_TO_TRAIN
 from sleap_rtc.cli.video_options import VIDEOS, read_video_options
 
@@ -14,22 +15,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _training_options(command: F) -> F:
-    return with_options(command, (*WHAT_TO_TRAIN, *VIDEOS, *WHERE, output_option, *HOW, *MONITOR))
+    return with_options(command, (*WHAT_TO_TRAIN, *VIDEOS, *THEN, *WHERE, output_option, *HOW, *MONITOR))
 
 
 def _run(**options: Any) -> int:
     from sleap_rtc.cli.running import run_async
+    from sleap_rtc.cli.then_request import take_then
     from sleap_rtc.cli.training import TrainRequest, train_remotely
     from sleap_rtc.cli.training_request import find_wandb_key, read_typed, take_typed
     from sleap_rtc.client.lossviewer import MonitorPorts
 
+    then = take_then(options)
     wanted = read_typed(take_typed(options))
     videos = read_video_options(options)
     monitor = MonitorPorts(options.pop("publish_port"), options.pop("controller_port"))
     remote = read_remote(options)
     request = TrainRequest(
-        wanted=wanted, videos=videos, wandb_key=find_wandb_key(wanted), remote=remote, monitor=monitor, **options
-    )
+        wanted=wanted, then=then, videos=videos, wandb_key=find_wandb_key(wanted), remote=remote, monitor=monitor,
+        **options,
+    )  # fmt: skip
     return run_async(train_remotely(request))
 
 
@@ -41,7 +45,8 @@ Examples:
   sleap-rtc train -c config "data_config.train_labels_path=[a.slp,b.slp]"
   sleap-rtc train config.yaml --max-epochs 50 trainer_config.seed=1
   sleap-rtc train --labels a.slp --preset bottomup --backbone unet_medium_rf
-  sleap-rtc train -c config --labels a.slp --from models/fly
+  sleap-rtc train -c config --labels a.slp --from fly@production
+  sleap-rtc train -p pkg/ --then track --on suggestions --on clip.mp4
 """
 
 

@@ -62,7 +62,8 @@ STARTS = (
         "--from",
         "start_from",
         metavar="MODEL",
-        help="Begin with this model's weights, backbone and head: its folder, or its best.ckpt.",
+        help="Begin with this model's weights, backbone and head: its folder or best.ckpt here, or a model of the room "
+        "(fly, fly@3, fly@production, or the id of the job that trained it).",
     ),
     click.option("--backbone-weights", metavar="FILE", help="Begin with the backbone's weights of a .ckpt or .h5."),
     click.option("--head-weights", metavar="FILE", help="Begin with the head's weights of a .ckpt or .h5."),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from pydantic import JsonValue, ValidationError
 from sleap_rtc.cli.asking import can_ask
 from sleap_rtc.client.assembling import CONFIG_SUFFIXES, Wanted, expanded
 from sleap_rtc.client.named_paths import BACKBONE_WEIGHTS, HEAD_WEIGHTS, RESUMED, TRAIN, VALIDATION, overridden
+from sleap_rtc.client.start_model import Start, find_start
 from sleap_rtc.errors import UsageError
 from sleap_rtc.protocol.override_text import parse_override
 from sleap_rtc.protocol.text import printable
@@ -80,8 +81,14 @@ def read_typed(typed: Typed) -> Wanted:
     positional, overrides = _split(typed.arguments)
     configs = (*positional, *typed.configs)
     _check_sources(typed, configs)
-    _check_starts(typed, len(configs) + len(typed.config_names))
+    start = find_start(typed.start_from) if typed.start_from else Start()
+    _check_starts(typed, len(configs) + len(typed.config_names), of_room=start.ref is not None)
     read = [parse_override(text) for text in overrides]
+    short = _short(typed, read)
+    if start.ref is not None:
+        # these keys are the worker's to set: it knows where it puts the model
+        typed = replace(typed, start_from=None)
+        short = [override for override in short if override.key not in _KEYS["start_from"]]
     return Wanted(
         package=expanded(typed.pkg_path) if typed.pkg_path else None,
         configs=configs,
@@ -89,8 +96,10 @@ def read_typed(typed: Typed) -> Wanted:
         config_dir=typed.config_dir,
         labels=typed.labels,
         val_labels=typed.val_labels,
-        options=_options(typed, [*_short(typed, read), *read]),
+        options=_options(typed, [*short, *read]),
         spelled={key: _spelled(name) for name, keys in _KEYS.items() if getattr(typed, name) for key in keys},
+        start_from=start.ref,
+        notes=(start.note,) if start.note else (),
     )
 
 
@@ -127,12 +136,13 @@ def _check_sources(typed: Typed, configs: Sequence[str]) -> None:
         )
 
 
-def _check_starts(typed: Typed, configs: int) -> None:
+def _check_starts(typed: Typed, configs: int, *, of_room: bool) -> None:
     whole = [_spelled(name) for name in ("start_from", "resume") if getattr(typed, name)]
     parts = [_spelled(name) for name in ("backbone_weights", "head_weights") if getattr(typed, name)]
     if len(whole) > 1 or (whole and parts):
         raise UsageError(f"{whole[0]} brings all weights along: leave out {', '.join([*whole[1:], *parts])}.")
-    if whole and configs > 1:
+    # a version of the room's may hold a model for each
+    if whole and configs > 1 and not of_room:
         raise UsageError(
             f"{whole[0]} names one model, and {configs} configs are to be trained. Train each by a command of its own."
         )

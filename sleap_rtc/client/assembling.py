@@ -20,6 +20,7 @@ from sleap_rtc.jobs.matching import match_file
 from sleap_rtc.jobs.yaml_data import MAX_BYTES, read_yaml
 from sleap_rtc.protocol.files import is_clutter
 from sleap_rtc.protocol.inference import TrackOptions
+from sleap_rtc.protocol.models import ModelRef
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.transfer.merged import MergedSource
@@ -56,6 +57,8 @@ class Wanted:
         val_labels: the files to validate on.
         options: all else; the paths in it are the user's own.
         spelled: by key, the option that was typed for it: a mistake is told in the user's words.
+        start_from: the model of the room to begin with, as it was typed.
+        notes: what the user should see, a sentence each.
     """
 
     package: Path | None = None
@@ -66,6 +69,8 @@ class Wanted:
     val_labels: tuple[str, ...] = ()
     options: TrainOptions = field(default_factory=TrainOptions)
     spelled: Mapping[str, str] = field(default_factory=dict)
+    start_from: ModelRef | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

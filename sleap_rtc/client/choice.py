@@ -17,6 +17,7 @@ _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([mgt]i?b?)?", re.IGNORECASE)
 _UNITS = {"m": 10**6, "mi": 2**20, "g": 10**9, "gi": 2**30, "t": 10**12, "ti": 2**40}
 _MEBIBYTE = 2**20
 _SMALLEST_MB = 256
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,14 @@ class Wish:
     Attributes:
         worker: its name or id; None if any will do.
         min_gpu_memory: bytes that one of its GPUs must have.
+        holders: ids of workers that have what the job is about: one of them is taken if one of them fits.
+        sleap_nn: the version of sleap-nn that it must have; None if any will do.
     """
 
     worker: str | None = None
     min_gpu_memory: int = 0
+    holders: frozenset[str] = frozenset()
+    sleap_nn: str | None = None
 
 
 def parse_memory(text: str) -> int:
@@ -98,7 +103,14 @@ def fitting(workers: Sequence[WorkerPresence], wish: Wish, *, room: str) -> list
             f"No GPU of {whose} has {_gigabytes(wish.min_gpu_memory)}: the largest one online is "
             f"{best.name}'s with {_gigabytes(gpu_memory(best))}. Ask for less with --min-gpu-memory."
         )
-    return ranked(large)
+    fits = [each for each in large if wish.sleap_nn in (None, each.info.sleap_nn)]
+    if not fits:
+        have = ", ".join(f"{each.name} has {each.info.sleap_nn or 'none'}" for each in large[:_SHOWN])
+        raise UnreachableError(
+            f"No worker that is meant has sleap-nn {wish.sleap_nn}: {have}. Use another worker, or take any version "
+            "with --any-version: then the models may differ."
+        )
+    return ranked([each for each in fits if each.worker_id in wish.holders] or fits)
 
 
 def announcement(chosen: WorkerPresence, among: Sequence[WorkerPresence]) -> str:

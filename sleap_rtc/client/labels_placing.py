@@ -11,7 +11,7 @@ import h5py
 
 from sleap_rtc.client.labels_messages import MAX_VIDEOS, Placed, PlaceVideos
 from sleap_rtc.client.packing import safe_name
-from sleap_rtc.client.predictions import stem_of
+from sleap_rtc.client.predictions import SUGGESTIONS, stem_of
 from sleap_rtc.client.video_names import spelled
 from sleap_rtc.jobs.hdf5_links import datasets_of
 
@@ -44,6 +44,7 @@ def _placed(entry: dict[str, Any], local: Path) -> dict[str, Any]:
     source = entry.get("source_video")
     if name == safe_name(local.name):
         return entry | {"filename": str(local), "backend": entry["backend"] | {"filename": str(local)}}
-    if name == safe_name(f"{stem_of(local.name)}.pkg.slp") and isinstance(source, dict):
+    copies = [safe_name(f"{stem_of(local.name)}{ending}") for ending in (".pkg.slp", SUGGESTIONS)]
+    if name in copies and isinstance(source, dict):
         return source  # the copy with images was made for the worker alone
     return entry

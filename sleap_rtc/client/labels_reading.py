@@ -4,7 +4,7 @@ Runs in the labels helper.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -42,7 +42,7 @@ def _videos(opened: Any, file: LabelsFile, datasets: frozenset[str]) -> Iterator
     if len(entries) > MAX_VIDEOS:
         raise ValueError(f"more than {MAX_VIDEOS} videos")
     frames, trained = _frame_counts(opened)
-    suggested = _suggestion_counts(opened)
+    suggested = _suggestions(opened)
     for index, entry in enumerate(entries):
         video = json.loads(entry)
         backend = video["backend"] if isinstance(video.get("backend"), dict) else video
@@ -58,7 +58,7 @@ def _videos(opened: Any, file: LabelsFile, datasets: frozenset[str]) -> Iterator
             found=tuple(None if embedded else _found(each, Path(file.beside)) for each in names),
             frames=frames[number],
             trained=trained[number],
-            suggested=suggested[index],
+            suggested=_with_images(opened, dataset, suggested[index]) if embedded else len(suggested[index]),
             embedded=embedded,
             source=_source(video),
             series=series,
@@ -86,13 +86,24 @@ def _frame_counts(opened: Any) -> tuple[Counter[int], Counter[int]]:
     return Counter(videos.tolist()), Counter(videos[trained].tolist())
 
 
-def _suggestion_counts(opened: Any) -> Counter[int]:
-    """How many suggested frames each video has, by its place in the file."""
+def _suggestions(opened: Any) -> defaultdict[int, set[int]]:
+    """The suggested frames of each video, by its place in the file."""
+    found: defaultdict[int, set[int]] = defaultdict(set)
     if "suggestions_json" not in opened:
-        return Counter()
+        return found
     if opened["suggestions_json"].shape[0] > _MAX_FRAMES:
         raise ValueError(f"more than {_MAX_FRAMES} suggested frames")
-    return Counter(int(json.loads(entry)["video"]) for entry in opened["suggestions_json"][:])
+    for entry in map(json.loads, opened["suggestions_json"][:]):
+        found[int(entry["video"])].add(int(entry["frame_idx"]))
+    return found
+
+
+def _with_images(opened: Any, dataset: str, suggested: set[int]) -> int:
+    """How many of the suggested frames of an embedded video have their image in the file."""
+    numbers = f"{dataset.rpartition('/')[0]}/frame_numbers"
+    if numbers not in opened:
+        return len(suggested)
+    return len(suggested & set(opened[numbers][:].tolist()))
 
 
 def _number(dataset: str, index: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sleap_rtc.client.assembling import expanded
 from sleap_rtc.client.labels_asking import Helper, merge, place_videos
 from sleap_rtc.client.labels_messages import LabelsLook, Merge, Merged, PlaceVideos, Predicted, VideoLook
-from sleap_rtc.client.predictions import LABELS, check_free, check_writable, stem_of
+from sleap_rtc.client.predictions import LABELS, check_free, check_writable, other_name, stem_of
 from sleap_rtc.client.results import move_free
 from sleap_rtc.client.track_labels import look_at
 from sleap_rtc.client.video_names import spelled
@@ -70,7 +70,13 @@ class Merging:
 
 
 async def prepare_merge(
-    labels: Path, data: Sequence[str], output: Path | None, helper: Helper | None = None
+    labels: Path,
+    data: Sequence[str],
+    output: Path | None,
+    helper: Helper | None = None,
+    *,
+    option: str = "-o",
+    of_labels: Mapping[str, LabelsLook] | None = None,
 ) -> Merging:
     """See, before anything is sent, that predictions of these inputs can be merged into labels.
 
@@ -79,6 +85,8 @@ async def prepare_merge(
         data: what is looked at.
         output: what was typed for the copy; beside the predictions in the current folder by default.
         helper: how the labels helper is started.
+        option: how `output` is typed.
+        of_labels: inputs that are labels about the same videos, such as those in a package that was made of `labels`.
 
     Raises:
         UsageError: if an input is neither the labels nor a video of theirs, or the copy's name is no labels file's.
@@ -90,15 +98,35 @@ async def prepare_merge(
         raise UsageError(f"--merge names '{_shown(labels)}', which is no file. Correct the path.")
     target = output or Path(f"{stem_of(labels.name)}.merged{_ending(labels)}")
     if not target.name.lower().endswith(LABELS):
-        raise UsageError(f"With --merge, -o names the copy of the labels: '{_shown(target)}' does not end in .slp.")
-    await asyncio.to_thread(check_writable, target.parent)
-    await asyncio.to_thread(check_free, target)
+        raise UsageError(
+            f"With --merge, {option} names the copy of the labels: '{_shown(target)}' does not end in .slp."
+        )
+    await asyncio.to_thread(check_writable, target.parent, option)
+    await asyncio.to_thread(check_free, target, other_name(option))
     seen = await look_at(labels, helper)
-    return Merging(labels, target, await asyncio.to_thread(_videos, labels, seen, data))
+    return Merging(labels, target, await asyncio.to_thread(_videos, labels, seen, data, of_labels or {}))
 
 
-def _videos(labels: Path, seen: LabelsLook, data: Sequence[str]) -> tuple[int | None, ...]:
-    return tuple(_video(labels, seen, text) for text in data)
+def _videos(
+    labels: Path, seen: LabelsLook, data: Sequence[str], of_labels: Mapping[str, LabelsLook]
+) -> tuple[int | None, ...]:
+    found: list[int | None] = []
+    for text in data:
+        if text in of_labels:
+            _check_same(labels, seen, text, of_labels[text])
+            found.append(None)
+        else:
+            found.append(_video(labels, seen, text))
+    return tuple(found)
+
+
+def _check_same(labels: Path, seen: LabelsLook, text: str, other: LabelsLook) -> None:
+    """See that labels are about the same videos in the same order: predictions know them by their place."""
+    if [_last(_name(video)) for video in seen.videos] != [_last(_name(video)) for video in other.videos]:
+        raise UsageError(
+            f"The labels '{printable(text, limit=200)}' are about other videos than {_shown(labels)}: predictions of "
+            "theirs could not be merged. Leave out --merge, or name the labels that they were made of."
+        )
 
 
 def _video(labels: Path, seen: LabelsLook, text: str) -> int | None:

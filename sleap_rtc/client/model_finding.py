@@ -4,15 +4,19 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from sleap_rtc.errors import NotFoundError, UnreachableError, UsageError
-from sleap_rtc.protocol.models import ModelRef, RoomModel
+from sleap_rtc.protocol.models import ModelFormat, ModelRef, RoomModel
 from sleap_rtc.protocol.text import printable
-from sleap_rtc.signaling.model_records import ModelLine, RoomModelRecord
+from sleap_rtc.signaling.model_records import Holder, ModelLine, RoomModelRecord
 from sleap_rtc.signaling.model_requests import ModelRequests
 
 _SHOWN = 8
+TRAINED: ModelFormat = "sleap-nn"
+"""The format of what was trained."""
 
 
-async def find_model(api: ModelRequests, room_id: str, ref: ModelRef, room: str) -> RoomModel:
+async def find_model(
+    api: ModelRequests, room_id: str, ref: ModelRef, room: str, in_format: ModelFormat = TRAINED
+) -> RoomModel:
     """Ask the service which model is meant.
 
     Args:
@@ -20,51 +24,53 @@ async def find_model(api: ModelRequests, room_id: str, ref: ModelRef, room: str)
         room_id: the room.
         ref: what the user typed.
         room: what the room is called, for sentences.
+        in_format: the format of its files.
 
     Raises:
-        NotFoundError: if the room has no such model.
+        NotFoundError: if the room has no such model, or not in that format.
         UsageError: if several jobs begin like that.
         UnreachableError: if no worker that has it is online, or the service is out of reach.
     """
     if ref.job is not None:
-        return of_job(await api.models(room_id), ref.job, room)
+        return of_job(await api.models(room_id), ref.job, room, in_format)
     try:
         named = await api.model(room_id, ref.name)
     except NotFoundError as error:
         raise unknown_name(await api.models(room_id), ref.name, room) from error
-    return of_name(named, ref, room)
+    return of_name(named, ref, room, in_format)
 
 
-def of_job(models: Sequence[RoomModelRecord], job: str, room: str) -> RoomModel:
+def of_job(models: Sequence[RoomModelRecord], job: str, room: str, in_format: ModelFormat = TRAINED) -> RoomModel:
     """The model that a job trained.
 
     Args:
         models: those of the room.
         job: the job's id, or its beginning.
         room: what the room is called.
+        in_format: the format of its files.
 
     Raises:
-        NotFoundError: if there is none.
+        NotFoundError: if there is none, or not in that format.
         UsageError: if several jobs begin like that.
         UnreachableError: if no worker that has it is online.
     """
     found = trained_by(models, job, room)
     # a job that was resumed has left several bundles: the service lists the newest first
     chosen = found[0]
-    _check_online(chosen, job)
-    return RoomModel(digest=chosen.digest)
+    return RoomModel(digest=_digest(chosen, job, in_format), format=in_format)
 
 
-def of_name(named: ModelLine, ref: ModelRef, room: str) -> RoomModel:
+def of_name(named: ModelLine, ref: ModelRef, room: str, in_format: ModelFormat = TRAINED) -> RoomModel:
     """The version that is meant.
 
     Args:
         named: what the service says of the name.
         ref: what the user typed.
         room: what the room is called.
+        in_format: the format of its files.
 
     Raises:
-        NotFoundError: if the name has no such version or alias.
+        NotFoundError: if the name has no such version or alias, or not in that format.
         UnreachableError: if no worker that has it is online.
     """
     numbered = {each.version: line for line in named.versions for each in line.names if each.name == ref.name}
@@ -78,8 +84,8 @@ def of_name(named: ModelLine, ref: ModelRef, room: str) -> RoomModel:
     if version is None or version not in numbered:
         raise unknown_version(ref.name, version, numbered, room)
     line = numbered[version]
-    _check_online(line, f"{ref.name}@{version}")
-    return RoomModel(digest=line.digest, name=ref.name, version=version)
+    digest = _digest(line, f"{ref.name}@{version}", in_format)
+    return RoomModel(digest=digest, name=ref.name, version=version, format=in_format)
 
 
 def trained_by(models: Sequence[RoomModelRecord], job: str, room: str) -> list[RoomModelRecord]:
@@ -160,12 +166,36 @@ def unknown_version(name: str, version: int | None, versions: Iterable[int], roo
     )
 
 
-def _check_online(line: RoomModelRecord, shown: str) -> None:
-    if any(line.online_holders()):
+def _digest(line: RoomModelRecord, shown: str, in_format: ModelFormat) -> str:
+    """The digest of the model's files in a format; of several that were exported, one that can be had now."""
+    held = [(holder, each) for holder in line.holders for each in holder.formats if each.format == in_format]
+    if in_format == TRAINED:
+        check_online(line.holders, shown)
+        return line.digest
+    if not held:
+        raise NotFoundError(
+            f"No worker of the room has the model {shown} as {in_format}. Make it: "
+            f"sleap-rtc models export {shown} --format {in_format}"
+        )
+    check_online([holder for holder, _ in held], f"{shown}, as {in_format},")
+    return next(each.digest for holder, each in held if holder.online)
+
+
+def check_online(holders: Sequence[Holder], shown: str) -> None:
+    """See that a model can be had now.
+
+    Args:
+        holders: those who have it.
+        shown: what it is called.
+
+    Raises:
+        UnreachableError: if none of them is online.
+    """
+    if any(holder.online for holder in holders):
         return
-    if not line.holders:
+    if not holders:
         raise UnreachableError(f"No worker of the room has the model {shown} any more.")
-    names = ", ".join(sorted({_shown(each.worker_name) for each in line.holders})[:_SHOWN])
+    names = ", ".join(sorted({_shown(each.worker_name) for each in holders})[:_SHOWN])
     raise UnreachableError(f"The model {shown} is on {names}, which is not online. Try again when it is back.")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sleap_rtc.client.packing import safe_name
-from sleap_rtc.client.results import RUN_NAME
+from sleap_rtc.client.results import RUN_NAME, RunFolders
 from sleap_rtc.errors import ConflictError, ProtocolError, StorageError, UsageError
 from sleap_rtc.protocol.files import Manifest, folded
 from sleap_rtc.protocol.text import printable
@@ -15,7 +15,8 @@ from sleap_rtc.protocol.text import printable
 LABELS = ".slp"
 PREDICTIONS = ".predictions.slp"
 ANALYSIS = ".analysis.h5"
-ANOTHER_NAME = "choose another name with -o"
+SUGGESTIONS = ".suggestions.pkg.slp"
+"""How a copy of labels ends that is sent with the images of their suggested frames."""
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,199}")
 
 
@@ -48,7 +49,48 @@ class PredictionFiles:
     def places(self, ready: Path) -> Iterable[tuple[Path, str]]:
         """The files and their names. Blocks."""
         for run in sorted(ready.iterdir()):
-            yield from _places_of(run, self.names.get(run.name) or f"{run.name}{PREDICTIONS}")
+            yield from self.places_of(run)
+
+    def places_of(self, run: Path) -> Iterator[tuple[Path, str]]:
+        """The files of one run. Blocks."""
+        return _places_of(run, self.names.get(run.name) or f"{run.name}{PREDICTIONS}")
+
+
+@dataclass(frozen=True)
+class ModelsAndPredictions:
+    """What a training leaves that looks at data afterwards: a folder for each model, and predictions elsewhere.
+
+    Attributes:
+        tracked: the runs that look at something.
+        predictions: what theirs are called.
+        folder: where those go; the folder of the models is said where they are fetched.
+    """
+
+    tracked: frozenset[str]
+    predictions: PredictionFiles
+    folder: Path
+    what = "model"
+
+    def check(self, manifest: Manifest) -> None:
+        """See that each run has what is to be expected of it.
+
+        Raises:
+            ProtocolError: if the worker offers something else.
+        """
+        predictions = tuple(entry for entry in manifest if entry.path.partition("/")[0] in self.tracked)
+        RunFolders().check(Manifest(files=tuple(entry for entry in manifest if entry not in predictions)))
+        self.predictions.check(Manifest(files=predictions))
+
+    def places(self, ready: Path) -> Iterable[tuple[Path, str]]:
+        """Folders and files, and their names: of predictions whole paths. Blocks."""
+        folder = self.folder.absolute()
+        for run in sorted(ready.iterdir()):
+            if run.name not in self.tracked:
+                yield run, run.name
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            for path, name in self.predictions.places_of(run):
+                yield path, str(folder / name)
 
 
 def _places_of(run: Path, name: str) -> Iterator[tuple[Path, str]]:
@@ -89,7 +131,12 @@ class Output:
 
 
 def find_output(
-    data: Sequence[str], output: Path | None, *, analysis: bool = False, beside: Path | None = None
+    data: Sequence[str],
+    output: Path | None,
+    *,
+    analysis: bool = False,
+    option: str = "-o",
+    beside: Path | None = None,
 ) -> Output:
     """Decide where predictions go, and see that nothing is in their way. Blocks.
 
@@ -97,6 +144,7 @@ def find_output(
         data: what the user named, on this machine or on the worker.
         output: what was typed: a file for one input, else a folder; the current folder by default.
         analysis: whether analysis files come beside them.
+        option: how `output` is typed.
         beside: the copy of labels that `-o` names and that they go beside, where they are merged.
 
     Raises:
@@ -107,16 +155,16 @@ def find_output(
     if output is not None and output.suffix.lower() == LABELS and not output.is_dir():
         if len(data) > 1:
             raise UsageError(
-                f"-o names one file, {printable(str(output), limit=200)}, and there are {len(data)} inputs. Give a "
-                "folder."
+                f"{option} names one file, {printable(str(output), limit=200)}, and there are {len(data)} inputs. Give "
+                "a folder."
             )
         found = Output(output.parent, (output.name,))
     else:
         found = Output(output or Path(), tuple(_names(data)))
-    check_writable(found.folder)
-    way_out = (
-        f"let -o name a copy in another folder, such as other/{printable(beside.name)}" if beside else ANOTHER_NAME
-    )
+    check_writable(found.folder, option)
+    way_out = other_name(option)
+    if beside:
+        way_out = f"let {option} name a copy in another folder, such as other/{printable(beside.name)}"
     for name in found.names:
         check_free(found.folder / name, way_out)
         if analysis:
@@ -143,7 +191,12 @@ def stem_of(text: str) -> str:
     return safe_name(stem)
 
 
-def check_free(path: Path, way_out: str = ANOTHER_NAME) -> None:
+def other_name(option: str) -> str:
+    """What a user can do about a name that is taken, but move what has it."""
+    return f"choose another name with {option}"
+
+
+def check_free(path: Path, way_out: str) -> None:
     """See that nothing has this name. Blocks.
 
     Args:
@@ -159,7 +212,7 @@ def check_free(path: Path, way_out: str = ANOTHER_NAME) -> None:
         )
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "-o") -> None:
     """See that files can be made in a folder, which need not be there yet. Blocks.
 
     Raises:
@@ -170,6 +223,6 @@ def check_writable(folder: Path) -> None:
     while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise StorageError(f"{shown} cannot hold predictions: {nearest} is no folder. Choose another one with -o.")
+        raise StorageError(f"{shown} cannot hold predictions: {nearest} is no folder. Choose another with {option}.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StorageError(f"Nothing can be written to {shown}: {nearest} is closed to you. Choose another with -o.")
+        raise StorageError(f"Nothing can be written to {shown}: {nearest} is closed to you. Choose another: {option}.")

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,13 +17,17 @@ from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.paths import home
 from sleap_rtc.errors import ConfigError, NotFoundError, PackageError, ProtocolError
 from sleap_rtc.protocol.codec import Message
+from sleap_rtc.protocol.exporting import ABILITY as EXPORT
+from sleap_rtc.protocol.exporting import ExportOptions
 from sleap_rtc.protocol.files import ManifestRef, TransferProgress
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.inference import ABILITY as TRACK
 from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.jobs import (
+    AGAIN,
     Event,
     JobAccepted,
+    JobAgain,
     JobEvents,
     JobList,
     JobListed,
@@ -215,8 +219,8 @@ class RemoteWorker:
             SleapRTCError: why the worker refuses it.
         """
         options = options or package.options
-        if isinstance(options, TrackOptions):
-            await self.link.call(_check_tracks)
+        for ability, deed in _asked_of_new_workers(options):
+            await self.link.call(_able_to(ability, deed))
         content = content_of(package.manifest.digest, options)
         known = None if new else self._pending.find(self.link.worker_id, content)
         there = await self._show(known.job) if known else None
@@ -283,6 +287,23 @@ class RemoteWorker:
                 self._write_down(job, summary.name, content)
         return RemoteJob(self, summary, self._pending)
 
+    async def again(self, job: str) -> RemoteJob:
+        """Submit a job that this worker still has once more: the same files and options, as a job of this user.
+
+        Raises:
+            NotFoundError: if the worker has no such job that this user may act on.
+            ConflictError: if its files never all arrived.
+            SleapRTCError: why the worker refuses it.
+        """
+        await self.link.call(_able_to(AGAIN, "submit a job of its own again"))
+        message = JobAgain(job=job, new=new_id("job", secrets.token_bytes(15)))
+        # asked again after a lost link, it is still that one job
+        reply = await self.link.call(lambda session: session.request(message, JobAccepted, timeout=float("inf")))
+        summary = _about(message.new, reply)
+        if reply.manifest is not None and reply.options is not None:
+            self._write_down(message.new, summary.name, content_of(reply.manifest, reply.options))
+        return RemoteJob(self, summary, self._pending)
+
     def _write_down(self, job: str, name: str, content: str) -> None:
         self._pending.write(
             PendingJob(
@@ -343,9 +364,24 @@ def _about(job: str, reply: JobAccepted) -> JobSummary:
     return reply.job
 
 
-async def _check_tracks(session: Session) -> None:
-    if TRACK not in session.abilities:
-        raise ProtocolError("The worker's sleap-rtc is too old to look at videos with a model: upgrade it there.")
+def _asked_of_new_workers(options: JobOptions) -> Iterator[tuple[str, str]]:
+    """What is asked that workers pass over which are too old for it: the ability, and in words."""
+    if isinstance(options, ExportOptions):
+        yield EXPORT, "export models"
+    elif isinstance(options, TrackOptions):
+        yield TRACK, "look at videos with a model"
+    elif options.start_from is not None:
+        yield TRACK, "begin with a model of its room"
+    elif options.then is not None:
+        yield TRACK, "look at videos with a model"
+
+
+def _able_to(ability: str, deed: str) -> Callable[[Session], Awaitable[None]]:
+    async def check(session: Session) -> None:
+        if ability not in session.abilities:
+            raise ProtocolError(f"The worker's sleap-rtc is too old to {deed}: upgrade it there.")
+
+    return check
 
 
 def _knowing(session: Session) -> Session:

@@ -1,7 +1,9 @@
 """Bringing a job's results home: all or nothing, and never over something that is there."""
 
 import asyncio
+import errno
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -133,10 +135,25 @@ def move_free(path: Path, wanted: Path) -> Path:
             place.hardlink_to(path)
         except FileExistsError:
             continue
-        except OSError:  # a disk without links
-            return path.rename(place)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                return _from_another_disk(path, wanted)
+            return path.rename(place)  # a disk without links
         path.unlink()
         return place
+
+
+def _from_another_disk(path: Path, wanted: Path) -> Path:
+    """Copy a file beside its place, so that it appears there whole, and take it away where it was."""
+    beside = wanted.with_name(f".{secrets.token_hex(6)}{wanted.suffix}")
+    try:
+        shutil.copyfile(path, beside)
+        shutil.copymode(path, beside)
+        place = move_free(beside, wanted)
+    finally:
+        beside.unlink(missing_ok=True)
+    path.unlink()
+    return place
 
 
 def _free_name(wanted: Path, *, folder: bool) -> Path:

@@ -81,7 +81,7 @@ def find_meant(typed: Sequence[str]) -> FoundModels:
     local, refs, notes = [], [], []
     for text in typed:
         path = expanded(text)
-        ref = _as_ref(text)
+        ref = as_ref(text)
         if ref is None or holds_model(path):
             local.append(find_models(path))
             if ref is not None:
@@ -104,7 +104,12 @@ def find_meant(typed: Sequence[str]) -> FoundModels:
     return FoundModels(tuple(local), refs[0] if refs else None, tuple(notes))
 
 
-def _as_ref(text: str) -> ModelRef | None:
+def as_ref(text: str) -> ModelRef | None:
+    """The model of a room that a text can mean; None if it can only be a path.
+
+    Raises:
+        UsageError: if it seems to mean one, and is written wrongly.
+    """
     if "/" in text or "\\" in text:
         return None
     try:
@@ -115,8 +120,13 @@ def _as_ref(text: str) -> ModelRef | None:
         return None
 
 
-def check_data(data: Sequence[str], *, which: Which | None) -> None:
+def check_data(data: Sequence[str], *, which: Which | None, option: str = "--data") -> None:
     """See that inputs are there and can be read, as far as their names and first bytes tell. Blocks.
+
+    Args:
+        data: the inputs as they were typed.
+        which: which frames of labels are looked at; None for all.
+        option: how inputs are typed, for sentences.
 
     Raises:
         UsageError: if one is not.
@@ -128,33 +138,33 @@ def check_data(data: Sequence[str], *, which: Which | None) -> None:
         path = expanded(text)
         key = text if is_on_worker(text) else str(path.resolve())
         if key in seen:
-            raise UsageError(f"--data names '{printable(text, limit=200)}' twice. Leave one of them out.")
+            raise UsageError(f"{option} names '{printable(text, limit=200)}' twice. Leave one of them out.")
         seen.add(key)
         if not is_on_worker(text):
-            _check_file(text, path)
+            _check_file(text, path, option)
         if which and not text.lower().endswith(LABELS):
-            option = next(f"--{name.replace('_', '-')}" for name, each in _LABELS_ONLY.items() if each == which)
+            typed = next(f"--{name.replace('_', '-')}" for name, each in _LABELS_ONLY.items() if each == which)
             raise UsageError(
-                f"{option} is about frames of labels, and '{printable(text, limit=200)}' is a video. Leave it out, or "
+                f"{typed} is about frames of labels, and '{printable(text, limit=200)}' is a video. Leave it out, or "
                 "say which frames with --frames."
             )
 
 
-def _check_file(text: str, path: Path) -> None:
+def _check_file(text: str, path: Path, option: str) -> None:
     shown = printable(text, limit=200)
     if path.is_dir():
-        raise UsageError(f"--data names '{shown}', which is a folder. Give each video with a --data of its own.")
+        raise UsageError(f"{option} names '{shown}', which is a folder. Give each video with a {option} of its own.")
     if not path.exists():
-        raise UsageError(f"--data names '{shown}', and there is no such file on this machine. Correct the path.")
+        raise UsageError(f"{option} names '{shown}', and there is no such file on this machine. Correct the path.")
     if not text.lower().endswith((LABELS, *VIDEO_SUFFIXES)):
-        raise UsageError(f"--data names '{shown}', neither a video ({', '.join(VIDEO_SUFFIXES[:5])} …) nor labels.")
+        raise UsageError(f"{option} names '{shown}', neither a video ({', '.join(VIDEO_SUFFIXES[:5])} …) nor labels.")
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
-        raise UsageError(f"--data names '{shown}', which cannot be read: {error.strerror}. Check it.") from error
+        raise UsageError(f"{option} names '{shown}', which cannot be read: {error.strerror}. Check it.") from error
     if empty:
-        raise UsageError(f"--data names '{shown}', which is empty. Check that it was copied whole.")
+        raise UsageError(f"{option} names '{shown}', which is empty. Check that it was copied whole.")
 
 
 async def assemble_track(
@@ -179,18 +189,7 @@ async def assemble_track(
         PackageError: if labels cannot be read, or need a video that is not here.
     """
     packing = Packing()
-    inputs = []
-    for text in wanted.data:
-        if is_on_worker(text):
-            inputs.append(DataInput(path=text, in_package=False))
-            continue
-        file = expanded(text)
-        if file.name.lower().endswith(LABELS):
-            images = await with_images(file, wanted.which, on_frames=on_frames, helper=helper)
-            name = file.name if images == file else f"{stem_of(file.name)}.pkg.slp"
-            inputs.append(DataInput(path=await asyncio.to_thread(packing.add, DATA, images, name)))
-        else:
-            inputs.append(DataInput(path=await asyncio.to_thread(packing.add, DATA, file)))
+    inputs = [await pack_input(packing, text, wanted.which, on_frames=on_frames, helper=helper) for text in wanted.data]
     folders = [folder for local in models.local for folder in _pack(packing, local)]
     said = {"model": room_model, "model_folders": tuple(folders), "data": tuple(inputs)}
     try:
@@ -198,6 +197,38 @@ async def assemble_track(
     except ValidationError as error:
         raise UsageError("Too many files are named, or their paths are too long. Name fewer at once.") from error
     return UnreadPackage(_name(wanted.data), FilesSource(packing.files), check_size(options))
+
+
+async def pack_input(
+    packing: Packing,
+    text: str,
+    which: Which | None = None,
+    *,
+    on_frames: Callable[[int, int], None] = lambda done, total: None,
+    helper: Helper | None = None,
+    option: str = "--data",
+) -> DataInput:
+    """Send one input along, unless the worker has it.
+
+    Args:
+        packing: what is sent.
+        text: the input as it was typed.
+        which: which frames of labels are looked at; None for all.
+        on_frames: told the frames of labels embedded so far and those there are.
+        helper: how the labels helper is started.
+        option: how inputs are typed, for sentences.
+
+    Raises:
+        PackageError: if labels cannot be read, or need a video that is not here.
+    """
+    if is_on_worker(text):
+        return DataInput(path=text, in_package=False)
+    file = expanded(text)
+    if not file.name.lower().endswith(LABELS):
+        return DataInput(path=await asyncio.to_thread(packing.add, DATA, file))
+    images = await with_images(file, which, on_frames=on_frames, helper=helper, option=option)
+    name = file.name if images == file else f"{stem_of(file.name)}.pkg.slp"
+    return DataInput(path=await asyncio.to_thread(packing.add, DATA, images, name))
 
 
 def _pack(packing: Packing, local: LocalModel) -> list[str]:

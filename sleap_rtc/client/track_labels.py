@@ -40,6 +40,7 @@ async def with_images(
     *,
     on_frames: Callable[[int, int], None] = lambda done, total: None,
     helper: Helper | None = None,
+    option: str = "--data",
 ) -> Path:
     """A labels file that holds the images that a model is to look at; the file itself if it does already.
 
@@ -48,6 +49,7 @@ async def with_images(
         which: which of its frames; None for all.
         on_frames: told the frames embedded so far and those there are.
         helper: how the helper is started.
+        option: how data is typed, for sentences.
 
     Raises:
         PackageError: if it has no such frames, or a video is not on this machine or cannot be read.
@@ -56,7 +58,7 @@ async def with_images(
     seen = await look_at(file, helper)
     if which is None:
         if any(not video.embedded for video in seen.videos):
-            raise PackageError(_says_give_video(file, seen))
+            raise PackageError(_says_give_video(file, seen, option))
         return file
     counts = [_count(video, which) for video in seen.videos]
     if not any(counts):
@@ -64,7 +66,7 @@ async def with_images(
     needed = [count > 0 and not video.embedded for video, count in zip(seen.videos, counts, strict=True)]
     if not any(needed):
         return file
-    places = [_places(file, video) if need else None for video, need in zip(seen.videos, needed, strict=True)]
+    places = [_places(file, video, option) if need else None for video, need in zip(seen.videos, needed, strict=True)]
     return await embedded(
         await asyncio.to_thread(file.absolute),
         places,
@@ -81,22 +83,23 @@ def _count(video: VideoLook, which: Which) -> int:
     return video.trained if which == "labeled" else video.frames - video.trained
 
 
-def _places(file: Path, video: VideoLook) -> tuple[str, ...]:
+def _places(file: Path, video: VideoLook, option: str) -> tuple[str, ...]:
     missing = [name for name, place in zip(video.names, video.found, strict=True) if place is None]
     if missing:
         raise PackageError(
             f"The labels {_shown(file)} need the video '{printable(missing[0], limit=300)}', which is not on this "
-            "machine. Put it there or beside the labels; of a video on the worker say --data LABEL:/PATH instead."
+            f"machine. Put it there or beside the labels; of a video on the worker say {option} LABEL:/PATH instead."
         )
     return tuple(place for place in video.found if place is not None)
 
 
-def _says_give_video(file: Path, seen: LabelsLook) -> str:
+def _says_give_video(file: Path, seen: LabelsLook, option: str) -> str:
     names = [printable(video.names[0], limit=200) for video in seen.videos if not video.embedded]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    some = "add --only-labeled-frames or --only-suggested-frames" if option == "--data" else f"say {option} suggestions"
     return (
-        f"The labels {_shown(file)} do not hold their images. To look at all frames, give the video with --data: "
-        f"{', '.join(names[:_SHOWN])}{more}. To look at some, add --only-labeled-frames or --only-suggested-frames."
+        f"The labels {_shown(file)} do not hold their images. To look at all frames, give the video with {option}: "
+        f"{', '.join(names[:_SHOWN])}{more}. To look at some, {some}."
     )
 
 

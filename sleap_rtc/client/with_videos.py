@@ -4,7 +4,8 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sleap_rtc.client.assembling import check_size
@@ -61,9 +62,7 @@ async def with_videos(
         looked_at = [path for path in looked_at if not path.lower().endswith(_EMBEDDED)]
     if not looked_at:
         return unread, PreparedVideos()
-    scratch = home() / "tmp" / f"labels-{os.getpid()}-{secrets.token_hex(6)}"
-    try:
-        labels = await asyncio.to_thread(_labels, source, looked_at, package, scratch)
+    async with labels_here(source, looked_at, package) as labels:
         prepared = await prepare_videos(
             labels,
             choice,
@@ -73,9 +72,26 @@ async def with_videos(
             on_frames=on_frames,
             helper=helper,
         )
+    return _changed(unread, options, prepared), prepared
+
+
+@asynccontextmanager
+async def labels_here(source: Source, names: Sequence[str], package: Path | None) -> AsyncIterator[list[Labels]]:
+    """Labels of a package as files of this machine, while the body runs.
+
+    Args:
+        source: the package's files.
+        names: its labels; one in a zip that is too large to be unpacked is left out.
+        package: the zip or folder, where there is one: from beside a zip the relative names in its labels count.
+
+    Raises:
+        StorageError: if the disk refuses.
+    """
+    scratch = home() / "tmp" / f"labels-{os.getpid()}-{secrets.token_hex(6)}"
+    try:
+        yield await asyncio.to_thread(_labels, source, names, package, scratch)
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-    return _changed(unread, options, prepared), prepared
 
 
 def _changed(unread: UnreadPackage, options: TrainOptions, prepared: PreparedVideos) -> UnreadPackage:
@@ -89,7 +105,7 @@ def _changed(unread: UnreadPackage, options: TrainOptions, prepared: PreparedVid
     return UnreadPackage(unread.name, source, said, unread.unasked)
 
 
-def _labels(source: Source, names: list[str], package: Path | None, scratch: Path) -> list[Labels]:
+def _labels(source: Source, names: Sequence[str], package: Path | None, scratch: Path) -> list[Labels]:
     """The labels as files of this machine; those in a zip are unpacked."""
     sizes = dict(source.files())
     beside = package.absolute().parent if package else Path.cwd()

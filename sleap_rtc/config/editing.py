@@ -47,6 +47,8 @@ TEMPLATE = """\
 #allow_wandb = false
 # What keeps jobs apart: "auto" is bubblewrap where it works, "bwrap" bubblewrap or no start, "none" nothing.
 #sandbox = "auto"
+# The format in which what was trained is exported by itself: "onnx", "tensorrt" (needs NVIDIA's package) or "none".
+#auto_export = "none"
 
 # Folders of this machine that jobs may name.
 #[[worker.mounts]]

@@ -24,6 +24,8 @@ SLOTS, GPUS = "worker.slots", "worker.gpus"
 ALLOW_WANDB = "worker.allow_wandb"
 SANDBOX = "worker.sandbox"
 SANDBOXES = ("auto", "bwrap", "none")
+AUTO_EXPORT = "worker.auto_export"
+EXPORTS = ("onnx", "tensorrt", "none")
 STORE_SIZE = "store.max_bytes"
 JOB_SIZE, LEAST_FREE = "worker.max_job_bytes", "worker.min_free_bytes"
 JOB_MEMORY, JOB_HOURS = "worker.max_job_memory", "worker.max_job_hours"
@@ -83,6 +85,13 @@ def _sandbox(value: Any, where: str) -> str:
     text = _text(value, where)
     if text not in SANDBOXES:
         raise ConfigError(f"{where} must be one of {', '.join(SANDBOXES)}.")
+    return text
+
+
+def _auto_export(value: Any, where: str) -> str:
+    text = _text(value, where)
+    if text not in EXPORTS:
+        raise ConfigError(f"{where} must be one of {', '.join(EXPORTS)}.")
     return text
 
 
@@ -184,6 +193,11 @@ KEYS: dict[str, Key] = {
         _flag, "SLEAP_RTC_WORKER_ALLOW_WANDB", "whether jobs may report to Weights & Biases with their submitter's key"
     ),
     SANDBOX: Key(_sandbox, "SLEAP_RTC_WORKER_SANDBOX", "what keeps jobs apart: auto, bwrap or none"),
+    AUTO_EXPORT: Key(
+        _auto_export,
+        "SLEAP_RTC_WORKER_AUTO_EXPORT",
+        "the format in which a worker exports what was trained: onnx, tensorrt or none",
+    ),
     MOUNTS: Key(_mounts, None, "folders of the worker's machine that jobs may name"),
     STORE_SIZE: Key(_bytes, "SLEAP_RTC_STORE_MAX_BYTES", "most bytes kept of files that were transferred"),
     "transfer.max_lanes": Key(_lanes, "SLEAP_RTC_MAX_LANES", "most connections that a transfer uses"),

@@ -23,6 +23,7 @@ from sleap_rtc.config.limits import DEFAULT_JOB_BYTES, MOST_LANES, TransferLimit
 from sleap_rtc.config.schema import (
     ALLOW_WANDB,
     API_KEY,
+    AUTO_EXPORT,
     GPUS,
     JOB_HOURS,
     JOB_MEMORY,
@@ -42,7 +43,7 @@ from sleap_rtc.config.servers import DEFAULT_SERVER
 DEFAULT = "default"
 FLAGS = "the command line"
 _OF_THIS_MACHINE = {
-    SLOTS, GPUS, ALLOW_WANDB, SANDBOX, MOUNTS, STORE_SIZE, JOB_SIZE, JOB_MEMORY, JOB_HOURS, LEAST_FREE,
+    SLOTS, GPUS, ALLOW_WANDB, AUTO_EXPORT, SANDBOX, MOUNTS, STORE_SIZE, JOB_SIZE, JOB_MEMORY, JOB_HOURS, LEAST_FREE,
 }  # fmt: skip
 """What no file found in a project may set: GPUs, folders, network and sandbox of jobs, and what they may take."""
 
@@ -93,6 +94,7 @@ class WorkerSection:
     min_free_bytes: int | None = None
     allow_wandb: bool = False
     sandbox: str = "auto"
+    auto_export: str = "none"
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,7 @@ def _worker_section(values: Mapping[str, Any]) -> WorkerSection:
         min_free_bytes=values.get(LEAST_FREE),
         allow_wandb=values.get(ALLOW_WANDB, False),
         sandbox=values.get(SANDBOX, "auto"),
+        auto_export=values.get(AUTO_EXPORT, "none"),
     )
 
 

@@ -19,7 +19,7 @@ from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.options import JobOptions
 from sleap_rtc.protocol.training import TrainOptions
 
-from . import attempts, intake, retention
+from . import again, attempts, intake, retention
 from .access import Access
 from .checking import Preflight
 from .events import last_seq
@@ -67,6 +67,9 @@ class JobBoard:
         min_free: bytes of the disk that must be free for a new job; 0 takes any.
         allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
         models: where models of the room come from.
+
+    Attributes:
+        models: the same; a worker knows it once it serves its room.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class JobBoard:
         self._root = root
         self._min_free = min_free
         self._allow_wandb = allow_wandb
-        self._models = models
+        self.models = models
         self._preflight = preflight
         self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
@@ -171,8 +174,10 @@ class JobBoard:
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
                 await self._check_reporting_still(folder)
+                recipes = await asyncio.to_thread(intake.open_package, folder, self._mounts)
+                # after the package was unpacked: beside another folder, an archive would not be taken for the package
                 await self._place_model(folder)
-                made = await self._made(folder, await asyncio.to_thread(intake.open_package, folder, self._mounts))
+                made = await self._made(folder, recipes)
                 plan = await asyncio.to_thread(intake.prepare, folder, made, self._mounts)
                 if plan is not None:
                     await self._check_fits(folder, plan)
@@ -192,17 +197,19 @@ class JobBoard:
         return await asyncio.to_thread(self.summary, folder)
 
     async def _place_model(self, folder: JobFolder) -> None:
+        """Put the room's model that a job names among its files, unless that was done before an interruption."""
         spec = await asyncio.to_thread(folder.spec)
         options = spec.options
         model = options.start_from if isinstance(options, TrainOptions) else options.model
-        if model is None:
+        if model is None or (await asyncio.to_thread(folder.state)).state is not JobState.RECEIVED:
             return
-        if self._models is None:
-            raise ConfigError("This worker keeps no models of its room. Give the model as a folder: --model FOLDER.")
+        if self.models is None:
+            await asyncio.to_thread(folder.remove)
+            raise ConfigError("This worker keeps no models of its room. Choose another one, or give a model's folder.")
         target = folder.inputs / ROOM_MODEL
         # of an attempt that was interrupted, or of a package that would pass for the room's model
         await asyncio.to_thread(remove_tree, target)
-        await self._models.place(model.digest, spec.owner.room, target)
+        await self.models.place(model.digest, spec.owner.room, target)
 
     async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
         if not recipes or self._preflight is None:
@@ -310,6 +317,31 @@ class JobBoard:
             if state is JobState.QUEUED and await asyncio.to_thread(folder.supervisor) is None:
                 self._schedule.enqueue(folder.job)
         return await asyncio.to_thread(self.summary, folder)
+
+    async def again(self, source: JobFolder, job: str, owner: Owner) -> JobFolder:
+        """Take the files and options of a job for a new one, and queue that: on disk when this returns.
+
+        Args:
+            source: the job that there is.
+            job: the id of the new one; if there is such a job already, it is as it was.
+            owner: whose the new one is.
+
+        Raises:
+            ConflictError: if the files of `source` never all arrived, or the id was used for something else.
+            ConfigError: if it reported to Weights & Biases, which takes its submitter's key.
+            SleapRTCError: as `receive` and `accept` do.
+        """
+        return await self._to_the_end(self._again(source, job, owner))
+
+    async def _again(self, source: JobFolder, job: str, owner: Owner) -> JobFolder:
+        # held to the end: the same request over another link waits, and the source is not removed as old meanwhile
+        async with self._schedule.lock(source.job):
+            spec = await asyncio.to_thread(again.spec_of, source, job, owner, utc_ms())
+            folder = await self._receive(spec)
+            if (await asyncio.to_thread(folder.state)).state is JobState.RECEIVED:
+                await asyncio.to_thread(again.copy_inputs, source, folder)
+            await self._accept(folder, None)
+        return folder
 
     async def remove_old(self, keep: float, in_use: Callable[[str], bool] = lambda job: False) -> list[str]:
         """Remove the jobs that ended more than `keep` seconds ago, but for those in use; return which."""

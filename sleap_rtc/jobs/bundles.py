@@ -105,7 +105,7 @@ def make_bundle(folder: JobFolder, target: Path) -> Bundle | None:
     for name, group in groupby(folder.results(), key=lambda file: file.path.partition("/")[0]):
         names = [path for file in group if _is_kept(path := file.path.partition("/")[2])]
         if name in types and BEST in names and CONFIG in names and len(parts) < _MAX_PARTS:
-            copied = _copy_run(folder, name, names, target / name)
+            copied = copy_run(folder, name, names, target / name)
             files += copied
             part, version = _described(target / name, types[name])
             parts.append(part)
@@ -152,7 +152,13 @@ def _is_kept(name: str) -> bool:
     return "/" not in name and (name in KEPT or name.startswith("metrics."))
 
 
-def _copy_run(folder: JobFolder, run: str, names: list[str], target: Path) -> list[BundleFile]:
+def copy_run(folder: JobFolder, run: str, names: list[str], target: Path) -> list[BundleFile]:
+    """Copy files of one of a job's runs into a new folder; on disk when this returns. Blocks.
+
+    Raises:
+        NotFoundError: if the job has taken one of them away, or put something else there.
+        OSError: if one cannot be read, or written.
+    """
     target.mkdir(mode=0o700)
     found = []
     with _opener(folder, run) as opener:

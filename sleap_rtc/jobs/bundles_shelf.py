@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sleap_rtc.config.durable import sync_folder
 from sleap_rtc.errors import NotFoundError
+from sleap_rtc.protocol.exporting import ExportFormat
 from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.ids import JobId, UserId, is_id
 from sleap_rtc.protocol.labels import Label, UtcMs
@@ -50,6 +51,8 @@ class Note(BaseModel):
         register_as: the name that its submitter wants it to have.
         version: which version of that name it became; None until the service said so.
         refused: why it gets no such name; empty unless that was said.
+        export_as: the format in which it is still to be exported by the worker itself.
+        not_exported: why no such export was begun; empty unless that was so.
         arrived: when it came onto the shelf.
     """
 
@@ -70,6 +73,8 @@ class Note(BaseModel):
     register_as: ModelName | None = None
     version: ModelVersion | None = None
     refused: str = ""
+    export_as: ExportFormat | None = None
+    not_exported: str = ""
     arrived: UtcMs
 
     @classmethod
@@ -81,14 +86,14 @@ class Note(BaseModel):
         user: str | None = None,
         loss: float | None = None,
         register_as: str | None = None,
-        source: str | None = None,
+        export_as: ExportFormat | None = None,
     ) -> "Note":
         """What there is to note about a bundle."""
         record = bundle.record
         return cls(
             digest=bundle.digest,
             format=record.format,
-            source=source,
+            source=record.source,
             title=" + ".join(part.folder for part in record.parts)[:128],
             size=bundle.size,
             job=record.job,
@@ -100,6 +105,7 @@ class Note(BaseModel):
             parent=record.parent.digest if record.parent else None,
             made_by=record.made_by,
             register_as=register_as,
+            export_as=export_as,
             arrived=arrived,
         )
 

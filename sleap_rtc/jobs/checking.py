@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from sleap_rtc.config.finishing import to_the_end
 from sleap_rtc.errors import BusyError, ConfigError
-from sleap_rtc.protocol.jobs import Run
+from sleap_rtc.protocol.jobs import Run, Verb
 from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.backoff import backoff
 
@@ -110,6 +110,9 @@ class Preflight:
 
     async def check(self, folder: JobFolder, runs: Sequence[Run]) -> Findings:
         """What is wrong with a staged job; without problems, but with a notice, where that could not be found out."""
+        runs = [run for run in runs if run.verb is not Verb.EXPORT]
+        if not runs:  # of a model that the room has, and nothing of anybody else's
+            return Findings()
         path = folder.path.absolute()
         request = Request(
             folder=str(path),

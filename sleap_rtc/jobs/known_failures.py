@@ -63,6 +63,21 @@ KNOWN = (
         "writes it.",
     ),
     _known(
+        r"No module named 'onnx\w*'|[Oo]nnx\w* is not installed",
+        "what ONNX needs is not installed beside the worker",
+        'Ask its owner to install it there: `pip install "sleap-rtc[export]"`. Then export again.',
+    ),
+    _known(
+        r"No module named '(torch_)?tensorrt|TensorRT is not installed",
+        "TensorRT is not installed beside the worker",
+        "Ask its owner to install NVIDIA's package `tensorrt` there, or export as onnx, which runs on any GPU.",
+    ),
+    _known(
+        r"not supported for export|cannot be exported|Unsupported model type",
+        "sleap-nn cannot export a model of this kind",
+        "Use it as it was trained: workers run such models, too.",
+    ),
+    _known(
         r"No labeled frames available for|has no training samples: none of the",
         "the labels hold no frame that this model can train on",
         "Predicted instances and suggested frames do not count: label some frames by hand, and check "

@@ -10,6 +10,7 @@ from sleap_rtc.protocol.files import is_clutter
 from sleap_rtc.protocol.text import one_line, printable
 from sleap_rtc.protocol.training import TrainOptions
 
+from .trained import ROOM_MODEL
 from .yaml_data import MAX_BYTES, read_yaml
 
 MAX_RUNS = 16
@@ -73,7 +74,7 @@ def open_package(inputs: Path, options: TrainOptions) -> Package:
             f"The file name '{one_line(odd, limit=120)}' is refused: it holds '${{', which sleap-nn would replace. "
             "Rename the file."
         )
-    labels = _labels(files)
+    labels = _trained_on(_labels(files), options)
     _check_named(files, labels, options)
     configs = () if options.preset else _configs(files, options)
     if len(configs) > MAX_RUNS:
@@ -110,6 +111,14 @@ def _labels(files: Mapping[str, Path]) -> list[str]:
                     f"'{printable(path, limit=120)}' is no labels file: it does not hold HDF5 data. Export it again."
                 )
     return labels
+
+
+def _trained_on(labels: list[str], options: TrainOptions) -> list[str]:
+    """The labels without those that came along to be looked at afterwards."""
+    named = {*options.labels, *options.val_labels, *options.paths.values()}
+    looked_at = {data.path for data in options.then.data if data.in_package} - named if options.then else set()
+    # a package whose only labels are both is trained on them
+    return [path for path in labels if path not in looked_at] or labels
 
 
 def _check_named(files: Mapping[str, Path], labels: Sequence[str], options: TrainOptions) -> None:
@@ -167,6 +176,7 @@ def _found(files: Mapping[str, Path]) -> list[Listed]:
         path
         for path, file in files.items()
         if not (PurePosixPath(path).name.lower() in _OF_A_MODEL and str(PurePosixPath(path).parent) in trained)
+        and not path.startswith(f"{ROOM_MODEL}/")
         and _looks_like_config(path, file)
     ]
     # a config that was converted by hand, and what it was made from, are one

@@ -6,7 +6,9 @@ from sleap_rtc.errors import ConfigError
 
 from .folder import JobFolder
 from .trained import CHECKPOINT, ROOM_MODEL, head_of, room_model_folders
-from .values import Config
+from .values import NOTHING, Config
+
+_WEIGHTS = ("pretrained_backbone_weights", "pretrained_head_weights")
 
 
 def start_from(folder: JobFolder, configs: Sequence[tuple[Config, str]]) -> None:
@@ -18,17 +20,22 @@ def start_from(folder: JobFolder, configs: Sequence[tuple[Config, str]]) -> None
 
     Raises:
         PackageError: if the model is not there, or none that was trained.
-        ConfigError: if it has no part for one of the configs, or a config names weights of its own.
+        ConfigError: if it has no part for one of the configs, or a config says something else to begin with.
     """
     parts = {head_of(path): path for path in room_model_folders(folder)}
     for config, head in configs:
         model = config["model_config"]
-        if model.get("pretrained_backbone_weights") or model.get("pretrained_head_weights"):
+        if any(model.get(key) not in NOTHING for key in _WEIGHTS):
             raise ConfigError("The config names weights to begin with, and so does --from. Leave one of them out.")
+        if config["trainer_config"].get("resume_ckpt_path") not in NOTHING:
+            raise ConfigError(
+                "The config goes on from a checkpoint (resume_ckpt_path), and --from names a model to begin with. "
+                "Leave one of them out."
+            )
         if head not in parts:
             raise ConfigError(
                 f"The model that the training shall begin with finds {', '.join(sorted(parts))}, and the config trains "
                 f"'{head}'. Choose a model of that kind, or leave --from out."
             )
         place = f"{ROOM_MODEL}/{parts[head].name}/{CHECKPOINT}"
-        model["pretrained_backbone_weights"] = model["pretrained_head_weights"] = place
+        model.update(dict.fromkeys(_WEIGHTS, place))

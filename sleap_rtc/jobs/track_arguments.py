@@ -10,11 +10,14 @@ TRACKERS = ("classic", "sort", "deepsort", "strongsort", "bytetrack", "botsort",
 """sleap-nn's own names, as of 0.3.5."""
 MAX_FRAMES = 5_000_000
 """Frames of one input that may be named; without naming any, all are looked at."""
+MAX_LISTED = 100_000
+"""Frames that may be named where they are not one range: sleap-nn has to be told each of them."""
 _VALUES = ("batch_size", "peak_threshold", "max_instances", "tracker", "max_tracks", "tracking_window_size", "runtime")
 _FLAGS = (
     "only_suggested_frames", "only_labeled_frames", "exclude_user_labeled", "tracking", "no_empty_frames",
 )  # fmt: skip
-_OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
+OF_LABELS = ("only_suggested_frames", "only_labeled_frames", "exclude_user_labeled")
+"""What is about labels, and no video."""
 _OF_TRACKING = ("tracker", "max_tracks", "tracking_window_size")
 
 
@@ -33,7 +36,7 @@ def track_arguments(options: TrackWords, *, labels: bool) -> tuple[str, ...]:
 
 
 def _check(options: TrackWords, *, labels: bool) -> None:
-    asked = [name for name in _OF_LABELS if getattr(options, name)]
+    asked = [name for name in OF_LABELS if getattr(options, name)]
     if asked and not labels:
         raise ConfigError(
             f"{_spelled(asked[0])} is about labels, and the input is a video. Give labels, or leave it out."
@@ -67,16 +70,35 @@ def frames_argument(text: str) -> str:
     """Frames as sleap-nn reads them: it takes one range, or single frames, and not both.
 
     Raises:
-        ConfigError: if more than `MAX_FRAMES` are named.
+        ConfigError: if more than `MAX_FRAMES` are named, or more than `MAX_LISTED` that are not one range.
     """
-    ranges = [tuple(map(int, part.partition("-")[::2] if "-" in part else (part, part))) for part in text.split(",")]
-    if sum(last - first + 1 for first, last in ranges) > MAX_FRAMES:
+    ranges = _merged(text)
+    count = sum(last - first + 1 for first, last in ranges)
+    if count > MAX_FRAMES:
         raise ConfigError(
             f"--frames names more than {MAX_FRAMES} frames. Leave it out, or give several jobs a part each."
         )
-    if len(ranges) == 1 and "-" in text:
-        return text
-    return ",".join(map(str, sorted({frame for first, last in ranges for frame in range(first, last + 1)})))
+    first, last = ranges[0]
+    if len(ranges) == 1:
+        return f"{first}-{last}" if first < last else f"{first}"
+    # a few characters of the submitter's must not become megabytes here, for each input once more
+    if count > MAX_LISTED:
+        raise ConfigError(
+            f"--frames names more than {MAX_LISTED} frames in several ranges. Give each range a job of its own."
+        )
+    return ",".join(str(frame) for first, last in ranges for frame in range(first, last + 1))
+
+
+def _merged(text: str) -> list[tuple[int, int]]:
+    """The ranges in order, those that overlap or touch as one; nothing is counted out, however many they are."""
+    ranges: list[tuple[int, int]] = []
+    pairs = (part.partition("-")[::2] if "-" in part else (part, part) for part in text.split(","))
+    for first, last in sorted((int(first), int(last)) for first, last in pairs):
+        if ranges and first <= ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], max(last, ranges[-1][1])
+        else:
+            ranges.append((first, last))
+    return ranges
 
 
 def last_frame(text: str) -> int:

@@ -3,13 +3,14 @@
 Runs in the preflight helper, where sleap-io exists, and imports none of it.
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.protocol.text import printable
 
+from .folder import JobFolder
 from .label_checks import Opened, shown_name
 from .track_arguments import last_frame
 from .track_task import TrackTask
@@ -50,8 +51,8 @@ def track_problems(
         yield error.sentence
         return
     yield from _labels(task, opened)
-    yield from _skeleton(opened, [folder / model for model in task.models])
-    yield from video_problems(opened, granted, whole=True)
+    yield from _skeleton(opened, {PurePosixPath(model).name: _config_of(folder, model) for model in task.models})
+    yield from video_problems(opened, granted, whole=task.only != "labeled")
 
 
 def _video(task: TrackTask, name: str, load_video: LoadVideo) -> Iterator[str]:
@@ -77,24 +78,30 @@ def _labels(task: TrackTask, opened: Opened) -> Iterator[str]:
         yield f"'{opened.name}' has no labelled frames. Leave --only-labeled-frames out, or give other labels."
 
 
-def _skeleton(opened: Opened, models: list[Path]) -> Iterator[str]:
+def _config_of(folder: Path, model: str) -> Path:
+    """The config of a model: of one that the same job trains first, that of its training."""
+    trained = folder / model / CONFIG
+    return trained if trained.is_file() else JobFolder(folder).config_of(PurePosixPath(model).name)
+
+
+def _skeleton(opened: Opened, models: Mapping[str, Path]) -> Iterator[str]:
     skeletons = opened.labels.skeletons
     if not skeletons:
         return
     there = [str(node.name) for node in skeletons[0].nodes]
-    for model in models:
-        wanted = _nodes(model)
+    for model, config in models.items():
+        wanted = _nodes(config)
         if wanted and there and wanted != there:
             yield (
-                f"The skeleton of '{opened.name}' ({_named(there)}) is not the one that the model '{model.name}' was "
+                f"The skeleton of '{opened.name}' ({_named(there)}) is not the one that the model '{model}' is "
                 f"trained on ({_named(wanted)}). Use labels with that skeleton, or another model."
             )
 
 
-def _nodes(model: Path) -> list[str]:
-    """The nodes that a model finds, in order; none where it finds one point of each animal, or does not say."""
+def _nodes(file: Path) -> list[str]:
+    """The nodes that a model finds, in order, by its config; none where it finds one point of each, or does not say."""
     try:
-        with (model / CONFIG).open("rb") as source:
+        with file.open("rb") as source:
             config = read_yaml(source.read(MAX_OWN_BYTES + 1), MAX_OWN_BYTES)
     except (OSError, ConfigError):
         return []

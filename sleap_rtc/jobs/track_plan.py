@@ -13,7 +13,7 @@ from .folder import JobFolder
 from .mounts import Mounts
 from .plan import Plan
 from .run_names import pick_run_name
-from .track_arguments import track_arguments
+from .track_arguments import OF_LABELS, track_arguments
 from .track_task import TrackTask
 from .trained import check_models, room_model_folders
 
@@ -37,7 +37,7 @@ def stage_track(folder: JobFolder, options: TrackOptions, mounts: Mounts) -> Pla
     check_models(models)
     places = tuple(path.relative_to(folder.path).as_posix() for path in models)
     paths = [_find(folder, data, mounts) for data in options.data]
-    return Plan(track_runs(folder, options, places, paths, set()), ())
+    return Plan(track_runs(folder, [(path, options) for path in paths], places, set()), ())
 
 
 def stage_then(folder: JobFolder, then: ThenTrack, trained: Sequence[Run], labels: Path, mounts: Mounts) -> list[Run]:
@@ -57,30 +57,32 @@ def stage_then(folder: JobFolder, then: ThenTrack, trained: Sequence[Run], label
     paths = [_find(folder, data, mounts) for data in then.data]
     if not paths:
         paths, then = [labels.absolute()], then.model_copy(update={"only_suggested_frames": True})
+    # beside suggestions there may be videos, in which nothing is suggested
+    of_videos = then.model_copy(update=dict.fromkeys(OF_LABELS, False)) if any(map(_is_labels, paths)) else then
     taken = {run.name.lower() for run in trained}
-    return list(track_runs(folder, then, places, paths, taken))
+    inputs = [(path, then if _is_labels(path) else of_videos) for path in paths]
+    return list(track_runs(folder, inputs, places, taken))
 
 
 def track_runs(
-    folder: JobFolder, words: TrackWords, models: Collection[str], paths: Sequence[Path], taken: set[str]
+    folder: JobFolder, inputs: Sequence[tuple[Path, TrackWords]], models: Collection[str], taken: set[str]
 ) -> tuple[Run, ...]:
     """One run for each input, each with its task.
 
     Args:
         folder: the job's.
-        words: what sleap-nn is told.
+        inputs: what is looked at, each with what sleap-nn is told about it.
         models: folders of models, below the job's folder.
-        paths: the inputs.
         taken: names of other runs, in lower case.
     """
     runs = []
-    for path in paths:
+    for path, words in inputs:
         name, _ = pick_run_name(None, _stem(path), taken)
         task = TrackTask(
             models=tuple(models),
             data=str(path),
             output=f"{name}.predictions.slp",
-            arguments=track_arguments(words, labels=path.suffix.lower() == ".slp"),
+            arguments=track_arguments(words, labels=_is_labels(path)),
             frames=words.frames,
             only=next((only for only in ("suggested", "labeled") if getattr(words, f"only_{only}_frames")), None),
         )
@@ -88,6 +90,10 @@ def track_runs(
         task.write(file)
         runs.append(Run(name=name, verb=Verb.TRACK, config=file.relative_to(folder.path).as_posix()))
     return tuple(runs)
+
+
+def _is_labels(path: Path) -> bool:
+    return path.suffix.lower() == ".slp"
 
 
 def _stem(path: Path) -> str:

@@ -113,8 +113,8 @@ def _looked_at(package: Package, options: TrainOptions) -> Path:
     named = options.labels or package.labels
     if len(named) > 1 and not (options.then and options.then.data):
         raise ConfigError(
-            f"--on suggestions: the training has {len(named)} labels files, and it is not clear whose suggestions are "
-            "meant. Name the file with --on."
+            f"The training has {len(named)} labels files, and it is not clear whose suggestions are to be looked at. "
+            "Name the labels that are trained on with --labels."
         )
     return package.files[named[0]]
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sleap_rtc.protocol.models import RoomModel
 
+ExportFormat = Literal["onnx", "tensorrt"]
 ABILITY = "export"
 """What a worker says that knows such jobs."""
 
@@ -23,7 +24,7 @@ class ExportOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     kind: Literal["export"] = "export"
     model: RoomModel
-    format: Literal["onnx", "tensorrt"] = "onnx"
+    format: ExportFormat = "onnx"
     max_instances: int | None = Field(default=None, ge=1, le=1000)
     max_batch_size: int | None = Field(default=None, ge=1, le=1024)
 

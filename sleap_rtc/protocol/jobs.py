@@ -14,6 +14,8 @@ from sleap_rtc.protocol.labels import Label, Title
 from sleap_rtc.protocol.options import JobOptions
 from sleap_rtc.protocol.training import TrainOptions
 
+AGAIN = "again"
+"""What a worker says that submits its jobs once more."""
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 WandbKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
 Metrics = dict[Annotated[str, StringConstraints(max_length=128)], float | None]
@@ -313,6 +315,17 @@ class JobResume(Message):
 
     TYPE = "job.resume"
     job: JobId
+
+
+class JobAgain(Message):
+    """Client → worker: take the files and options of a job that you still have, and run them as a new job of mine.
+
+    Answered with `job.accepted`; asked again with the same id, the new job is as it is.
+    """
+
+    TYPE = "job.again"
+    job: JobId
+    new: JobId
 
 
 class JobWatch(Message):

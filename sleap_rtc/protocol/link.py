@@ -107,6 +107,7 @@ LINK = Registry(
     jobs.JobList,
     jobs.JobListed,
     jobs.JobResume,
+    jobs.JobAgain,
     jobs.JobWatch,
     jobs.JobEvents,
     jobs.JobLog,

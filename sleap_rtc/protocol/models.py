@@ -89,11 +89,13 @@ class RoomModel(_Record):
         digest: the bundle's, by which workers know it; see `sleap_rtc.protocol.models`.
         name: what the room calls it; empty if it has no name.
         version: which version of that name.
+        format: of the files that are meant; another one than what was trained has a bundle of its own.
     """
 
     digest: Sha256
     name: ModelName | Literal[""] = ""
     version: ModelVersion | None = None
+    format: ModelFormat = "sleap-nn"
 
 
 class BundleFile(_Record):
@@ -142,6 +144,9 @@ class ModelRecord(_Record):
     """``model.json``. `name` and `version` are null in a bundle, and set in a copy that was pulled.
 
     Attributes:
+        format: of its files.
+        source: in another format than what was trained, the digest of the bundle that it was made from; what else is
+            said here is said of that one.
         sleap_nn: the version that trained it.
         job: the job that trained it; None for one that came from a folder.
         manifest: digest of the package that it was trained on.
@@ -156,6 +161,7 @@ class ModelRecord(_Record):
     name: ModelName | None = None
     version: ModelVersion | None = None
     format: ModelFormat = "sleap-nn"
+    source: Sha256 | None = None
     parts: Annotated[tuple[ModelPart, ...], Field(min_length=1, max_length=16)]
     files: Annotated[tuple[BundleFile, ...], Field(min_length=1, max_length=1024)]
     sleap_nn: Label = ""

@@ -53,6 +53,30 @@ async def fetch_bundle(
     return await asyncio.to_thread(verify_bundle, folder, digest)
 
 
+async def fetch_record(session: Session, digest: str, folder: Path, store: Store) -> ModelRecord:
+    """Fetch the ``model.json`` of a bundle alone, and check it.
+
+    Args:
+        session: the link to somebody who holds the bundle.
+        digest: the bundle's.
+        folder: a private folder for the file.
+        store: keeps what arrived.
+
+    Raises:
+        TransferError: if what is offered, or what arrived, is not of that bundle.
+        SleapRTCError: as `Fetch.files` does.
+    """
+    fetch = Fetch(session, transfer_of(digest), Target(store, transfer_of(digest), folder))
+    manifest = await fetch.manifest()
+    _check_offer(manifest, digest)
+    if bundle_digest((entry.path, entry.sha256) for entry in manifest.files) != digest:
+        await _say_which(fetch, manifest, digest)
+    await asyncio.to_thread(make_folder, folder)
+    # what the digest says of each file holds: one that is not the file is not put in its place
+    await fetch.files(manifest, only=(RECORD,))
+    return ModelRecord.from_bytes(await asyncio.to_thread((folder / RECORD).read_bytes))
+
+
 def _check_offer(manifest: Manifest, digest: str) -> None:
     if not any(entry.path == RECORD and entry.size <= MAX_RECORD for entry in manifest.files):
         raise TransferError(f"The worker offers no {RECORD} with the model {digest[:12]}. Nothing was written.")

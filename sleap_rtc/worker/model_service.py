@@ -210,7 +210,7 @@ def _known_record(place: Path, files: Sequence[BundleFile]) -> ModelRecord | Non
         return None
     folders = {file.path.partition("/")[0] for file in files}
     same = record.files == tuple(files) and {part.folder for part in record.parts} == folders
-    return record if same and record.format == "sleap-nn" else None
+    return record if same and record.format == "sleap-nn" and record.source is None else None
 
 
 def _new_record(place: Path, files: Collection[BundleFile], owner: Owner, made: int) -> ModelRecord:

@@ -12,8 +12,10 @@ from sleap_rtc.jobs.board import JobBoard
 from sleap_rtc.jobs.bundles_keeping import bundle_job
 from sleap_rtc.jobs.bundles_shelf import BundleShelf, Note
 from sleap_rtc.jobs.folder import JobFolder
+from sleap_rtc.protocol.exporting import ExportFormat
 from sleap_rtc.protocol.reports import MODELS_AT_ONCE, ModelFacts, ModelReport, ReportModels
 from sleap_rtc.signaling.client import SignalingClient
+from sleap_rtc.worker.auto_export import AutoExport
 from sleap_rtc.worker.model_service import ModelDesk
 from sleap_rtc.worker.reporting import Reporter, pages
 
@@ -33,10 +35,20 @@ class ModelReporter(Reporter):
         signaling: its connection to the service.
         every: seconds between two looks.
         desk: hands out the models that it keeps.
+        export_as: the format in which what was trained is exported by itself; None for no such exports.
     """
 
-    def __init__(self, board: JobBoard, signaling: SignalingClient, every: float, desk: ModelDesk) -> None:
+    def __init__(
+        self,
+        board: JobBoard,
+        signaling: SignalingClient,
+        every: float,
+        desk: ModelDesk,
+        export_as: ExportFormat | None = None,
+    ) -> None:
         super().__init__(board, signaling, every)
+        self._export_as = export_as
+        self._exports = AutoExport(board, desk.shelf)
         self._desk, self._shelf = desk, desk.shelf
         self._looked_at: dict[str, tuple[int, int]] = {}
         self._told: list[ModelReport] | None = None
@@ -62,6 +74,8 @@ class ModelReporter(Reporter):
                 await self._drop_earlier(room, folder.job)
                 await self._report(room)
         await self._register(room)
+        # also without the option: what was to be exported when it was trained is exported
+        await self._exports.begin(room)
 
     async def _report(self, room: str) -> bool:
         """Tell what is here, if that is news; whether there is a point in telling more."""
@@ -115,7 +129,7 @@ class ModelReporter(Reporter):
     def _make(self, folder: JobFolder, room: str) -> bool | None:
         """Make the bundle of a job that is over; whether one was made, or None if it has to be looked at again."""
         try:
-            made = bundle_job(folder, room, self._shelf)
+            made = bundle_job(folder, room, self._shelf, export_as=self._export_as)
         except intake.ODD as error:
             if self._troubles.get(folder.job) != str(error):
                 tell = logger.warning if isinstance(error, StorageError) else logger.debug
@@ -165,7 +179,8 @@ async def remove_old(
                 async with asyncio.timeout(_PATIENCE):
                     # what was kept for another room is not this service's to judge
                     mine = (await signaling.welcome()).principal.room == room
-                    goes = mine and not await signaling.is_named(note.digest)
+                    # what was exported is kept as long as what it was made from
+                    goes = mine and not await signaling.is_named(note.source or note.digest)
                 if goes:
                     await asyncio.to_thread(shelf.remove, room, note.digest)
                     logger.info("The model %s has no name, came long ago and was removed.", note.digest[:12])

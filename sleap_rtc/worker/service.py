@@ -18,6 +18,7 @@ from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.jobs import (
     Event,
     JobAccepted,
+    JobAgain,
     JobCommand,
     JobEvents,
     JobList,
@@ -206,6 +207,7 @@ class JobService:
             JobWatch: self._watch,
             JobCommand: self._command,
             JobResume: self._resume,
+            JobAgain: self._again,
         }
 
     async def _submit(self, session: Session, message: JobSubmit) -> Message:
@@ -262,6 +264,13 @@ class JobService:
             summary = await self._board.resume(folder)
         spec = await asyncio.to_thread(folder.spec)
         return JobAccepted(job=summary, manifest=spec.manifest, options=spec.options)
+
+    async def _again(self, _: Session, message: JobAgain) -> Message:
+        source = await self._find(message.job)
+        self._check_new_work()
+        folder = await self._board.again(source, message.new, self._owner)
+        spec = await asyncio.to_thread(folder.spec)
+        return JobAccepted(job=await self._summary(folder), manifest=spec.manifest, options=spec.options)
 
     async def _watch(self, session: Session, message: JobWatch) -> Message:
         folder = await self._find(message.job)

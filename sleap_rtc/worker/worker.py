@@ -26,8 +26,9 @@ from sleap_rtc.jobs.gpus import Gpu, slots_for
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.exporting import ABILITY as EXPORT
+from sleap_rtc.protocol.exporting import ExportFormat
 from sleap_rtc.protocol.inference import ABILITY as TRACK
-from sleap_rtc.protocol.jobs import Owner
+from sleap_rtc.protocol.jobs import AGAIN, Owner
 from sleap_rtc.protocol.model_messages import ABILITY as MODELS
 from sleap_rtc.protocol.model_messages import digest_of
 from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
@@ -57,7 +58,7 @@ from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS)
+ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS, AGAIN)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -84,6 +85,7 @@ class WorkerSettings:
         mounts: what jobs may read beside their own files.
         processor_slots: how many jobs run at once where there is no GPU.
         allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
+        auto_export: the format in which what was trained is exported by itself; None for no such exports.
         keep_jobs: seconds for which jobs are kept after their end.
         min_free: bytes of the disk that must be free for a new job; 0 takes any.
         limits: what transfers may use.
@@ -106,6 +108,7 @@ class WorkerSettings:
     mounts: Mounts = field(default_factory=Mounts)
     processor_slots: int = 1
     allow_wandb: bool = False
+    auto_export: ExportFormat | None = None
     keep_jobs: float = DEFAULT_DAYS * DAY
     min_free: int = 0
     limits: TransferLimits = field(default_factory=TransferLimits)
@@ -205,7 +208,7 @@ class Worker:
                     switchboard = Switchboard(signaling, visitors.revoke)
                     links = self._link_settings(signaling, {}, {})
                     peers = Peers(signaling, switchboard, settings.identity, links, settings.secrets)
-                    self.models = RoomModels(self.shelf, desk.store, peers)
+                    self.models = self.board.models = RoomModels(self.shelf, desk.store, peers)
                     tasks.create_task(self.board.run())
                     tasks.create_task(_hear(switchboard, visitors))
                     tasks.create_task(visitors.keep_asking(signaling))
@@ -213,8 +216,12 @@ class Worker:
                     tasks.create_task(self._sweep(desk, signaling))
                     every = settings.timeouts.report
                     tasks.create_task(JobReporter(self.board, signaling, every).run())
-                    tasks.create_task(ModelReporter(self.board, signaling, every, desk.models).run())
+                    tasks.create_task(self._model_reporter(signaling, desk).run())
                     await self._accept_links(tasks, signaling, switchboard, desk)
+
+    def _model_reporter(self, signaling: SignalingClient, desk: Desk) -> ModelReporter:
+        settings = self._settings
+        return ModelReporter(self.board, signaling, settings.timeouts.report, desk.models, settings.auto_export)
 
     async def _accept_links(
         self, tasks: asyncio.TaskGroup, signaling: SignalingClient, switchboard: Switchboard, desk: Desk

@@ -17,6 +17,7 @@ from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.yaml_data import write_yaml
+from sleap_rtc.protocol.exporting import ExportFormat
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import Room, ServiceAPI
@@ -82,6 +83,7 @@ class RoomLab:
         mounts: Mounts | None = None,
         secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: (),
         on_client: Callable[[str], None] = lambda name: None,
+        auto_export: ExportFormat | None = None,
     ) -> AsyncIterator[Worker]:
         """Run a worker with GPUs of these sizes, present in the room while the body runs, or until it has to leave."""
         jobs = self.jobs_of(name)
@@ -98,6 +100,7 @@ class RoomLab:
             timeouts=timeouts,
             mounts=mounts or Mounts(),
             secrets=secrets,
+            auto_export=auto_export,
         )
         present = asyncio.Event()
 

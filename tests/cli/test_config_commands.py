@@ -36,6 +36,7 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["worker.min_free_bytes", "0                      SLEAP_RTC_WORKER_MIN_FREE_BYTES"],
         ["worker.allow_wandb", "false                  default"],
         ["worker.sandbox", "auto                   default"],
+        ["worker.auto_export", "none                   default"],
         ["worker.mounts", "(not set)"],
         ["store.max_bytes", "(not set)"],
         ["transfer.max_lanes", "16                     default"],

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sleap_rtc.cli.bringing import merged_text
 from sleap_rtc.cli.jobs.show import _now, _now_text
 from sleap_rtc.cli.progress import make_display
 from sleap_rtc.cli.progress_frames import frames_text
 from sleap_rtc.cli.progress_rich import RichDisplay
-from sleap_rtc.cli.tracking import merged_text
 from sleap_rtc.client.labels_messages import Merged
 from sleap_rtc.protocol.jobs import (
     Event,

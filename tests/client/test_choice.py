@@ -175,3 +175,22 @@ def test_rows_are_for_people() -> None:
         ("c", "none", "-", "free", "0"),
     ]
     assert gpu_text(workers[2]) == "CPU only"
+
+
+def test_who_has_what_the_job_is_about_comes_before_the_larger_gpu_if_it_fits() -> None:
+    small, large = worker("small", 8), worker("large", 80)
+    holders = frozenset({small.worker_id, "w_GONE"})
+    assert fitting([large, small], Wish(holders=holders), room="lab") == [small]
+    assert fitting([large, small], Wish(holders=holders, min_gpu_memory=24 * 10**9), room="lab") == [large]
+    assert fitting([large, small], Wish(worker="large", holders=holders), room="lab") == [large]
+
+
+def test_another_sleap_nn_does_not_fit() -> None:
+    def having(name: str, version: str) -> WorkerPresence:
+        found = worker(name, 8)
+        return found.model_copy(update={"info": found.info.model_copy(update={"sleap_nn": version})})
+
+    new, old = having("new", "0.3.5"), having("old", "0.3.4")
+    assert fitting([old, new], Wish(sleap_nn="0.3.5"), room="lab") == [new]
+    with pytest.raises(UnreachableError, match=r"sleap-nn 0.3.3: old has 0.3.4, new has 0.3.5.*--any-version"):
+        fitting([old, new], Wish(sleap_nn="0.3.3"), room="lab")

@@ -7,7 +7,7 @@ import pytest
 from sleap_rtc.client.model_finding import find_model, of_job, of_name, unknown_name
 from sleap_rtc.errors import NotFoundError, SleapRTCError, UnreachableError, UsageError
 from sleap_rtc.protocol.models import ModelRef, RoomModel
-from sleap_rtc.signaling.model_records import Holder, ModelLine, NamedVersion, RoomModelRecord
+from sleap_rtc.signaling.model_records import HeldFormat, Holder, ModelLine, NamedVersion, RoomModelRecord
 from tests.protocol.test_reports import model as told
 from tests.service.peers import worker
 from tests.service.people import join, person
@@ -80,6 +80,28 @@ def test_a_model_whose_holders_are_away_says_who_they_are() -> None:
         "The model fly@4 is on gpu-2, gpu-3, which is not online. Try again when it is back."
     )
     assert "has the model fly@2 any more" in refused("fly@2", UnreachableError)
+
+
+def test_a_format_leads_to_its_own_files_where_they_can_be_had() -> None:
+    def holder(letter: str, digest: str, *, online: bool) -> Holder:
+        formats = (HeldFormat(format="sleap-nn", digest=DIGEST[6], size=1),)
+        onnx = HeldFormat(format="onnx", digest=digest, size=1)
+        return Holder(worker_id=f"w_{letter * 26}", worker_name=letter, online=online, formats=(*formats, onnx))
+
+    here, away = holder("A", DIGEST[8], online=True), holder("B", DIGEST[7], online=False)
+
+    def found(*holders: Holder, text: str = "bee") -> RoomModel:
+        line = ModelLine(versions=(model(6, ("bee", 2), holders=holders),))
+        return of_name(line, ModelRef.parse(text), "lab", "onnx")
+
+    # each export has a digest of its own: the one that is online counts
+    assert found(away, here) == RoomModel(digest=DIGEST[8], name="bee", version=2, format="onnx")
+    with pytest.raises(UnreachableError, match="bee@2, as onnx, is on B"):
+        found(away, HERE[0])
+    with pytest.raises(NotFoundError, match="models export bee@2 --format onnx"):
+        found(HERE[0])
+    job = [model(6, holders=(here,), job="j_6666666666")]
+    assert of_job(job, "j_66666666", "lab", "onnx") == RoomModel(digest=DIGEST[8], format="onnx")
 
 
 async def test_a_real_service_tells_a_member_which_bundle_is_meant(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sleap_rtc.client.link import WorkerLink
-from sleap_rtc.client.results import fetch_results
+from sleap_rtc.client.results import fetch_results, move_free
 from sleap_rtc.errors import ConflictError, JobFailedError, ProtocolError
 from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.provider import Provider
@@ -102,3 +103,19 @@ async def test_a_crash_between_two_renames_brings_each_run_home_once(tmp_path: P
     async with link_to(tmp_path, RUN) as link:
         await fetch(link, tmp_path)
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["centered", "centroid"]
+
+
+def test_a_file_is_whole_and_alone_also_on_another_disk(tmp_path: Path) -> None:
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one disk here")
+    with tempfile.TemporaryDirectory(dir=shared) as made:
+        folder = Path(made)
+        (folder / "clip.predictions.slp").write_bytes(b"mine")
+        for number, data in ((2, b"first"), (3, b"second")):
+            (tmp_path / "ready.slp").write_bytes(data)
+            place = move_free(tmp_path / "ready.slp", folder / "clip.predictions.slp")
+            assert (place, place.read_bytes()) == (folder / f"clip-{number}.predictions.slp", data)
+            assert not (tmp_path / "ready.slp").exists()
+        assert len(list(folder.iterdir())) == 3
+        assert (folder / "clip.predictions.slp").read_bytes() == b"mine"

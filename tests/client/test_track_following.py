@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 
-from sleap_rtc.cli.following import Following, predictions_into, results_of
+from sleap_rtc.cli.bringing import Home
+from sleap_rtc.cli.following import BOTH as MODELS_TOO
+from sleap_rtc.cli.following import Following, Results, predictions_into, results_of
 from sleap_rtc.cli.progress import make_display
 from sleap_rtc.client.package import Package
 from sleap_rtc.client.pending import PendingJobs
 from sleap_rtc.client.predictions import find_output
 from sleap_rtc.client.remote_job import RemoteJob
-from sleap_rtc.errors import JobFailedError, ProtocolError
-from sleap_rtc.protocol.inference import DataInput, TrackOptions
+from sleap_rtc.errors import JobFailedError, ProtocolError, SleapRTCError
+from sleap_rtc.protocol.inference import DataInput, ThenTrack, TrackOptions
 from sleap_rtc.protocol.jobs import JobSubmit, JobSummary
+from sleap_rtc.protocol.models import RoomModel
+from sleap_rtc.protocol.options import JobOptions
+from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.session.session import Producers
 from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.provider import Provider
@@ -126,15 +131,86 @@ class _Noting(Telling):
         return await super()._accept(session, message)
 
 
-async def test_a_worker_that_only_trains_is_not_sent_an_inference(tmp_path: Path) -> None:
+FAR = DataInput(path="lab:/a.mp4", in_package=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (TrackOptions(model_folders=("models/fly",), data=(FAR,)), "look at videos with a model"),
+        (TrainOptions(then=ThenTrack(data=(FAR,))), "look at videos with a model"),
+        (TrainOptions(start_from=RoomModel(digest="a" * 64)), "begin with a model of its room"),
+    ],
+)
+async def test_a_worker_that_only_trains_is_sent_nothing_else(options: JobOptions, asked: str, tmp_path: Path) -> None:
     old = _Noting()
     offering = await make_offering(FilesSource({}))
-    options = TrackOptions(model_folders=("models/fly",), data=(DataInput(path="lab:/a.mp4", in_package=False),))
     async with client_of(old.handlers) as worker:
-        with pytest.raises(ProtocolError, match="too old to look at videos with a model: upgrade it there"):
+        with pytest.raises(ProtocolError, match=f"too old to {asked}: upgrade it there"):
             await worker.submit(Package("clip", offering, options))
     assert old.submitted == []
     assert PendingJobs().all() == []
+
+
+MIXED = [{"name": "a", "config": "a.yaml"}, {"name": "b", "verb": "track", "config": "track.json"}]
+A_TRAINED = (
+    ({"type": "run_started", "runs": 2, "index": 1, "model_type": "centroid"}, "a"),
+    ({"type": "run_ended", "outcome": "done", "folder": "a"}, "a"),
+)
+A_CUT_SHORT = (A_TRAINED[0], ({"type": "run_ended", "outcome": "stopped", "folder": "a"}, "a"))
+
+
+async def follow_both(folder: Path, events: list[dict[str, Any]], files: Mapping[str, bytes]) -> str:
+    """Watch a job that trains a model and looks at a clip with it; return what a script sees."""
+    stream = io.StringIO()
+    telling = Telling(events, summary=SUMMARY | {"runs": MIXED})
+    async with holding(folder, files) as producers, client_of(telling.handlers, producers) as worker:
+        job: RemoteJob = await worker.job(JOB)
+        home = Home([None], find_output(["clip.mp4"], folder / "out"), None, models=folder / "models")
+        with make_display(json=True, stream=stream) as display:
+            following = Following(job, display, asyncio.Queue(), results=Results(MODELS_TOO, home.bring), logs=False)
+            try:
+                async with asyncio.timeout(30):
+                    assert await following.run() == 0
+            except SleapRTCError as error:
+                return error.sentence
+    return stream.getvalue()
+
+
+async def test_models_and_predictions_go_each_to_its_folder(tmp_path: Path) -> None:
+    files = {"a/best.ckpt": b"1", "b/b.predictions.slp": b"2"}
+    shown = await follow_both(tmp_path, told(*A_TRAINED, *B_DONE, over("done")), files)
+    assert (names_in(tmp_path / "models"), names_in(tmp_path / "out")) == (["a"], ["clip.predictions.slp"])
+    last = json.loads(shown.splitlines()[-1])
+    assert (last["folders"], last["files"]) == (
+        [str(tmp_path / "models/a")], [str(tmp_path / "out/clip.predictions.slp")],
+    )  # fmt: skip
+
+
+async def test_after_a_stop_in_training_the_model_comes_alone(tmp_path: Path) -> None:
+    shown = await follow_both(tmp_path, told(*A_CUT_SHORT, over("done")), {"a/best.ckpt": b"1"})
+    assert (names_in(tmp_path / "models"), names_in(tmp_path / "out")) == (["a"], [])
+    last = json.loads(shown.splitlines()[-1])
+    assert (last["folders"], last["files"]) == ([str(tmp_path / "models/a")], [])
+
+
+@pytest.mark.parametrize("path", ["b/evil.sh", "b/deep/b.slp", "best.ckpt", "b/two.slp"])
+async def test_a_worker_offers_what_its_runs_are_to_leave(path: str, tmp_path: Path) -> None:
+    files = {"a/best.ckpt": b"1", "b/b.predictions.slp": b"2", path: b"3"}
+    assert "Nothing was written" in await follow_both(tmp_path, told(*A_TRAINED, *B_DONE, over("done")), files)
+    assert (names_in(tmp_path / "models"), names_in(tmp_path / "out")) == ([], [])
+
+
+async def test_another_command_brings_both_home_by_their_runs(tmp_path: Path) -> None:
+    summary = JobSummary.model_validate(SUMMARY | {"runs": MIXED})
+    telling = Telling([], summary=SUMMARY | {"runs": MIXED})
+    files = {"a/best.ckpt": b"1", "b/b.predictions.slp": b"2"}
+    async with holding(tmp_path, files) as producers, client_of(telling.handlers, producers) as worker:
+        results = results_of(summary, tmp_path / "all")
+        assert results.bring is not None
+        await results.bring(await worker.job(JOB), lambda done, total: None)
+    assert names_in(tmp_path / "all") == ["a", "b.predictions.slp"]
+    assert results_of(summary, None, leave=True).bring is None
 
 
 def test_what_a_job_leaves_is_told_by_its_runs() -> None:

@@ -88,6 +88,15 @@ def test_jobs_report_to_wandb_only_where_the_operator_says_so() -> None:
     assert not merged(project={"worker": {"allow_wandb": True}}).worker.allow_wandb
 
 
+def test_models_are_exported_by_themselves_only_where_the_operator_says_so() -> None:
+    assert merged().worker.auto_export == "none"
+    assert merged(own={"worker": {"auto_export": "onnx"}}).worker.auto_export == "onnx"
+    assert load_settings(environ={"SLEAP_RTC_WORKER_AUTO_EXPORT": "onnx"}).worker.auto_export == "onnx"
+    assert merged(project={"worker": {"auto_export": "onnx"}}).worker.auto_export == "none"
+    with pytest.raises(ConfigError, match="auto_export must be one of onnx, tensorrt, none"):
+        merged(own={"worker": {"auto_export": "both"}})
+
+
 def test_what_transfers_may_use_can_be_exported() -> None:
     settings = load_settings(environ={"SLEAP_RTC_STORE_MAX_BYTES": "50 GB", "SLEAP_RTC_MAX_LANES": "4"})
     assert settings.limits == TransferLimits(max_lanes=4, max_store=50 * 10**9)

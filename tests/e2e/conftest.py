@@ -1,6 +1,5 @@
 """The three programs as a user starts them, with the real sleap-nn behind."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.programs import end, environment, start, word_with
+from tests.e2e.rooms import Lab, running_lab
 from tests.jobs.ending import end_jobs
 from tests.sandboxes import isolation_here
 
@@ -66,36 +67,6 @@ class Terminals:
         )
 
 
-def environment(home: Path) -> dict[str, str]:
-    """A user's own environment, but for its home, asyncio's own checks and fewer threads."""
-    return os.environ | {"SLEAP_RTC_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONASYNCIODEBUG": "1"}
-
-
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a program that runs on; what it says on standard error is added to its log."""
-    command = [sys.executable, "-m", "sleap_rtc", *arguments]
-    loud = environment(folder / arguments[0]) | {"SLEAP_RTC_SERVER_LOG_LEVEL": "debug"}
-    with (folder / f"{arguments[0]}.log").open("a") as log:
-        return subprocess.Popen(command, env=loud, stdout=subprocess.PIPE, stderr=log, text=True)
-
-
-def end(process: "subprocess.Popen[str]") -> int:
-    """Wait for a program's end; nothing more of what it says is read."""
-    code = process.wait(30)
-    if process.stdout:
-        process.stdout.close()
-    return code
-
-
-def word_with(process: "subprocess.Popen[str]", mark: str) -> str:
-    """Read a program's output up to the first word that contains `mark`."""
-    assert process.stdout
-    for line in process.stdout:
-        if mark in line:
-            return next(word for word in line.split() if mark in word)
-    raise AssertionError(f"the program ended without printing '{mark}'")
-
-
 def start_worker(folder: Path, server: str) -> "subprocess.Popen[str]":
     """Start the worker, with the mount ``lab``, for one job after another, in a sandbox where there is one."""
     worker = start(folder, "worker", "--server", server, "--slots", "1", "--mount", f"lab={folder / 'lab'}")
@@ -121,3 +92,19 @@ def terminals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
                 process.terminate()
                 end(process)
         end_jobs(folder / "worker" / "jobs")
+
+
+@pytest.fixture(scope="package")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A room of ada and bob, with the worker gpu-1."""
+    with running_lab(tmp_path_factory.mktemp("lab")) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def fly(lab: Lab) -> str:
+    """What the room calls the model that ada has trained."""
+    package = ("-p", str(lab.dataset.package), "--room", "lab", "--auto-select")
+    said = lab.good("ada", "train", *package, "--register", "fly")
+    assert "fly@1" in said
+    return "fly@1"

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml, write_yaml
-from tests.e2e.conftest import Terminals, environment
+from tests.e2e.conftest import Terminals
+from tests.e2e.programs import environment
 from tests.jobs.conftest import training_config
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]

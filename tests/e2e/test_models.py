@@ -2,87 +2,16 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sleap_rtc.cli.demo.dataset import Dataset, make_dataset
 from sleap_rtc.cli.demo.score import poses, score
 from sleap_rtc.jobs.yaml_data import write_yaml
-from tests.e2e.conftest import end, environment, start, word_with
+from tests.e2e.rooms import Lab
 from tests.jobs.conftest import training_config
-from tests.jobs.ending import end_jobs
-from tests.sandboxes import isolation_here
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
-
-
-@dataclass
-class Lab:
-    """A service, a room of two members, and its worker."""
-
-    folder: Path
-    server: str
-    dataset: Dataset
-
-    def typed(self, who: str, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Type a command as a member, in a folder of their own."""
-        home = self.folder / who
-        home.mkdir(exist_ok=True)
-        return subprocess.run(
-            [sys.executable, "-m", "sleap_rtc", *words],
-            env=environment(home / "home") | {"SLEAP_RTC_SERVER": self.server, "COLUMNS": "200"},
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
-
-    def good(self, who: str, *words: str) -> str:
-        """The same, of a command that has to end well; what it said."""
-        done = self.typed(who, *words)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def told(self, who: str, *words: str) -> Any:
-        """The same, as JSON."""
-        return json.loads(self.good(who, *words, "--json"))
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
-    dataset = make_dataset(folder / "data", seed=7, max_epochs=5)
-    programs = [start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))]
-    try:
-        made = Lab(folder, word_with(programs[0], "http://"), dataset)
-        made.good("ada", "login", "--name", "ada")
-        made.good("bob", "login", "--name", "bob")
-        made.good("ada", "room", "create", "--name", "lab")
-        code = made.told("ada", "room", "invite", "lab")["code"]
-        made.good("bob", "room", "join", "--code", code)
-        token = made.told("ada", "token", "create", "--room", "lab", "--name", "gpu-1")["token"]
-        os.environ["SLEAP_RTC_API_KEY"] = token
-        try:
-            programs.append(start(folder, "worker", "--server", made.server, "--slots", "1", "--name", "gpu-1"))
-        finally:
-            del os.environ["SLEAP_RTC_API_KEY"]
-        if isolation_here().level == "bwrap":
-            word_with(programs[1], "bubblewrap")
-        word_with(programs[1], "Waiting")
-        yield made
-    finally:
-        for program in reversed(programs):
-            program.terminate()
-            end(program)
-        end_jobs(folder / "worker" / "jobs")
 
 
 def median_error(lab: Lab, predictions: Path) -> float:
@@ -92,15 +21,6 @@ def median_error(lab: Lab, predictions: Path) -> float:
     truth = poses(sio.load_slp(lab.dataset.truth.as_posix()))
     found = poses(sio.load_slp(predictions.as_posix(), open_videos=False))
     return score(truth, {frame: found[frame] for frame in truth if frame in found}).median
-
-
-@pytest.fixture(scope="module")
-def fly(lab: Lab) -> str:
-    """What the room calls the model that ada has trained."""
-    package = ("-p", str(lab.dataset.package), "--room", "lab", "--auto-select")
-    said = lab.good("ada", "train", *package, "--register", "fly")
-    assert "fly@1" in said
-    return "fly@1"
 
 
 def test_a_model_trained_by_one_member_is_run_by_another(lab: Lab, fly: str) -> None:

@@ -17,7 +17,8 @@ from sleap_rtc.jobs.events import read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.jobs import EpochEnded
-from tests.e2e.conftest import Terminals, environment
+from tests.e2e.conftest import Terminals
+from tests.e2e.programs import environment
 from tests.jobs.aftermath import assert_whole, processes_of
 from tests.jobs.conftest import training_config, write_package
 from tests.secret_forms import SECRET

@@ -26,7 +26,7 @@ from sleap_rtc.jobs.yaml_data import read_yaml
 
 BEHAVIOURS = (
     "good", "endless", "deaf", "stubborn", "raises", "exits", "killed", "oom", "daemon", "junk", "chatty", "no-model",
-    "missing", "second-fails", "slow-import", "wipes", "raises-once", "hoards",
+    "missing", "second-fails", "slow-import", "wipes", "raises-once", "hoards", "slow-frames", "no-predictions",
 )  # fmt: skip
 
 
@@ -83,11 +83,11 @@ class FakeTrainer:
         self._ledger.with_suffix(".arguments").write_text(json.dumps(list(arguments)))
         # as the real one: nothing that has seen the frames writes before all of them were looked at
         self._misbehave_before_frames()
-        frames = 1_000_000 if self._behaviour in ("endless", "stubborn") else 20
+        frames = 1_000_000 if self._behaviour in ("endless", "stubborn", "slow-frames") else 20
         for frame in range(1, frames + 1):
             time.sleep(self._pace)
             report("predict", frame, frames)
-        if self._behaviour != "no-model":
+        if self._behaviour not in ("no-model", "no-predictions"):
             output.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
         self._first = 0
         self._misbehave(0)

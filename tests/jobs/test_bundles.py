@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from sleap_rtc.jobs.bundles_reading import describe_run
 from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
+from sleap_rtc.jobs.trained import ROOM_MODEL
 from sleap_rtc.jobs.yaml_data import write_yaml
-from sleap_rtc.protocol.jobs import EpochEnded, JobSpec, JobState, Run, RunEnded
-from sleap_rtc.protocol.models import RECORD, BundleFile, ModelRecord, bundle_digest
+from sleap_rtc.protocol.exporting import ExportOptions
+from sleap_rtc.protocol.jobs import EpochEnded, JobSpec, JobState, Run, RunEnded, Verb
+from sleap_rtc.protocol.models import RECORD, BundleFile, ModelRecord, RoomModel, bundle_digest
 from sleap_rtc.protocol.training import TrainOptions
+from sleap_rtc.transfer.bundle import verify_bundle
 from tests.jobs.conftest import LABELS, OWNER, training_config
 
 ROOM = OWNER.room
@@ -136,6 +140,62 @@ def test_it_is_made_once_for_each_end_and_not_again_after_it_was_removed(
     folder.write_state(StateRecord(state=JobState.DONE, t=11, attempt=2))
     assert bundle_job(folder, ROOM, other)
     assert [each.made for each in other.notes(ROOM)] == [11, 10]
+
+
+@pytest.fixture
+def exported(folder: JobFolder, shelf: BundleShelf, tmp_path: Path) -> JobFolder:
+    """The export of that job's model, over as well."""
+    bundle_job(folder, ROOM, shelf)
+    (note,) = shelf.notes(ROOM)
+    options = ExportOptions(model=RoomModel(digest=note.digest))
+    run = Run(name="onnx", verb=Verb.EXPORT, config="x")
+    spec = JobSpec(
+        job="j_87654321", owner=OWNER, name="fly", manifest="1" * 64, submitted=0, runs=(run,), options=options
+    )
+    made = JobFolder.create(tmp_path / "jobs" / spec.job, spec)
+    shutil.copytree(shelf.folder(ROOM, note.digest), made.inputs / ROOM_MODEL)
+    (made.models / "onnx").mkdir(parents=True)
+    names = ("model.onnx", "export_metadata.json", "training_config_centroid.yaml", "notes.txt", "model.trt")
+    for name in names:
+        (made.models / "onnx" / name).write_bytes(name.encode())
+    with Journal(made.events) as journal:
+        journal.append(RunEnded(outcome="done", folder="onnx"), "onnx")
+    made.write_state(StateRecord(state=JobState.DONE, t=20))
+    return made
+
+
+def test_an_export_becomes_another_format_of_the_model_that_it_was_made_from(
+    exported: JobFolder, shelf: BundleShelf
+) -> None:
+    assert bundle_job(exported, ROOM, shelf)
+    note, source = shelf.notes(ROOM)
+    assert (note.format, note.source, note.title) == ("onnx", source.digest, source.title)
+    place = shelf.folder(ROOM, note.digest)
+    record = verify_bundle(place, note.digest)
+    assert (record.format, record.source, record.made) == ("onnx", source.digest, 20)
+    assert [file.path for file in record.files] == [
+        "onnx/export_metadata.json", "onnx/model.onnx", "onnx/training_config_centroid.yaml",
+    ]  # fmt: skip
+    trained = ModelRecord.from_bytes((shelf.folder(ROOM, source.digest) / RECORD).read_bytes())
+    assert [part.config for part in record.parts] == ["", "onnx/training_config_centroid.yaml"]
+    assert [part.nodes for part in record.parts] == [part.nodes for part in trained.parts]
+    assert (record.job, record.manifest, record.labels) == (trained.job, trained.manifest, trained.labels)
+    assert not bundle_job(exported, ROOM, shelf)
+
+
+@pytest.mark.parametrize("lacking", ["network", "end", "source"])
+def test_an_export_that_left_no_network_or_says_not_of_what_makes_none(
+    exported: JobFolder, shelf: BundleShelf, lacking: str
+) -> None:
+    if lacking == "network":
+        (exported.models / "onnx" / "model.onnx").unlink()
+    elif lacking == "end":
+        exported.write_state(StateRecord(state=JobState.FAILED, t=20))
+    else:
+        (exported.inputs / ROOM_MODEL / RECORD).chmod(0o600)
+        (exported.inputs / ROOM_MODEL / RECORD).write_bytes(b"{}")
+    assert not bundle_job(exported, ROOM, shelf)
+    assert [note.format for note in shelf.notes(ROOM)] == ["sleap-nn"]
 
 
 @pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.RUNNING, JobState.QUEUED])

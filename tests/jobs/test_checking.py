@@ -15,10 +15,10 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.sandbox.settings import SandboxSettings
 from sleap_rtc.jobs.yaml_data import write_yaml
 from sleap_rtc.protocol.codec import ErrorInfo
-from sleap_rtc.protocol.jobs import JobState, Notice
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice, Run, Verb
 from sleap_rtc.protocol.training import TrainOptions, Videos, VideoTarget
 
-from .conftest import FakeRunner, eventually, names_in, new_board, submit, training_config
+from .conftest import OWNER, FakeRunner, eventually, names_in, new_board, submit, training_config
 
 HELPER = Path(__file__).with_name("fake_preflight.py")
 UNET = {"kernel_size": 3, "filters": 16, "filters_rate": 2.0, "max_stride": 16}
@@ -250,3 +250,11 @@ def test_only_what_can_hardly_fit_is_warned_of() -> None:
     assert memory_notice(config, None, 8192) is None
     assert memory_notice(config, (256, 256), 8192) is None
     assert "batch_size" in (memory_notice(config, (4000, 4000), 8192) or "")
+
+
+async def test_an_export_has_nothing_to_be_checked(root: Path, starts: Path) -> None:
+    preflight = new_preflight(root, starts, "broken")
+    spec = JobSpec(job="j_12345678", owner=OWNER, name="fly", manifest="0" * 64, submitted=0)
+    folder = JobFolder.create(root / spec.job, spec)
+    async with preflight.at_work():
+        assert await preflight.check(folder, [Run(name="onnx", verb=Verb.EXPORT, config="x")]) == Findings()

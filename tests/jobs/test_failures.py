@@ -104,6 +104,19 @@ MET = [
         "are damaged",
         "Copy the file again",
     ),
+    (
+        "ModuleNotFoundError",
+        "No module named 'onnxscript'",
+        "what ONNX needs is not installed",
+        'pip install "sleap-rtc[export]"',
+    ),
+    ("ModuleNotFoundError", "No module named 'tensorrt'", "TensorRT is not installed", "export as onnx"),
+    (
+        "ClickException",
+        "Model type 'segmentation' is not supported for export yet.",
+        "cannot export a model of this kind",
+        "as it was trained",
+    ),
     ("UnpicklingError", "invalid load key, 'v'.", "are damaged", "Copy the file again"),
     (
         "KeyError",

@@ -1,4 +1,5 @@
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.mounts import Mounts
 from sleap_rtc.jobs.plan import Plan
-from sleap_rtc.jobs.track_arguments import MAX_FRAMES, frames_argument, last_frame
+from sleap_rtc.jobs.track_arguments import MAX_FRAMES, MAX_LISTED, frames_argument, last_frame
 from sleap_rtc.jobs.track_plan import stage_track
 from sleap_rtc.jobs.track_task import TrackTask, check_task
 from sleap_rtc.jobs.trained import ROOM_MODEL
@@ -176,6 +177,24 @@ def test_ranges_of_frames_are_read_as_sleap_nn_cannot() -> None:
     assert frames_argument("3-5") == "3-5"
     assert frames_argument("7") == "7"
     assert frames_argument("5-6,1,2-3,3") == "1,2,3,5,6"
+    assert frames_argument("5-9,0-4,2,10") == "0-10"
+    assert frames_argument("7-7") == "7"
+
+
+def test_a_few_characters_do_not_become_megabytes() -> None:
+    """Whoever names most of a long video in two pieces, for each of many inputs, must not fill memory and disk."""
+    assert frames_argument(f"0-{MAX_FRAMES - 1}") == f"0-{MAX_FRAMES - 1}"
+    most = frames_argument(f"0-{MAX_LISTED - 2},{MAX_LISTED}")
+    assert most.count(",") == MAX_LISTED - 1
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match="in several ranges"):
+            frames_argument(f"0-{MAX_LISTED - 1},{MAX_LISTED + 1}")
+        with pytest.raises(ConfigError, match="in several ranges"):
+            frames_argument(f"0-{MAX_FRAMES - 9},{MAX_FRAMES}")
+        assert tracemalloc.get_traced_memory()[1] < 1024**2
+    finally:
+        tracemalloc.stop()
     assert last_frame("5-6,1,20-30,3") == 30
 
 

@@ -22,6 +22,7 @@ from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import ChunksGet, FileEntry, FileGet, Manifest, ManifestGet, ManifestRef
 from sleap_rtc.protocol.jobs import (
     JobAccepted,
+    JobAgain,
     JobCommand,
     JobEvents,
     JobList,
@@ -48,7 +49,7 @@ from tests.jobs.conftest import OWNER, STRANGER, new_board, submit, training_con
 from tests.jobs.fakes import QUICK
 from tests.session.linked import STEADY, linked, meeting
 
-RUNNING, DONE, UNKNOWN = "j_11111111", "j_22222222", "j_33333333"
+RUNNING, DONE, UNKNOWN, AGAIN = "j_11111111", "j_22222222", "j_33333333", "j_55555555"
 ELSEWHERE = Owner(user=OWNER.user, name=OWNER.name, room="r_other1234")
 
 
@@ -126,6 +127,7 @@ async def asked(session: Session, job: str, what: str) -> SleapRTCError | Messag
         "stop": (JobCommand(job=job, command="stop"), Done),
         "cancel": (JobCommand(job=job, command="cancel"), Done),
         "resume": (JobResume(job=job), JobAccepted),
+        "again": (JobAgain(job=job, new=AGAIN), JobAccepted),
         "submit": (JobSubmit(job=job, name="mine", manifest=ManifestRef.of(manifest)), JobAccepted),
     }
     streams: dict[str, tuple[type[StreamRequest], dict[str, object]]] = {
@@ -145,7 +147,7 @@ async def asked(session: Session, job: str, what: str) -> SleapRTCError | Messag
         return error
 
 
-ACTS = ("show", "watch", "logs", "stop", "cancel", "resume", "submit", "manifest", "chunks", "file")
+ACTS = ("show", "watch", "logs", "stop", "cancel", "resume", "again", "submit", "manifest", "chunks", "file")
 
 
 @pytest.mark.parametrize("who", [STRANGER, ELSEWHERE], ids=["another user", "the same user in another room"])
@@ -167,6 +169,44 @@ async def test_a_foreign_job_looks_like_none_and_nothing_changes(worker: Worker,
         assert stranger.close_reason is None
     assert worker.everything() == before
     assert JobFolder(worker.folder / "jobs" / RUNNING).commands() == set()
+
+
+def inputs(folder: JobFolder) -> dict[str, bytes]:
+    root = folder.inputs
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("who", "owns_room"), [(OWNER, False), (STRANGER, True)], ids=["the owner", "the room's owner"]
+)
+async def test_whoever_may_act_on_a_job_submits_it_again_as_their_own(
+    worker: Worker, who: Owner, owns_room: bool
+) -> None:
+    async with worker.serving(who, owns_room=owns_room) as session:
+        for _ in range(2):  # an answer that was lost: asked again, it is the same job
+            answer = await asked(session, DONE, "again")
+            assert isinstance(answer, JobAccepted)
+            assert (answer.job.job, answer.job.state, answer.job.attempt) == (AGAIN, JobState.QUEUED, 1)
+            said = answer.manifest, answer.options
+    source, new = (JobFolder(worker.folder / "jobs" / job) for job in (DONE, AGAIN))
+    assert (new.spec().owner, new.spec().options) == (who, source.spec().options)
+    assert said == (source.spec().manifest, source.spec().options)
+    assert inputs(new) == inputs(source) != {}
+    assert [run.name for run in new.spec().runs] == ["one"]
+    assert not (new.models / "one").exists()
+
+
+async def test_what_was_begun_of_it_before_a_crash_is_begun_anew(worker: Worker) -> None:
+    source = JobFolder(worker.folder / "jobs" / DONE)
+    spec = source.spec().model_copy(update={"job": AGAIN, "runs": ()})
+    half = JobFolder.create(worker.folder / "jobs" / AGAIN, spec)
+    (half.inputs / "labels.pkg.slp").write_bytes(b"half")
+    (half.inputs / "left.yaml").write_bytes(b"{}")
+    async with worker.serving(OWNER) as owner:
+        assert isinstance(await asked(owner, DONE, "again"), JobAccepted)
+        same = await asked(owner, AGAIN, "again")
+    assert isinstance(same, ConflictError)
+    assert inputs(half) == inputs(source)
 
 
 async def test_owning_another_room_opens_nothing(worker: Worker) -> None:

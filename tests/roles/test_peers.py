@@ -122,7 +122,7 @@ class Bench:
             yield made.models
         finally:
             running.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, AuthenticationError):
                 await running
 
 

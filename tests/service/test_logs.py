@@ -18,7 +18,7 @@ from signaling_server.logs import REQUEST_ID, set_up
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ForbiddenError
 from sleap_rtc.signaling.api import ServiceAPI
-from tests.e2e.conftest import word_with
+from tests.e2e.programs import word_with
 from tests.secret_forms import SECRET
 from tests.service.peers import Key, browser, worker
 from tests.service.people import dev_service, person

@@ -63,6 +63,7 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "worker.min_free_bytes": settings.worker.min_free_bytes,
         "worker.allow_wandb": settings.worker.allow_wandb,
         "worker.sandbox": settings.worker.sandbox,
+        "worker.auto_export": settings.worker.auto_export,
         "worker.mounts": [
             {"label": mount.label, "path": str(mount.path), "rw": mount.rw} for mount in settings.worker.mounts
         ]

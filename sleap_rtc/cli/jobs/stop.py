@@ -31,7 +31,7 @@ def stop(job: str, **options: Any) -> None:
 
 
 async def _stop(request: "Request", text: str) -> None:
-    from sleap_rtc.cli.following import is_inference
+    from sleap_rtc.cli.following import TRAINING, results_of
     from sleap_rtc.cli.jobs.reaching import reach_job
     from sleap_rtc.cli.output import note, say
 
@@ -40,9 +40,11 @@ async def _stop(request: "Request", text: str) -> None:
             say(f"The job {job.id} on {worker.name} is over already: {job.summary.state}.")
             return
         await job.stop()
-    if is_inference(job.summary):
-        say(f"The job {job.id} on {worker.name} stops.")
-        note(f"What was looked at to its end comes home with: sleap-rtc jobs watch {job.id}")
+    words = results_of(job.summary, None).words
+    if words is TRAINING:
+        say(f"The job {job.id} on {worker.name} stops after its current step.")
+        note(f"Its best model comes home with: sleap-rtc jobs watch {job.id}")
         return
-    say(f"The job {job.id} on {worker.name} stops after its current step.")
-    note(f"Its best model comes home with: sleap-rtc jobs watch {job.id}")
+    say(f"The job {job.id} on {worker.name} stops.")
+    model = "Its best model, and what" if "models" in words.results else "What"
+    note(f"{model} was looked at to its end comes home with: sleap-rtc jobs watch {job.id}")

@@ -6,10 +6,12 @@ from sleap_rtc.cli.lazy import LazyGroup
 
 COMMANDS = {
     "delete": ("sleap_rtc.cli.models.delete:delete", "Delete a version, or a model without a name."),
+    "export": ("sleap_rtc.cli.models.export:export", "Write a model in another format."),
     "list": ("sleap_rtc.cli.models.list:list_models", "List the models of a room."),
     "promote": ("sleap_rtc.cli.models.promote:promote", "Let an alias point to a version."),
     "pull": ("sleap_rtc.cli.models.pull:pull", "Bring a model of the room to this machine."),
     "push": ("sleap_rtc.cli.models.push:push", "Give the room a model of yours, or name a run."),
+    "reproduce": ("sleap_rtc.cli.models.reproduce:reproduce", "Train a model once more, in the same way."),
     "show": ("sleap_rtc.cli.models.show:show", "Show a model: its facts, who has it, what it came from."),
 }
 """The commands of this group."""

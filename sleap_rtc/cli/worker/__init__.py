@@ -83,6 +83,13 @@ what is typed can be read in the list of processes.
     help="Let jobs report to Weights & Biases, each with its submitter's key.  [default: no]",
 )
 @click.option(
+    "--auto-export",
+    type=click.Choice(["onnx", "tensorrt", "none"]),
+    envvar="SLEAP_RTC_WORKER_AUTO_EXPORT",
+    show_envvar=True,
+    help="Export each model that was trained here in this format, too, as a job of its own.  [default: none]",
+)
+@click.option(
     "--keep-jobs",
     metavar="DAYS",
     type=click.IntRange(1, 3650),
@@ -121,6 +128,7 @@ def worker(
     gpus: str | None,
     warm: bool | None,
     allow_wandb: bool | None,
+    auto_export: str | None,
     keep_jobs: int,
     mounts: tuple[str, ...],
     sandbox: str | None,
@@ -146,7 +154,7 @@ def worker(
     at_once = None if slots is None else str(slots)
     settings = settings_for(
         server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm,
-        allow_wandb=allow_wandb, sandbox=sandbox,
+        allow_wandb=allow_wandb, sandbox=sandbox, auto_export=auto_export,
     )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(
