@@ -5,13 +5,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sleap_rtc.protocol.models import RoomModel
+from sleap_rtc.protocol.using import UsesModels
 
 ExportFormat = Literal["onnx", "tensorrt"]
 ABILITY = "export"
 """What a worker says that knows such jobs."""
 
 
-class ExportOptions(BaseModel):
+class ExportOptions(UsesModels, BaseModel):
     """What the submitter asked for.
 
     Attributes:
@@ -27,17 +28,3 @@ class ExportOptions(BaseModel):
     format: ExportFormat = "onnx"
     max_instances: int | None = Field(default=None, ge=1, le=1000)
     max_batch_size: int | None = Field(default=None, ge=1, le=1024)
-
-    @property
-    def devices(self) -> int:
-        """How many GPUs the job takes."""
-        return 1
-
-    @property
-    def wandb(self) -> bool:
-        """Whether Weights & Biases is told: there is nothing to tell."""
-        return False
-
-    @property
-    def videos(self) -> None:
-        """Where the videos of labels are: there are no labels."""

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sleap_rtc.protocol.models import RoomModel
 from sleap_rtc.protocol.places import PackagePath, UserPath
+from sleap_rtc.protocol.using import UsesModels
 
 ABILITY = "track"
 """What a peer says that knows such jobs."""
@@ -96,7 +97,7 @@ class ThenTrack(TrackWords):
     data: Annotated[tuple[DataInput, ...], Field(max_length=MAX_INPUTS)] = ()
 
 
-class TrackOptions(TrackWords):
+class TrackOptions(UsesModels, TrackWords):
     """What the submitter asked for beside the files.
 
     Attributes:
@@ -109,20 +110,6 @@ class TrackOptions(TrackWords):
     model: RoomModel | None = None
     model_folders: Annotated[tuple[PackagePath, ...], Field(max_length=MAX_MODELS)] = ()
     data: Annotated[tuple[DataInput, ...], Field(min_length=1, max_length=MAX_INPUTS)]
-
-    @property
-    def devices(self) -> int:
-        """How many GPUs the job takes: sleap-nn looks at frames on one."""
-        return 1
-
-    @property
-    def wandb(self) -> bool:
-        """Whether Weights & Biases is told: there is nothing to tell."""
-        return False
-
-    @property
-    def videos(self) -> None:
-        """Where the videos of labels are: labels bring their images along."""
 
     @model_validator(mode="after")
     def _has_one_model(self) -> Self:
