@@ -4,7 +4,7 @@ from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.training import TrainOptions
 
-from .bundles import Mark, loss_of, make_bundle, mark_of, write_mark
+from .bundles import Mark, claimed_size, loss_of, make_bundle, mark_of, write_mark
 from .bundles_shelf import BundleShelf, Note
 from .folder import JobFolder
 
@@ -22,6 +22,7 @@ def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf) -> bool:
     if known is not None and known.t == state.t:
         return False
     with shelf.fresh() as place:
+        shelf.check_free(claimed_size(folder))
         bundle = make_bundle(folder, place)
         if folder.state().t != state.t:
             return False

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import pytest
@@ -204,6 +206,45 @@ def test_a_nearly_full_disk_takes_none_and_the_job_is_tried_again(folder: JobFol
         bundle_job(folder, ROOM, BundleShelf(tmp_path / "models", min_free=2**62))
     assert mark_of(folder) is None
     assert bundle_job(folder, ROOM, BundleShelf(tmp_path / "models"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files with holes that the test can count on")
+def test_weights_that_claim_more_than_there_is_fill_no_disk(folder: JobFolder, shelf: BundleShelf) -> None:
+    """A job of little can leave files of any size, all holes: their copies must not take what they claim."""
+    best = folder.models / "centroid" / BEST
+    os.truncate(best, 4 * 2**30)
+    nearly = BundleShelf(shelf.root, min_free=shutil.disk_usage(folder.path).free - 2**30)
+    with pytest.raises(StorageError, match="left"):
+        bundle_job(folder, ROOM, nearly)
+    assert list(shelf.root.iterdir()) == []
+    assert mark_of(folder) is None
+    os.truncate(best, 64 * 2**20)
+    assert bundle_job(folder, ROOM, shelf)
+    (note,) = shelf.notes(ROOM)
+    copy = shelf.folder(ROOM, note.digest) / "centroid" / BEST
+    assert sha256(copy) == sha256(best)
+    assert copy.stat().st_blocks * 512 < 4 * 2**20
+
+
+class Growing(BufferedReader):
+    """A file to which somebody appends a little at each of the first looks."""
+
+    looks = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.looks += 1
+        if self.looks < 4:
+            with Path(self.name).open("ab") as file:
+                file.write(b"x" * 1000)
+        return super().read(size)
+
+
+def test_weights_that_grow_while_they_are_copied_are_not_followed(tmp_path: Path) -> None:
+    best = tmp_path / BEST
+    best.write_bytes(b"weights")
+    with Growing(FileIO(best)) as source, pytest.raises(NotFoundError, match="grows"):
+        bundles._copy(source, tmp_path / "copy")
+    assert (tmp_path / "copy").stat().st_size == 0
 
 
 def test_what_a_crash_left_is_swept(folder: JobFolder, shelf: BundleShelf) -> None:
