@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import tracemalloc
 from io import BufferedReader, FileIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sleap_rtc.errors import NotFoundError, StorageError
 from sleap_rtc.jobs import bundles
 from sleap_rtc.jobs.bundles import BEST, mark_of
 from sleap_rtc.jobs.bundles_keeping import bundle_job
-from sleap_rtc.jobs.bundles_reading import describe_run
+from sleap_rtc.jobs.bundles_reading import MAX_METRICS, describe_run
 from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
@@ -290,6 +291,23 @@ def test_a_config_that_makes_no_sense_says_nothing(config: bytes) -> None:
     part, version = describe_run("run", "centroid", config, b'{"a": {"b": 1e999}, "c": [[')
     assert (part.nodes, part.edges, part.input_scale, part.channels, part.crop) == ((), (), None, None, None)
     assert (part.model_type, part.metrics, version) == ("centroid", {}, "")
+
+
+@pytest.mark.parametrize("inner", [b"{}", b"[]", b"0.5", b'{"a":{}}'])
+def test_metrics_that_are_small_to_write_and_large_to_hold_say_nothing(inner: bytes) -> None:
+    """They are read in the worker's own process, which has other things to do with its memory."""
+    many = MAX_METRICS // (len(inner) + 1) - 10
+    data = b'{"m":1,"l":[' + (inner + b",") * many + b"0]}"
+    tracemalloc.start()
+    try:
+        part, _ = describe_run("run", "centroid", b"", data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert part.metrics == {}
+    assert peak < MAX_METRICS
+    kept, _ = describe_run("run", "centroid", b"", b'{"m":1,"l":[' + b"0.123456789," * 400_000 + b"0]}")
+    assert kept.metrics == {"m": 1}
 
 
 def test_options_too_large_to_be_read_again_are_left_out(folder: JobFolder, shelf: BundleShelf) -> None:
