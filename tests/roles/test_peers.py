@@ -130,7 +130,8 @@ class Bench:
             yield made.models
         finally:
             running.cancel()
-            with suppress(asyncio.CancelledError):
+            # a worker whose token is revoked may have ended by itself, with the sentence for that
+            with suppress(asyncio.CancelledError, AuthenticationError):
                 await running
 
 
