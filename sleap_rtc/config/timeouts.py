@@ -20,6 +20,8 @@ class Timeouts:
         reconnect_most: the longest pause between two reconnects.
         report: how often a worker looks whether there is news of its jobs for the service.
         disk: how long a transfer waits for space on a disk that is nearly full.
+        stall: how long whoever holds a model may send nothing of it while the link itself is well: it may have to read
+            gigabytes first.
         give_up: how long a client tries to reach its worker again before it gives up.
         lease: between two questions of a worker whether the people behind its links still belong to the room.
         unconfirmed: how long a worker takes new jobs over a link while the service cannot answer that.
@@ -37,6 +39,7 @@ class Timeouts:
     reconnect_most: float = 8.0
     report: float = 5.0
     disk: float = 8.0
+    stall: float = 300.0
     give_up: float = 600.0
     lease: float = 60.0
     unconfirmed: float = 900.0

@@ -7,7 +7,7 @@ folder that is its own, no link is followed, and what was read of a job that wen
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -116,6 +116,21 @@ def make_bundle(folder: JobFolder, target: Path) -> Bundle | None:
     return finish_bundle(target, record)
 
 
+def claimed_size(folder: JobFolder, is_kept: Callable[[str], bool] | None = None) -> int:
+    """Bytes of what a bundle copies, as large as it says it is: holes take nothing where they lie. Blocks.
+
+    Args:
+        folder: the job's.
+        is_kept: tells of a file of a run, by its name, whether it is copied; what `make_bundle` copies without it.
+
+    Raises:
+        SleapRTCError, OSError: if the job cannot be read.
+    """
+    is_kept = is_kept or _is_kept
+    kept = (file.source for file in folder.results() if is_kept(file.path.partition("/")[2]))
+    return sum(path.lstat().st_size for path in kept)
+
+
 def finish_bundle(target: Path, record: ModelRecord) -> Bundle:
     """Write ``model.json`` beside the files that it names; on disk when this returns. Blocks.
 
@@ -209,12 +224,20 @@ def _regular(descriptor: int, name: str) -> BufferedReader:
 
 def _copy(source: BufferedReader, target: Path) -> tuple[int, str]:
     whole, size = hashlib.sha256(), 0
+    most = os.fstat(source.fileno()).st_size
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     with os.fdopen(descriptor, "wb") as sink:
         while block := source.read(_BLOCK):
             whole.update(block)
             size += len(block)
-            sink.write(block)
+            if size > most:
+                raise NotFoundError(f"'{target.name}' of the job grows while it is copied.")
+            if block.count(0) == len(block):
+                # where a file has a hole, its copy has one: a job pays for the disk that its models take
+                sink.seek(len(block), os.SEEK_CUR)
+            else:
+                sink.write(block)
+        sink.truncate(size)
         sink.flush()
         os.fsync(sink.fileno())
     return size, whole.hexdigest()

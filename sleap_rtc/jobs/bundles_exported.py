@@ -32,7 +32,7 @@ def make_exported(folder: JobFolder, options: ExportOptions, target: Path) -> Bu
     ended = folder.state()
     source = _source(folder)
     paths = [file.path.partition("/") for file in folder.results()]
-    names = [name for run, _, name in paths if run == options.format and _is_kept(name, options.format)]
+    names = [name for run, _, name in paths if run == options.format and is_exported(options.format, name)]
     if ended.state is not JobState.DONE or source is None or _NETWORK[options.format] not in names:
         return None
     files = copy_run(folder, options.format, names, target / options.format)
@@ -57,7 +57,8 @@ def _source(folder: JobFolder) -> ModelRecord | None:
         return None
 
 
-def _is_kept(name: str, wanted: str) -> bool:
+def is_exported(wanted: str, name: str) -> bool:
+    """Whether a file of an export is part of its bundle, by its name."""
     if "/" in name:
         return False
     # what an engine was built from is no part of it

@@ -1,12 +1,14 @@
 """From a job that is over to a bundle on the shelf: once for each of its ends, and never again after it was removed."""
 
+from functools import partial
+
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.protocol.exporting import ExportFormat, ExportOptions
 from sleap_rtc.protocol.jobs import JobSpec, JobState, Verb
 from sleap_rtc.protocol.training import TrainOptions
 
-from .bundles import Mark, loss_of, make_bundle, mark_of, write_mark
-from .bundles_exported import make_exported
+from .bundles import Mark, claimed_size, loss_of, make_bundle, mark_of, write_mark
+from .bundles_exported import is_exported, make_exported
 from .bundles_shelf import BundleShelf, Note
 from .folder import JobFolder
 
@@ -31,6 +33,8 @@ def bundle_job(folder: JobFolder, room: str, shelf: BundleShelf, *, export_as: E
         return False
     with shelf.fresh() as place:
         options = spec.options
+        is_kept = partial(is_exported, options.format) if isinstance(options, ExportOptions) else None
+        shelf.check_free(claimed_size(folder, is_kept))
         if isinstance(options, ExportOptions):
             bundle = make_exported(folder, options, place)
         else:

@@ -41,7 +41,7 @@ class Note(BaseModel):
         title: what its runs are called.
         size: bytes of its files.
         job: the job that trained it.
-        user: who trained or pushed it.
+        user: who trained it here, or pushed it here; None if it came from another worker.
         made: when it was ready.
         types: sleap-nn's head names.
         loss: the best validation loss of its last part.
@@ -200,13 +200,16 @@ class BundleShelf:
         finally:
             remove_tree(path)
 
-    def check_free(self) -> None:
+    def check_free(self, more: int = 0) -> None:
         """Refuse where the disk is nearly full.
+
+        Args:
+            more: bytes that there has to be space for beside.
 
         Raises:
             StorageError: if it is.
         """
-        check_free(self.root, self._min_free)
+        check_free(self.root, self._min_free + more)
 
     def add(self, room: str, bundle: Bundle, note: Note) -> Note:
         """Put a bundle into its place; on disk when this returns.

@@ -7,7 +7,8 @@ digest before the first file is written, and what arrived before anybody may use
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sleap_rtc.errors import ProtocolError, TransferError
@@ -42,14 +43,17 @@ async def fetch_bundle(
     """
     # whoever holds it hands out the same files: what one of them sent is there when another one goes on
     target = Target(store, transfer_of(digest), folder)
-    manifest = await Fetch(session, transfer_of(digest), target).manifest()
-    _check_offer(manifest, digest)
-    progress = Progress(lambda here, arrived: on_bytes(here + arrived, manifest.total_size))
+    total = 0
+    progress = Progress(lambda here, arrived: on_bytes(here + arrived, total))
     fetch = Fetch(session, transfer_of(digest), target, progress)
-    if bundle_digest((entry.path, entry.sha256) for entry in manifest.files) != digest:
-        await _say_which(fetch, manifest, digest)
-    await asyncio.to_thread(make_folder, folder)
-    await fetch.files(manifest)
+    async with _moving(session, progress):
+        manifest = await fetch.manifest()
+        total = manifest.total_size
+        _check_offer(manifest, digest)
+        if bundle_digest((entry.path, entry.sha256) for entry in manifest.files) != digest:
+            await _say_which(fetch, manifest, digest)
+        await asyncio.to_thread(make_folder, folder)
+        await fetch.files(manifest)
     return await asyncio.to_thread(verify_bundle, folder, digest)
 
 
@@ -75,6 +79,38 @@ async def fetch_record(session: Session, digest: str, folder: Path, store: Store
     # what the digest says of each file holds: one that is not the file is not put in its place
     await fetch.files(manifest, only=(RECORD,))
     return ModelRecord.from_bytes(await asyncio.to_thread((folder / RECORD).read_bytes))
+
+
+@asynccontextmanager
+async def _moving(session: Session, progress: Progress) -> AsyncIterator[None]:
+    """End a transfer that does not get on: others may hold the model, and jobs wait for it.
+
+    Raises:
+        TransferError: if nothing has come for `Timeouts.stall`.
+    """
+    patience = session.timeouts.stall
+    try:
+        async with asyncio.timeout(patience) as limit:
+            extending = asyncio.create_task(_extend(limit, progress, patience))
+            try:
+                yield
+            finally:
+                extending.cancel()
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TransferError(f"The worker has sent nothing of the model for {patience:g} s. Ask another one.") from error
+
+
+async def _extend(limit: asyncio.Timeout, progress: Progress, patience: float) -> None:
+    seen = 0
+    while not limit.expired():
+        there = progress.here + progress.arrived
+        # it may be this side that waits: for another transfer of the same file, or for its disk
+        if progress.paused or there != seen:
+            limit.reschedule(asyncio.get_running_loop().time() + patience)
+        seen = there
+        await asyncio.sleep(patience / 8)
 
 
 def _check_offer(manifest: Manifest, digest: str) -> None:

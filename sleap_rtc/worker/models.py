@@ -101,7 +101,8 @@ class ModelReporter(Reporter):
 
     async def _drop_earlier(self, room: str, job: str) -> None:
         """Remove what a job had left before it was resumed, unless the room has a name for that."""
-        ours = [note for note in await asyncio.to_thread(self._shelf.notes, room) if note.job == job]
+        # one that came from elsewhere says of its job what it likes, and is neither removed nor takes another's place
+        ours = [note for note in await asyncio.to_thread(self._shelf.notes, room) if note.job == job and note.user]
         for note in ours[1:]:
             if note.version is None and not self._desk.in_use(note.digest):
                 named = await self.signaling.is_named(note.digest)

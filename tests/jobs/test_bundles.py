@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sys
+import tracemalloc
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from sleap_rtc.errors import NotFoundError, StorageError
 from sleap_rtc.jobs import bundles
 from sleap_rtc.jobs.bundles import BEST, mark_of
 from sleap_rtc.jobs.bundles_keeping import bundle_job
-from sleap_rtc.jobs.bundles_reading import describe_run
+from sleap_rtc.jobs.bundles_reading import MAX_METRICS, describe_run
 from sleap_rtc.jobs.bundles_shelf import BundleShelf
 from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
@@ -266,6 +268,45 @@ def test_a_nearly_full_disk_takes_none_and_the_job_is_tried_again(folder: JobFol
     assert bundle_job(folder, ROOM, BundleShelf(tmp_path / "models"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="files with holes that the test can count on")
+def test_weights_that_claim_more_than_there_is_fill_no_disk(folder: JobFolder, shelf: BundleShelf) -> None:
+    """A job of little can leave files of any size, all holes: their copies must not take what they claim."""
+    best = folder.models / "centroid" / BEST
+    os.truncate(best, 4 * 2**30)
+    nearly = BundleShelf(shelf.root, min_free=shutil.disk_usage(folder.path).free - 2**30)
+    with pytest.raises(StorageError, match="left"):
+        bundle_job(folder, ROOM, nearly)
+    assert list(shelf.root.iterdir()) == []
+    assert mark_of(folder) is None
+    os.truncate(best, 64 * 2**20)
+    assert bundle_job(folder, ROOM, shelf)
+    (note,) = shelf.notes(ROOM)
+    copy = shelf.folder(ROOM, note.digest) / "centroid" / BEST
+    assert sha256(copy) == sha256(best)
+    assert copy.stat().st_blocks * 512 < 4 * 2**20
+
+
+class Growing(BufferedReader):
+    """A file to which somebody appends a little at each of the first looks."""
+
+    looks = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.looks += 1
+        if self.looks < 4:
+            with Path(self.name).open("ab") as file:
+                file.write(b"x" * 1000)
+        return super().read(size)
+
+
+def test_weights_that_grow_while_they_are_copied_are_not_followed(tmp_path: Path) -> None:
+    best = tmp_path / BEST
+    best.write_bytes(b"weights")
+    with Growing(FileIO(best)) as source, pytest.raises(NotFoundError, match="grows"):
+        bundles._copy(source, tmp_path / "copy")
+    assert (tmp_path / "copy").stat().st_size == 0
+
+
 def test_what_a_crash_left_is_swept(folder: JobFolder, shelf: BundleShelf) -> None:
     assert bundle_job(folder, ROOM, shelf)
     (note,) = shelf.notes(ROOM)
@@ -309,6 +350,23 @@ def test_a_config_that_makes_no_sense_says_nothing(config: bytes) -> None:
     part, version = describe_run("run", "centroid", config, b'{"a": {"b": 1e999}, "c": [[')
     assert (part.nodes, part.edges, part.input_scale, part.channels, part.crop) == ((), (), None, None, None)
     assert (part.model_type, part.metrics, version) == ("centroid", {}, "")
+
+
+@pytest.mark.parametrize("inner", [b"{}", b"[]", b"0.5", b'{"a":{}}'])
+def test_metrics_that_are_small_to_write_and_large_to_hold_say_nothing(inner: bytes) -> None:
+    """They are read in the worker's own process, which has other things to do with its memory."""
+    many = MAX_METRICS // (len(inner) + 1) - 10
+    data = b'{"m":1,"l":[' + (inner + b",") * many + b"0]}"
+    tracemalloc.start()
+    try:
+        part, _ = describe_run("run", "centroid", b"", data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert part.metrics == {}
+    assert peak < MAX_METRICS
+    kept, _ = describe_run("run", "centroid", b"", b'{"m":1,"l":[' + b"0.123456789," * 400_000 + b"0]}")
+    assert kept.metrics == {"m": 1}
 
 
 def test_options_too_large_to_be_read_again_are_left_out(folder: JobFolder, shelf: BundleShelf) -> None:

@@ -24,23 +24,31 @@ from sleap_rtc.errors import (
     TransferError,
     UnreachableError,
 )
-from sleap_rtc.jobs.bundles import finish_bundle
+from sleap_rtc.jobs.board import JobBoard
+from sleap_rtc.jobs.bundles import finish_bundle, mark_of
+from sleap_rtc.jobs.bundles_keeping import bundle_job
 from sleap_rtc.jobs.bundles_shelf import BundleShelf, Note
+from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.executor import LocalExecutor
+from sleap_rtc.jobs.folder import JobFolder, StateRecord
 from sleap_rtc.protocol.files import Manifest, ManifestGet
-from sleap_rtc.protocol.jobs import JobList, JobListed
+from sleap_rtc.protocol.jobs import JobList, JobListed, JobSpec, JobState, Run, RunEnded
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.model_messages import transfer_of
 from sleap_rtc.protocol.models import RECORD, BundleFile, ModelPart, ModelRecord
 from sleap_rtc.protocol.mounts import MountList, MountListed
 from sleap_rtc.protocol.peers import PeerProve, peer_text
 from sleap_rtc.protocol.room_secrets import RoomSecret
+from sleap_rtc.protocol.training import TrainOptions
 from sleap_rtc.session.link import dial
 from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.session import Session
+from sleap_rtc.worker.model_service import ModelDesk
+from sleap_rtc.worker.models import ModelReporter
 from sleap_rtc.worker.peers import Peers
 from sleap_rtc.worker.room_models import RoomModels
 from sleap_rtc.worker.worker import Worker, WorkerSettings
+from tests.jobs.conftest import OWNER
 from tests.jobs.fakes import QUICK
 from tests.roles.times import TIMEOUTS
 from tests.service.people import Person, dev_service, person
@@ -53,7 +61,7 @@ def key(seed: int) -> Identity:
     return Identity(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32))
 
 
-def put_model(models: Path, room: str, size: int = 3_000_000) -> str:
+def put_model(models: Path, room: str, size: int = 3_000_000, *, job: str | None = None, made: int = 1) -> str:
     """Put a model of its own content onto a worker's shelf; its digest."""
     shelf = BundleShelf(models)
     with shelf.fresh() as place:
@@ -66,7 +74,7 @@ def put_model(models: Path, room: str, size: int = 3_000_000) -> str:
             for path, content in data.items()
         )
         part = ModelPart(folder="centroid", model_type="centroid", config="centroid/training_config.yaml")
-        bundle = finish_bundle(place, ModelRecord(parts=(part,), files=files, made=1))
+        bundle = finish_bundle(place, ModelRecord(parts=(part,), files=files, job=job, made=made))
         shelf.add(room, bundle, Note.of(bundle, arrived=utc_ms()))
         return bundle.digest
 
@@ -122,6 +130,7 @@ class Bench:
             yield made.models
         finally:
             running.cancel()
+            # a worker whose token is revoked may have ended by itself, with the sentence for that
             with suppress(asyncio.CancelledError, AuthenticationError):
                 await running
 
@@ -159,6 +168,49 @@ async def test_a_model_that_a_worker_lacks_comes_from_another_and_stays(bench: B
     original = content(bench.folder_of(1, digest))
     assert content(there) == content(again) == content(bench.folder / "twin") == original
     assert content(bench.folder_of(2, digest)) == original
+
+
+async def test_a_model_of_another_worker_that_claims_a_job_here_takes_nothing_from_that_job(bench: Bench) -> None:
+    """Whoever makes a bundle writes any job into its model.json, and any time."""
+    job = "j_12345678"
+    forged = await asyncio.to_thread(put_model, bench.models(1), bench.room, 1000, job=job, made=2**52)
+    shelf = BundleShelf(bench.models(2))
+    async with bench.worker(1), bench.worker(2) as models:
+        await held(models, forged, 1)
+        await models.place(forged, bench.room, bench.folder / "there")
+        # the job ends, and is resumed and ends once more: of its own two bundles the later one stays
+        folder = await asyncio.to_thread(finished_job, bench.folder / "trained", bench.room, job)
+        desk = ModelDesk(shelf, models._store)
+        reporter = ModelReporter(
+            JobBoard(folder.path.parent, slots=(), executor=LocalExecutor(QUICK)), models.peers._signaling, 1.0, desk
+        )
+        made: list[str | None] = []
+        for _ in range(2):
+            folder.write_state(StateRecord(state=JobState.DONE, t=utc_ms() + len(made)))
+            assert await asyncio.to_thread(bundle_job, folder, bench.room, shelf)
+            mark = await asyncio.to_thread(mark_of, folder)
+            assert mark is not None
+            made.append(mark.digest)
+            await reporter._drop_earlier(bench.room, job)
+            there = {note.digest for note in await asyncio.to_thread(shelf.notes, bench.room)}
+            assert there == {forged, made[-1]}
+
+
+def finished_job(jobs: Path, room: str, job: str) -> JobFolder:
+    """A job of the room that has trained a model, as it lies on the disk."""
+    run = Run(name="centroid", model_type="centroid", config="x")
+    owner = OWNER.model_copy(update={"room": room})
+    options = TrainOptions()
+    spec = JobSpec(job=job, owner=owner, name="t", manifest="0" * 64, submitted=0, runs=(run,), options=options)
+    folder = JobFolder.create(jobs / job, spec)
+    place = folder.models / run.name
+    place.mkdir(parents=True)
+    (place / "best.ckpt").write_bytes(b"weights")
+    (place / "training_config.yaml").write_bytes(b"a: 1")
+    with Journal(folder.events) as journal:
+        journal.append(RunEnded(outcome="done", folder=run.name), run.name)
+    folder.write_state(StateRecord(state=JobState.DONE, t=utc_ms()))
+    return folder
 
 
 async def test_a_damaged_holder_is_left_for_the_next_one(bench: Bench) -> None:

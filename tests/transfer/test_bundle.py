@@ -1,14 +1,17 @@
 """A holder that offers something else than the model: refused by a file's name before anything is written."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sleap_rtc.client.models import Source, Wanted, pull
+from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConflictError, PackageError, ProtocolError, SleapRTCError, TransferError, ungrouped
 from sleap_rtc.protocol.files import ChunksGet, FileGet, ManifestGet
 from sleap_rtc.protocol.models import RECORD, BundleFile, ModelPart, ModelRecord, bundle_digest
@@ -70,10 +73,36 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     found.close()
 
 
-async def fetch(holder: Holder, digest: str, folder: Path, store: Store) -> ModelRecord:
+class SilentHolder(Holder):
+    """Keeps its link alive, and sends nothing of what it was asked for: no list, or no file."""
+
+    def __init__(self, silent_about: str) -> None:
+        files, _ = bundle()
+        super().__init__(listed(files), files)
+        self._about = silent_about
+
+    async def _send_manifest(self, session: Session, message: ManifestGet, stream: SendStream) -> None:
+        if self._about == "list":
+            await asyncio.Event().wait()
+        await super()._send_manifest(session, message, stream)
+
+    async def _send_file(self, session: Session, message: FileGet, stream: SendStream) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("about", ["list", "files"])
+async def test_a_holder_that_sends_nothing_is_not_waited_for(about: str, tmp_path: Path, store: Store) -> None:
+    """It could keep every job that needs the model from getting it of another worker."""
+    _, digest = bundle()
+    async with asyncio.timeout(30):
+        with pytest.raises(TransferError, match="sent nothing of the model"):
+            await fetch(SilentHolder(about), digest, tmp_path / "model", store, replace(STEADY, stall=0.5))
+
+
+async def fetch(holder: Holder, digest: str, folder: Path, store: Store, timeouts: Timeouts = STEADY) -> ModelRecord:
     with ungrouped():
         async with (
-            meeting(timeouts=STEADY, worker_producers=holder.producers) as found,
+            meeting(timeouts=timeouts, worker_producers=holder.producers) as found,
             linked(found) as (client, _),
         ):
             return await fetch_bundle(client, digest, folder, store)
