@@ -167,7 +167,10 @@ async def found_then(
             looks = await _looks(suggested, helper)
             merging = await prepare_merge(then.merge, data, output, helper, option=PREDICTIONS, of_labels=looks)
             output = merging.target.parent
-        found = await asyncio.to_thread(find_output, data, output, analysis=then.analysis, option=PREDICTIONS)
+        copy = merging.target if merging else None
+        found = await asyncio.to_thread(
+            find_output, data, output, analysis=then.analysis, option=PREDICTIONS, beside=copy
+        )
         yield FoundThen(then, data, suggested, found, merging)
 
 
