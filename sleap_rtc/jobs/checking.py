@@ -110,9 +110,8 @@ class Preflight:
 
     async def check(self, folder: JobFolder, runs: Sequence[Run]) -> Findings:
         """What is wrong with a staged job; without problems, but with a notice, where that could not be found out."""
-        runs = [run for run in runs if run.verb is not Verb.EXPORT]
-        if not runs:  # of a model that the room has, and nothing of anybody else's
-            return Findings()
+        if runs and all(run.verb is Verb.EXPORT for run in runs):
+            return Findings()  # of a model that the room has, and nothing of anybody else's
         path = folder.path.absolute()
         request = Request(
             folder=str(path),

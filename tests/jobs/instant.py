@@ -89,7 +89,7 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> InstantExecutor:
     """An executor whose jobs take no time, and disks that need no patience."""
     monkeypatch.setattr("sleap_rtc.jobs.supervisor.RunSupervision", InstantRun)
     monkeypatch.setattr("sleap_rtc.jobs.supervisor.kill_descendants", lambda: True)
-    monkeypatch.setattr("sleap_rtc.jobs.supervisor.read_yaml", lambda *_: {})
+    monkeypatch.setattr("sleap_rtc.jobs.work.read_yaml", lambda *_: {})
     # what a power cut would leave is not what these tests look at
     monkeypatch.setattr("os.fsync", lambda _: None)
     return InstantExecutor()
