@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,12 @@ class Lab:
         done = self.typed(who, *words)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def until_listed(self, who: str, model: str) -> None:
+        """Wait until a member is shown a model, which its worker tells of within seconds."""
+        deadline = time.monotonic() + 60
+        while model not in self.good(who, "models", "list", "--room", "lab", "--json"):
+            assert time.monotonic() < deadline, f"{model} is not listed"
 
     def told(self, who: str, *words: str) -> Any:
         """The same, as JSON."""

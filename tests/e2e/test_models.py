@@ -41,8 +41,7 @@ def test_a_model_without_a_name_is_listed_to_the_others_and_can_be_pulled(lab: L
     package = write_pair(lab.folder / "pair", real_labels)
     told = lab.good("ada", "train", "-p", str(package), "--room", "lab", "--auto-select", "--json")
     job = next(item["job"]["job"] for item in map(json.loads, told.splitlines()) if item["event"] == "job")
-    listed = lab.good("bob", "models", "list", "--room", "lab", "--json")
-    assert job in listed
+    lab.until_listed("bob", job)
     lab.good("bob", "models", "pull", job, "-o", "pair", "--room", "lab")
     assert {path.parent.name for path in (lab.folder / "bob/pair").rglob("best.ckpt")} == {
         "centroid",
