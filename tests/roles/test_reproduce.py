@@ -53,12 +53,12 @@ async def test_a_model_is_trained_again_of_what_its_worker_still_has_or_of_the_s
         # whose files they are not: the package is needed, and its labels must be the same
         theirs = await lab.run(*again, user=grace)
         assert (theirs.code, "was submitted by ada: its files are theirs" in theirs.err) == (2, True), theirs.err
-        given = (*again, "--auto-select", "-p", str(package))
+        given = (*again, "--worker", "gpu-2", "-p", str(package))
         done = await lab.run(*given, "--detach", user=grace)
         assert done.code == 0, done.err
         job = done.out.split()[-1]
         # typed again, it is that one job
-        follow = await lab.run(*given, "--worker", "gpu-2", user=grace)
+        follow = await lab.run(*given, user=grace)
         assert (follow.code, f"This is the job {job}" in follow.err) == (0, True), follow.err
         folder = JobFolder(lab.jobs_of("gpu-2") / job)
         assert (folder.spec().owner.name, folder.spec().manifest) == ("grace", first["manifest"])
