@@ -24,7 +24,6 @@ from sleap_rtc.protocol.text import printable
 RECORD = "model.json"
 """The file of a bundle that describes it."""
 MAX_RECORD = 1024 * 1024
-SCHEMA = 1
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _ALIAS = r"[A-Za-z][A-Za-z0-9._-]{0,31}"
 _REF = re.compile(rf"(?P<name>{_NAME})(@(?P<at>[^@]*))?")

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import re
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from sleap_rtc.config.clock import utc_ms
@@ -25,6 +24,7 @@ from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.source import FilesSource
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transfer.threads import in_thread
+from sleap_rtc.worker.offerings import Offerings
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +41,11 @@ class ModelDesk:
         store: the files that clients sent.
     """
 
-    KEPT = 16
-    """Models that stay listed and hashed; others are hashed again when somebody asks."""
-    IN_USE = 15 * 60.0
-    """Seconds after a request for a part of a model in which it is not removed because it is old."""
-
     def __init__(self, shelf: BundleShelf, store: Store) -> None:
         self.shelf = shelf
         self.store = store
         self.pushing = 0
-        self._offerings: OrderedDict[tuple[str, str], Offering] = OrderedDict()
-        self._hashing: dict[tuple[str, str], asyncio.Task[Offering]] = {}
-        self._asked: dict[str, float] = {}
+        self._offerings: Offerings[tuple[str, str]] = Offerings()
 
     async def offering(self, room: str, digest: str) -> Offering:
         """A model of a room, listed and hashed once for all who ask.
@@ -62,48 +55,24 @@ class ModelDesk:
             PackageError: if a file of it cannot be read.
         """
         key = room, digest
-        if (known := self._offerings.get(key)) is not None:
-            self._offerings.move_to_end(key)
-            self._asked[digest] = time.monotonic()
-            return known
-        folder = await asyncio.to_thread(self.shelf.folder, room, digest)
-        self._asked[digest] = time.monotonic()
-        hashing = self._hashing.get(key)
-        if hashing is None:
-            # owned by the desk and not by the link that asks: it may outlast that, and whoever asks again finds it done
-            hashing = self._hashing[key] = asyncio.create_task(self._hash(key, folder))
-            hashing.add_done_callback(lambda _: self._hashing.pop(key, None))
-        return await asyncio.shield(hashing)
+        if (known := self._offerings.known(key)) is None:
+            folder = await asyncio.to_thread(self.shelf.folder, room, digest)
+            self._offerings.note_asked(key)
+            return await self._offerings.get(key, partial(_offering_of, folder))
+        self._offerings.note_asked(key)
+        return known
 
-    async def _hash(self, key: tuple[str, str], folder: Path) -> Offering:
-        offering = await make_offering(FilesSource(await asyncio.to_thread(_files_of, folder)))
-        self._offerings[key] = offering
-        if len(self._offerings) > self.KEPT:
-            _, oldest = self._offerings.popitem(last=False)
-            # whoever is fetching it still goes on: what is read again is opened again
-            oldest.source.close()
-        return offering
-
-    def in_use(self, digest: str) -> bool:
+    def in_use(self, room: str, digest: str) -> bool:
         """Whether somebody fetches a model, or did a moment ago and may go on."""
-        now = time.monotonic()
-        self._asked = {each: then for each, then in self._asked.items() if now - then < self.IN_USE}
-        return digest in self._asked
+        return self._offerings.in_use((room, digest))
 
-    def drop(self, room: str, digest: str) -> None:
+    async def drop(self, room: str, digest: str) -> None:
         """Hand a model out no longer: it was removed."""
-        offering = self._offerings.pop((room, digest), None)
-        if offering is not None:
-            offering.source.close()
+        await self._offerings.drop((room, digest))
 
     async def close(self) -> None:
         """End what is being hashed, and give all files back."""
-        for task in self._hashing.values():
-            task.cancel()
-        await asyncio.gather(*self._hashing.values(), return_exceptions=True)
-        for offering in self._offerings.values():
-            offering.source.close()
-        self._offerings.clear()
+        await self._offerings.close()
 
 
 class ModelService:
@@ -183,6 +152,10 @@ def check_model(manifest: Manifest) -> None:
         for needed in (BEST, CONFIG):
             if needed not in names:
                 raise PackageError(f"{run}/{needed} is missing: without it {run} is no model.")
+
+
+async def _offering_of(folder: Path) -> Offering:
+    return await make_offering(FilesSource(await asyncio.to_thread(_files_of, folder)))
 
 
 def _files_of(folder: Path) -> dict[str, Path]:

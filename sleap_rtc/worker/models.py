@@ -94,7 +94,7 @@ class ModelReporter(Reporter):
             gone |= {digest for digest in answer.unwanted if digest in {report.digest for report in page}}
         for digest in gone:
             logger.info("The room has deleted the model %s: it is removed here.", digest[:12])
-            self._desk.drop(room, digest)
+            await self._desk.drop(room, digest)
             await asyncio.to_thread(self._shelf.remove, room, digest)
         self._told = [report for report in held if report.digest not in gone]
         return True
@@ -104,10 +104,10 @@ class ModelReporter(Reporter):
         # one that came from elsewhere says of its job what it likes, and is neither removed nor takes another's place
         ours = [note for note in await asyncio.to_thread(self._shelf.notes, room) if note.job == job and note.user]
         for note in ours[1:]:
-            if note.version is None and not self._desk.in_use(note.digest):
+            if note.version is None and not self._desk.in_use(room, note.digest):
                 named = await self.signaling.is_named(note.digest)
                 if not named:
-                    self._desk.drop(room, note.digest)
+                    await self._desk.drop(room, note.digest)
                     await asyncio.to_thread(self._shelf.remove, room, note.digest)
 
     def _new(self) -> Sequence[tuple[JobFolder, tuple[int, int]]]:
@@ -161,7 +161,7 @@ class ModelReporter(Reporter):
 
 
 async def remove_old(
-    shelf: BundleShelf, signaling: SignalingClient, keep: float, in_use: Callable[[str], bool]
+    shelf: BundleShelf, signaling: SignalingClient, keep: float, in_use: Callable[[str, str], bool]
 ) -> None:
     """Remove the models that came more than `keep` seconds ago, but for those that have a name, or are being fetched.
 
@@ -174,7 +174,7 @@ async def remove_old(
     before = utc_ms() - keep * 1000
     for room in await asyncio.to_thread(shelf.rooms):
         for note in await asyncio.to_thread(shelf.notes, room):
-            if note.arrived >= before or note.version is not None or note.wants_name or in_use(note.digest):
+            if note.arrived >= before or note.version is not None or note.wants_name or in_use(room, note.digest):
                 continue
             try:
                 async with asyncio.timeout(_PATIENCE):

@@ -3,10 +3,9 @@
 import asyncio
 import json
 import logging
-import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from weakref import WeakValueDictionary
 
 from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError, ungrouped
@@ -42,6 +41,7 @@ from sleap_rtc.transfer.source import FilesSource
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.worker.listing import list_jobs
 from sleap_rtc.worker.model_service import ModelDesk
+from sleap_rtc.worker.offerings import Offerings
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +62,6 @@ class Desk:
         models: what they share about models.
     """
 
-    RESULTS_KEPT = 16
-    """Jobs whose results stay listed and hashed; others are hashed again when somebody asks."""
-    IN_USE = 15 * 60.0
-    """Seconds after a request for a part of a job's results in which the job is not removed, however old."""
-
     def __init__(self, board: JobBoard, store: Store, models: ModelDesk) -> None:
         self.board = board
         self.store = store
@@ -75,9 +70,8 @@ class Desk:
         # of their own: who sends a package again must not wait until results are hashed
         self._listing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._receiving: dict[str, asyncio.Task[None]] = {}
-        self._results: OrderedDict[str, tuple[Owner, Offering]] = OrderedDict()
-        self._hashing: dict[str, asyncio.Task[Offering]] = {}
-        self._asked: dict[str, float] = {}
+        self._results: Offerings[str] = Offerings()
+        self._owners: dict[str, Owner] = {}
 
     def lock(self, job: str) -> asyncio.Lock:
         """One receiver a job."""
@@ -109,27 +103,21 @@ class Desk:
 
     def hashed_results(self, job: str, access: Access) -> Offering | None:
         """The results of a job, if somebody has asked for them of late and whoever asks now may have them."""
-        owner, offering = self._results.get(job, (None, None))
-        return offering if owner and access.may_act_on(owner) else None
+        owner = self._owners.get(job)
+        return self._results.known(job) if owner and access.may_act_on(owner) else None
 
     def note_asked(self, job: str) -> None:
         """Note that somebody fetches the results of a job now."""
-        self._asked[job] = time.monotonic()
+        self._results.note_asked(job)
 
     def in_use(self, job: str) -> bool:
         """Whether somebody fetches the results of a job, or did a moment ago and may go on."""
-        now = time.monotonic()
-        self._asked = {each: then for each, then in self._asked.items() if now - then < self.IN_USE}
-        return job in self._asked or job in self._hashing or job in self._receiving
+        return self._results.in_use(job) or job in self._receiving
 
     async def drop_results(self, job: str) -> None:
         """Hand out the results of a job no longer: it goes on, and will have others."""
-        if hashing := self._hashing.get(job):
-            hashing.cancel()
-            await asyncio.wait([hashing])
-        _, offering = self._results.pop(job, (None, None))
-        if offering is not None:
-            offering.source.close()
+        await self._results.drop(job)
+        self._owners.pop(job, None)
 
     @asynccontextmanager
     async def going_on(self, job: str) -> AsyncIterator[None]:
@@ -142,41 +130,22 @@ class Desk:
             await self.drop_results(job)
             yield
 
-    async def results(self, folder: JobFolder, access: Access) -> Offering:
-        """The results of a job that has ended, hashed once for all who ask."""
-        if (known := self.hashed_results(folder.job, access)) is not None:
-            self._results.move_to_end(folder.job)
-            return known
-        hashing = self._hashing.get(folder.job)
-        if hashing is None:
-            # owned by the desk and not by the link that asks: it may outlast that, and whoever asks again finds it done
-            hashing = self._hashing[folder.job] = asyncio.create_task(self._hash(folder))
-            hashing.add_done_callback(lambda _: self._hashing.pop(folder.job, None))
-        return await asyncio.shield(hashing)
+    async def results(self, folder: JobFolder) -> Offering:
+        """The results of a job that has ended, hashed once for all who ask and may have them."""
+        return await self._results.get(folder.job, partial(self._hash, folder))
 
     async def _hash(self, folder: JobFolder) -> Offering:
         async with self._listing.setdefault(folder.job, asyncio.Lock()):
             # asked here: it may have been made to go on since whoever wants them looked
             if not await asyncio.to_thread(_has_ended, folder):
                 raise _still_running()
-            owner = (await asyncio.to_thread(folder.spec)).owner
+            self._owners[folder.job] = (await asyncio.to_thread(folder.spec)).owner
             files = await asyncio.to_thread(folder.results)
-            offering = await make_offering(FilesSource({file.path: file.source for file in files}))
-            self._results[folder.job] = (owner, offering)
-        if len(self._results) > self.RESULTS_KEPT:
-            _, (_, oldest) = self._results.popitem(last=False)
-            # whoever is fetching them still goes on: what is read again is opened again
-            oldest.source.close()
-        return offering
+            return await make_offering(FilesSource({file.path: file.source for file in files}))
 
     async def close(self) -> None:
-        """End what is being hashed, and give the files of all results back."""
-        for task in self._hashing.values():
-            task.cancel()
-        await asyncio.gather(*self._hashing.values(), return_exceptions=True)
-        for _, offering in self._results.values():
-            offering.source.close()
-        self._results.clear()
+        """End what is being hashed, and give all files back."""
+        await self._results.close()
         await self.models.close()
 
 
@@ -328,7 +297,7 @@ class JobService:
         self._desk.note_asked(transfer)
         if not await asyncio.to_thread(_has_ended, folder):
             raise _still_running()
-        return await self._desk.results(folder, self._access)
+        return await self._desk.results(folder)
 
     async def _find(self, job: str) -> JobFolder:
         return await asyncio.to_thread(self._board.find, job, self._owner, owns_room=self._access.owns_room)

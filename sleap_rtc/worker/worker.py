@@ -141,7 +141,6 @@ class Worker:
         self._settings = settings
         self._on_service = on_service
         self._on_client = on_client
-        self.models: RoomModels | None = None
         self._slots = slots_for(settings.gpus, settings.processor_slots)
         self.board = JobBoard(
             settings.jobs,
@@ -151,7 +150,6 @@ class Worker:
             mounts=settings.mounts,
             min_free=settings.min_free,
             allow_wandb=settings.allow_wandb,
-            models=self,
         )
         self.shelf = BundleShelf(settings.models or settings.jobs.with_name("models"), min_free=settings.min_free)
         self._browser = Browser(settings.mounts)
@@ -175,12 +173,6 @@ class Worker:
             self._browser.close()
             await desk.close()
             await asyncio.to_thread(store.close)
-
-    async def place(self, digest: str, room: str, target: Path) -> None:
-        """Put a copy of a model of the room where a job finds it; see `RoomModels.place`."""
-        if self.models is None:
-            raise UnreachableError("The worker does not serve its room yet. Try again in a moment.")
-        await self.models.place(digest, room, target)
 
     async def _serve_room(self, desk: Desk) -> None:
         settings = self._settings
@@ -208,7 +200,7 @@ class Worker:
                     switchboard = Switchboard(signaling, visitors.revoke)
                     links = self._link_settings(signaling, {}, {})
                     peers = Peers(signaling, switchboard, settings.identity, links, settings.secrets)
-                    self.models = self.board.models = RoomModels(self.shelf, desk.store, peers)
+                    self.board.models = RoomModels(self.shelf, desk.store, peers)
                     tasks.create_task(self.board.run())
                     tasks.create_task(_hear(switchboard, visitors))
                     tasks.create_task(visitors.keep_asking(signaling))

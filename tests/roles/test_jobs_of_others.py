@@ -295,10 +295,10 @@ async def test_what_a_job_has_left_is_not_listed_while_it_is_made_to_go_on(tmp_p
     folder = JobFolder.create(tmp_path / "jobs" / DONE, spec)
     enter(folder, JobState.FAILED)
     desk = new_desk(new_board(tmp_path / "jobs", QUICK), tmp_path)
-    assert (await desk.results(folder, Access(OWNER))).manifest.files == ()
+    assert (await desk.results(folder)).manifest.files == ()
     async with desk.going_on(DONE):
         assert desk.hashed_results(DONE, Access(OWNER)) is None
-        asking = asyncio.ensure_future(desk.results(folder, Access(OWNER)))
+        asking = asyncio.ensure_future(desk.results(folder))
         attempts.begin(folder)
         assert not asking.done()
     with pytest.raises(ConflictError, match="still running"):

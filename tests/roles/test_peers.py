@@ -126,8 +126,8 @@ class Bench:
         try:
             async with asyncio.timeout(30):
                 await there.wait()
-            assert made.models is not None
-            yield made.models
+            assert isinstance(made.board.models, RoomModels)
+            yield made.board.models
         finally:
             running.cancel()
             # a worker whose token is revoked may have ended by itself, with the sentence for that
