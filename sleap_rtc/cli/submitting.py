@@ -9,10 +9,11 @@ from typing import cast
 
 from sleap_rtc.cli.choosing import RoomChoice, choose_worker
 from sleap_rtc.cli.following import NO_MONITOR, Asks, Following, Results
+from sleap_rtc.cli.meeting import meet
 from sleap_rtc.cli.progress import JobDisplay
-from sleap_rtc.cli.telling import say_detached, say_link, say_met_beside, say_service
+from sleap_rtc.cli.telling import say_detached, say_link, say_service
 from sleap_rtc.client.choice import gpu_text
-from sleap_rtc.client.client import Client, join_session
+from sleap_rtc.client.client import join_session
 from sleap_rtc.client.lossviewer import MonitorPorts
 from sleap_rtc.client.package import Package
 from sleap_rtc.client.remote import RemoteWorker
@@ -120,8 +121,8 @@ async def reach(remote: Remote, reading: Awaitable[Package], display: JobDisplay
 async def _met(
     remote: Remote, reading: Awaitable[Package], display: JobDisplay
 ) -> AsyncIterator[tuple[RemoteWorker, WorkerPresence]]:
-    engine, on_state = cast(Engine, remote.transport), partial(say_link, display)
     if isinstance(remote.where, str):
+        engine = cast(Engine, remote.transport)
         display.connecting("the worker")
         await asyncio.to_thread(preload, engine)
         async with join_session(
@@ -132,7 +133,7 @@ async def _met(
             limits=remote.limits,
             secrets=remote.secrets.secrets,
             on_service=say_service,
-            on_state=on_state,
+            on_state=partial(say_link, display),
         ) as found:
             yield found
         return
@@ -140,20 +141,8 @@ async def _met(
     # a package that was sent before goes to the same worker
     chosen = await choose_worker(remote.server, remote.where, await reading, display, new=remote.new)
     await asyncio.to_thread(remote.secrets.check_name, remote.server, remote.where.room, chosen.room)
-    display.connecting(chosen.presence.name)
-    await asyncio.to_thread(preload, engine)
-    async with (
-        Client.join(
-            remote.server,
-            chosen.account,
-            room=chosen.room,
-            engine=engine,
-            timeouts=remote.timeouts,
-            limits=remote.limits,
-            secrets=remote.secrets.secrets,
-            on_service=say_service,
-            on_met=partial(say_met_beside, display),
-        ) as client,
-        client.dial(chosen.presence.worker_id, name=chosen.presence.name, on_state=on_state) as worker,
-    ):
+    async with meet(
+        remote.server, chosen, display, transport=remote.transport, limits=remote.limits,
+        secrets=remote.secrets.secrets, timeouts=remote.timeouts,
+    ) as worker:  # fmt: skip
         yield worker, chosen.presence

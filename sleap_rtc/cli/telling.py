@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import emit_json, note, say, warn
 from sleap_rtc.cli.progress import JobDisplay
 from sleap_rtc.client.acquaintance import Met
@@ -9,6 +10,28 @@ from sleap_rtc.client.link import LinkState
 from sleap_rtc.client.remote_job import RemoteJob
 from sleap_rtc.protocol.signaling import WorkerPresence
 from sleap_rtc.signaling.client import ServiceState
+
+
+def saying_images(display: JobDisplay, kind: str) -> Callable[[int, int], None]:
+    """Say, once, that images are taken from videos.
+
+    Args:
+        display: what is on the screen.
+        kind: what frames they are of, in the singular.
+
+    Returns:
+        What is told how many are done, and how many there are.
+    """
+    said = False
+
+    def on_frames(done: int, total: int) -> None:
+        nonlocal said
+        if not said:
+            said = True
+            with display.paused():
+                note(f"The images of {count(total, kind)} are being taken from the videos.")
+
+    return on_frames
 
 
 def say_detached(job: RemoteJob, worker: WorkerPresence, *, as_json: bool) -> None:

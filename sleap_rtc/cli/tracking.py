@@ -6,11 +6,11 @@ from contextlib import closing
 from sleap_rtc.cli.bringing import Home
 from sleap_rtc.cli.choosing import RoomChoice
 from sleap_rtc.cli.following import TRACKING, Asks, Results, until_interrupted
-from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.running import beside
 from sleap_rtc.cli.submitting import Remote, reach
+from sleap_rtc.cli.telling import saying_images
 from sleap_rtc.cli.track_request import TrackRequest
 from sleap_rtc.client.assembling import expanded
 from sleap_rtc.client.merging import prepare_merge
@@ -105,13 +105,4 @@ async def find_room_model(
 async def _assemble(
     request: TrackRequest, models: FoundModels, room_model: RoomModel | None, display: JobDisplay
 ) -> UnreadPackage:
-    embedding = False
-
-    def on_frames(done: int, total: int) -> None:
-        nonlocal embedding
-        if not embedding:
-            embedding = True
-            with display.paused():
-                note(f"The images of {count(total, 'frame')} are being taken from the videos.")
-
-    return await assemble_track(request.tracked, models, room_model, on_frames=on_frames)
+    return await assemble_track(request.tracked, models, room_model, on_frames=saying_images(display, "frame"))

@@ -1,18 +1,18 @@
 """What ``sleap-rtc train`` does once its options are read: connect, submit, watch, bring home."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sleap_rtc.cli.bringing import Home
 from sleap_rtc.cli.following import BOTH, Asks, Results, models_into, until_interrupted
-from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay, make_display
 from sleap_rtc.cli.registering import check_registering, say_registered
 from sleap_rtc.cli.running import beside
 from sleap_rtc.cli.submitting import Remote, reach
+from sleap_rtc.cli.telling import saying_images
 from sleap_rtc.cli.tracking import find_room_model
 from sleap_rtc.cli.video_asking import explained, see_to_videos
 from sleap_rtc.client.assembling import Wanted, assemble
@@ -99,7 +99,9 @@ async def _found(
             whole, videos = await see_to_videos(unread, request.videos, wanted.package, display)
             with closing(whole):
                 if then is not None:
-                    whole = await then.add_to(whole, videos.replaced, on_frames=_say_frames(display))
+                    whole = await then.add_to(
+                        whole, videos.replaced, on_frames=saying_images(display, "suggested frame")
+                    )
                 if start is not None:
                     whole = begun_with(whole, start)
                 yield whole, videos, _results(request, then)
@@ -118,20 +120,6 @@ def _results(request: TrainRequest, then: FoundThen | None) -> Results:
     if then is None:
         return models_into(request.output)
     return Results(BOTH, Home(then.places, then.output, then.merging, models=request.output).bring)
-
-
-def _say_frames(display: JobDisplay) -> Callable[[int, int], None]:
-    """Say, once, that frames are embedded which are to be looked at."""
-    said = False
-
-    def on_frames(done: int, total: int) -> None:
-        nonlocal said
-        if not said:
-            said = True
-            with display.paused():
-                note(f"The images of {count(total, 'suggested frame')} are being taken from the videos.")
-
-    return on_frames
 
 
 def _unasked(unread: UnreadPackage) -> tuple[str, ...]:

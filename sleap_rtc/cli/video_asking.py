@@ -9,6 +9,7 @@ from sleap_rtc.cli.asking import ask, can_ask
 from sleap_rtc.cli.formats import count
 from sleap_rtc.cli.output import note
 from sleap_rtc.cli.progress import JobDisplay
+from sleap_rtc.cli.telling import saying_images
 from sleap_rtc.client.package import UnreadPackage
 from sleap_rtc.client.video_choice import PreparedVideos, Situation, VideoChoice, Way
 from sleap_rtc.client.video_names import is_on_worker
@@ -34,20 +35,14 @@ async def see_to_videos(
     Raises:
         SleapRTCError: as `with_videos`.
     """
-    embedding = False
-
-    def on_frames(done: int, total: int) -> None:
-        nonlocal embedding
-        if not embedding:
-            embedding = True
-            with display.paused():
-                note(f"The images of {count(total, 'labelled frame')} are being taken from the videos.")
 
     async def decide(situation: Situation) -> Way:
         with display.paused():
             return await _ask(situation)
 
-    changed, prepared = await with_videos(unread, choice, decide=decide, package=package, on_frames=on_frames)
+    changed, prepared = await with_videos(
+        unread, choice, decide=decide, package=package, on_frames=saying_images(display, "labelled frame")
+    )
     with display.paused():
         for text in prepared.notes:
             note(text)

@@ -3,19 +3,16 @@
 import asyncio
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from sleap_rtc.cli.account import logged_in_api, meant_room
 from sleap_rtc.cli.choosing import RoomChoice, choose_worker
+from sleap_rtc.cli.meeting import meet
 from sleap_rtc.cli.models.meant import find_meant
 from sleap_rtc.cli.progress import make_display
-from sleap_rtc.cli.telling import say_link, say_met_beside, say_service
 from sleap_rtc.client.choice import Wish, gpu_text
-from sleap_rtc.client.client import Client
 from sleap_rtc.client.model_push import model_source
 from sleap_rtc.client.package import Package, shown_name
 from sleap_rtc.config.clock import utc_ms
@@ -27,7 +24,6 @@ from sleap_rtc.protocol.text import printable
 from sleap_rtc.signaling.api import ServiceAPI
 from sleap_rtc.signaling.model_records import RegisteredModel
 from sleap_rtc.transfer.offering import make_offering
-from sleap_rtc.transport.engines import Engine, preload
 
 _NAME: TypeAdapter[str] = TypeAdapter(ModelName)
 _TOLD_WITHIN = 60
@@ -107,24 +103,10 @@ async def _send(request: PushRequest, api: ServiceAPI, folder: Path, *, as_json:
         choice = RoomChoice(room.room_id, auto_select=request.auto_select, wish=Wish(request.worker))
         package = Package(await asyncio.to_thread(shown_name, folder), offering)
         chosen = await choose_worker(settings.server, choice, package, display, new=True)
-        display.connecting(chosen.presence.name)
-        engine = cast(Engine, settings.transport)
-        await asyncio.to_thread(preload, engine)
-        async with (
-            Client.join(
-                settings.server,
-                chosen.account,
-                room=chosen.room,
-                engine=engine,
-                limits=settings.limits,
-                secrets=request.secrets.secrets,
-                on_service=say_service,
-                on_met=partial(say_met_beside, display),
-            ) as client,
-            client.dial(
-                chosen.presence.worker_id, name=chosen.presence.name, on_state=partial(say_link, display)
-            ) as worker,
-        ):
+        async with meet(
+            settings.server, chosen, display, transport=settings.transport, limits=settings.limits,
+            secrets=request.secrets.secrets,
+        ) as worker:  # fmt: skip
             display.connected(chosen.presence.name, gpu_text(chosen.presence))
             display.upload(0, offering.manifest.total_size, 0)
             return room.room_id, await worker.push_model(offering, min(made, utc_ms()), display.upload)
