@@ -22,6 +22,7 @@ from signaling_server.auth.passwords import Passwords
 from signaling_server.auth.providers import ProviderClient
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.auth.users import DEV
+from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
@@ -168,7 +169,15 @@ def _routes() -> list[BaseRoute]:
         ticket_router,
     ):
         made.include_router(api, prefix=API)
-    for pages in (metrics_router, login_router, callback_router, enrol_router, device_router, static_router):
+    for pages in (
+        metrics_router,
+        login_router,
+        callback_router,
+        enrol_router,
+        device_router,
+        static_router,
+        dashboard_router,
+    ):
         made.include_router(pages)
     return made.routes
 

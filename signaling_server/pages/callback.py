@@ -15,7 +15,7 @@ from signaling_server.limits import limit_key
 from signaling_server.models import ProviderVisit
 from signaling_server.pages.deps import HOME, SiteDep, own_path
 from signaling_server.pages.login import let_in
-from signaling_server.pages.rendering import HEADERS, PageRoute, go_to
+from signaling_server.pages.rendering import HEADERS, LOGIN, PageRoute, go_to
 from sleap_rtc.errors import AuthenticationError, BusyError, NotFoundError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -37,7 +37,7 @@ async def leave(
     client = _client(service, provider_id)
     # another site's link must not begin a login that nobody here asked for
     if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        return go_to(HOME)
+        return go_to(LOGIN)
     if not service.limiters.visits.allow(limit_key(address), service.clock()):
         raise BusyError("Too many logins were begun from this address. Try again in an hour.")
     departure = Departure.new()

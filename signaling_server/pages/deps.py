@@ -10,7 +10,7 @@ from signaling_server.models import Login
 from signaling_server.pages.rendering import LogInFirst
 from sleap_rtc.errors import AuthenticationError
 
-HOME = "/login"
+HOME = "/dashboard/"
 """Where somebody goes who came for nothing else."""
 DEVICE = "/device"
 

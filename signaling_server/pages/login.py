@@ -12,7 +12,7 @@ from signaling_server.deps import ClientAddress, Service, ServiceDep, from_this_
 from signaling_server.errors import status_of
 from signaling_server.models import User
 from signaling_server.pages.deps import FROM_OWN_PAGE, HOME, BrowserLogin, SiteDep, own_path
-from signaling_server.pages.rendering import PageRoute, go_to, page
+from signaling_server.pages.rendering import LOGIN, PageRoute, go_to, page
 from sleap_rtc.errors import AuthenticationError, BusyError, ForbiddenError, NotFoundError
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
@@ -96,7 +96,7 @@ async def log_out(service: ServiceDep, site: SiteDep, login: BrowserLogin) -> Re
         async with service.database.transaction() as session:
             await logins.end(session, login.id, "logout", now=service.clock())
         await service.hub.end_all("You logged out in this browser.", CLOSE_REVOKED, token_id=login.id)
-    response = go_to(HOME)
+    response = go_to(LOGIN)
     site.clear_cookie(response, site.login_cookie)
     return response
 

@@ -88,7 +88,7 @@ async def test_a_link_makes_a_password_once(tmp_path: Path) -> None:
             assert wrong.status_code == status
             assert f'value="{secret}"' in wrong.text  # so that it need not be opened again
         answer = await enrol(browser, secret)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
         assert (await browser.client.get(ME)).json()["name"] == "Ada"
         assert (await enrol(later, secret, "another password")).status_code == 401
         assert (await log_in(later, "ADA")).status_code == 303

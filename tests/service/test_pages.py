@@ -343,7 +343,16 @@ async def test_a_forwarded_address_is_believed_from_a_named_proxy_alone(tmp_path
         assert address == ("203.0.113.9" if proxies == ["127.0.0.1"] else "127.0.0.1")
 
 
-async def test_the_address_alone_leads_to_the_login(tmp_path: Path) -> None:
+async def test_the_address_alone_leads_to_the_dashboard_and_that_to_the_login(tmp_path: Path) -> None:
     async with dev_service(tmp_path) as service, Browser(service) as browser:
-        sent = await browser.open("/")
-        assert (sent.status_code, sent.headers["location"]) == (303, "/login")
+        for address, place in (
+            ("/", "/dashboard/"),
+            ("/dashboard", "/dashboard/"),
+            ("/dashboard/", "/login?return_to=/dashboard/"),
+        ):
+            sent = await browser.open(address)
+            assert (sent.status_code, sent.headers["location"]) == (303, place)
+        await browser.log_in_dev()
+        shown = await browser.open("/dashboard/")
+        assert shown.status_code == 200
+        assert "require-trusted-types-for 'script'" in shown.headers["content-security-policy"]

@@ -243,7 +243,7 @@ async def test_a_login_leads_to_pages_of_ours_alone(tmp_path: Path) -> None:
     ):
         for elsewhere in ELSEWHERE:
             back = await through_github(browser, github, return_to=elsewhere)
-            assert (back.status_code, back.headers["location"]) == (303, "/login"), elsewhere
+            assert (back.status_code, back.headers["location"]) == (303, "/dashboard/"), elsewhere
         for ours in ("/device", "/login?return_to=x", "/"):
             assert (await through_github(browser, github, return_to=ours)).headers["location"] == ours
 

@@ -1,0 +1,58 @@
+"""The dashboard in a real browser, against a real service."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import chromium
+from tests.browser.chromium import Visitor, log_in
+from tests.e2e.programs import end, start, word_with
+
+Visit = Callable[..., Visitor]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of these tests share one browser and one service, in one process."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium.program()
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with chromium.running_chromium(path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service where anybody logs in by name."""
+    folder = tmp_path_factory.mktemp("site")
+    service = start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))
+    try:
+        yield word_with(service, "http://")
+    finally:
+        service.terminate()
+        end(service)
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Visit]:
+    """Opens a browser for somebody; in none of them may anything go wrong that the test does not expect."""
+    visitors: list[Visitor] = []
+
+    def open_for(name: str, **options: object) -> Visitor:
+        visitors.append(log_in(browser, site, name, **options))
+        return visitors[-1]
+
+    yield open_for
+    complaints = [complaint for visitor in visitors for complaint in visitor.unexpected()]
+    for visitor in visitors:
+        visitor.context.close()
+    assert not complaints
