@@ -13,11 +13,29 @@ from typing import Any
 from playwright.sync_api import Page
 
 from sleap_rtc.config.identity import load_identity
+from sleap_rtc.jobs.yaml_data import write_yaml
 from tests.browser.chromium import Visitor
 from tests.e2e.programs import end, word_with
+from tests.jobs.conftest import LABELS, training_config
 from tests.jobs.ending import end_jobs
 from tests.roles.worker_process import ENGINE, TOKEN
 
+PRELUDE = """
+    const peer = await import("/dashboard/static/peer/worker.js");
+    const bytesOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
+    const dropped = (files) => Object.entries(files).map(([path, hex]) => ({path, file: new File([bytesOf(hex)], path)}));
+    const meet = async (roomId, workerId, settings) => {
+      const room = new peer.Room(roomId, {times: {first: 50, most: 500, dead: 3000, ping: 300}, ...settings});
+      return {room, worker: await room.connect(workerId)};
+    };
+    const watched = (worker, job, since = 0) => new Promise((resolve) => {
+      const seen = {events: [], log: ""};
+      worker.watch(job, {
+        since, log: true, onEvents: (some) => seen.events.push(...some), onLog: (text) => (seen.log += text),
+        onEnded: (reason) => resolve({...seen, reason}),
+      });
+    });
+"""
 POST = "async ([path, body]) => (await import('/dashboard/static/api.js')).post(path, body)"
 
 
@@ -69,9 +87,13 @@ class PageLab:
             self.worker = None
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Run the body of an async function in the page; `peer` is the module, `args` are the arguments."""
-        function = "async (args) => { const peer = await import('/dashboard/static/peer/worker.js'); " + script + "}"
-        return self.page.evaluate(function, list(arguments))
+        """Run the body of an async function in the page, after `PRELUDE`; `args` are the arguments."""
+        return self.page.evaluate("async (args) => {" + PRELUDE + script + "}", list(arguments))
+
+
+def package_files(labels: bytes = LABELS, **trainer: Any) -> dict[str, str]:
+    """A package of one run, as hex digits by path."""
+    return {"labels.pkg.slp": labels.hex(), "configs/single.yaml": write_yaml(training_config(**trainer)).encode().hex()}
 
 
 @contextmanager

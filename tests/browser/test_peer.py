@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sleap_rtc.jobs.yaml_data import write_yaml
 from tests.browser.conftest import Visit
-from tests.browser.labs import page_lab
-from tests.jobs.conftest import training_config
+from tests.browser.labs import package_files, page_lab
 
 
 @pytest.mark.parametrize("engine", ["libwebrtc", "aiortc"])
@@ -32,39 +30,35 @@ def test_a_page_links_to_a_worker(visit: Visit, tmp_path: Path, engine: str) -> 
 
 
 def test_a_dropped_folder_is_trained(visit: Visit, tmp_path: Path) -> None:
+    files = package_files() | {"configs/.DS_Store": "00"}
     with page_lab(visit("ada"), tmp_path) as lab:
         lab.start_worker()
         said = lab.run(
             """
-            const file = (name, parts) => ({path: name, file: new File(parts, name.split("/").at(-1))});
             const hashed = [];
-            const pkg = await peer.makePackage(
-              [file("labels.pkg.slp", [args[2], new Uint8Array(100)]), file("configs/single.yaml", [args[3]]), file(".DS_Store", ["x"])],
-              {onHashed: (done, total) => hashed.push([done, total])},
-            );
-            const room = new peer.Room(args[0]);
-            const worker = await room.connect(args[1]);
+            const pkg = await peer.makePackage(dropped(args[2]), {onHashed: (done, total) => hashed.push([done, total])});
+            const {room, worker} = await meet(args[0], args[1]);
             const job = peer.newJobId();
             const transfers = [];
             worker.onTransfer((each) => transfers.push(each));
             const summary = await worker.submit(job, pkg, {kind: "train"}, {name: "flies"});
-            const events = [];
-            let log = "";
-            const ended = await new Promise((onEnded) => worker.watch(job, {
-              log: true, onEvents: (some) => events.push(...some), onLog: (text) => (log += text), onEnded,
-            }));
+            const seen = await watched(worker, job);
             const shown = await worker.show(job);
+            const jobs = await worker.jobs({all: true});
             await worker.close();
             room.close();
-            return {job, summary, transfers, events, log, ended, shown, hashed, size: pkg.size};
+            return {...seen, job, summary, transfers, shown, jobs, hashed, size: pkg.size};
             """,
-            lab.room, lab.worker_id, "\x89HDF\r\n\x1a\n", write_yaml(training_config()),
+            lab.room, lab.worker_id, files,
         )  # fmt: skip
-        print(said)
         assert said["summary"]["name"] == "flies"
-        assert said["ended"] is None
+        assert said["reason"] is None
         assert [event["seq"] for event in said["events"]] == list(range(1, len(said["events"]) + 1))
+        assert "epoch_ended" in {event["body"]["type"] for event in said["events"]}
         assert said["shown"]["state"] == "done"
+        assert said["jobs"] == [said["shown"]]
         last = said["transfers"][-1]
-        assert last["here"] + last["arrived"] == said["size"]
+        assert (last["transfer"], last["here"] + last["arrived"]) == (said["job"], said["size"])
         assert said["hashed"][-1] == [said["size"], said["size"]]
+        inputs = lab.jobs / said["job"] / "inputs"
+        assert {path.relative_to(inputs).as_posix() for path in inputs.rglob("*.*")} == set(package_files())
