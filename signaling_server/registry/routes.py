@@ -67,6 +67,15 @@ async def list_jobs(
     return JobPage(jobs=shown, next=registry.job_place(rows[limit - 1]) if len(rows) > limit else None)
 
 
+@router.get("/jobs/{job_id}")
+async def show_job(job_id: str, room_id: str, service: ServiceDep, login: CurrentUser) -> JobOut:
+    """Show one job of a room as its worker last told of it."""
+    async with service.database.reading() as session:
+        seat = await rooms.seat(session, login.user, room_id)
+        row = await registry.job(session, seat.room.id, job_id)
+    return _job(row, seat, login.user.id, await _online(service, room_id))
+
+
 async def _online(service: Service, room_id: str) -> set[str]:
     return {presence.worker_id for presence in await service.hub.workers(room_id)}
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from signaling_server.models import JobSummary
 from signaling_server.registry.listed import place_of, read_place
 from signaling_server.registry.source import Source
+from sleap_rtc.errors import NotFoundError
 from sleap_rtc.protocol.jobs import JobState
 from sleap_rtc.protocol.reports import JobReport
 
@@ -68,6 +69,20 @@ async def jobs(
     if before is not None:
         query = query.where(tuple_(*order) < tuple_(*read_place(before)))
     return list(await session.scalars(query.order_by(*(each.desc() for each in order)).limit(limit)))
+
+
+async def job(session: AsyncSession, room_id: str, job_id: str) -> JobSummary:
+    """One job of a room.
+
+    Raises:
+        NotFoundError: if no worker of the room has told of it.
+    """
+    row = await session.get(JobSummary, (room_id, job_id))
+    if row is None:
+        raise NotFoundError(
+            "The room has no such job. Its worker has not told of it yet, or it was forgotten long after its end."
+        )
+    return row
 
 
 def job_place(row: JobSummary) -> str:

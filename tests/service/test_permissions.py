@@ -13,7 +13,7 @@ from starlette.routing import WebSocketRoute
 from websockets.exceptions import InvalidStatus
 
 from signaling_server.app import create_app
-from signaling_server.models import ModelAlias, RoomModel, RoomModelName, RoomModelVersion
+from signaling_server.models import JobSummary, ModelAlias, RoomModel, RoomModelName, RoomModelVersion
 from signaling_server.settings import Settings
 from sleap_rtc.protocol.signaling import SIGNALING
 from tests.service.peers import Key, Peer, browser, peer
@@ -22,6 +22,7 @@ from tests.service.running import RunningService
 from tests.service.test_websocket import VERBS
 
 NAMED, LATER, UNNAMED = "1" * 64, "2" * 64, "3" * 64
+JOB = "j_somebodys"
 ACTORS = ("anonymous", "stranger", "removed", "member", "owner", "worker", "foreign")
 SOCKET = "WS /api/v1/ws"
 BODIES = {
@@ -102,6 +103,14 @@ async def add_models(service: RunningService, room_id: str, user_id: str) -> Non
         session.add(ModelAlias(room_id=room_id, name="fly", version=1, **alias))
 
 
+async def add_job(service: RunningService, room_id: str, user_id: str) -> None:
+    """A job of somebody's."""
+    about = {"worker_id": "w_gone0000", "worker_name": "gone", "user_id": user_id, "user_name": "", "kind": "train"}
+    when = {"created_at": 1, "updated_at": 1}
+    async with service.service.database.transaction() as session:
+        session.add(JobSummary(room_id=room_id, job_id=JOB, state="done", facts="{}", **about, **when))
+
+
 async def make_world(service: RunningService) -> World:
     people = {name: await person(service, name) for name in ("stranger", "removed", "member", "owner")}
     room, other = await people["owner"].room(), await people["stranger"].room()
@@ -111,6 +120,7 @@ async def make_world(service: RunningService) -> World:
     token, foreign = await people["owner"].worker_token(room), await people["stranger"].worker_token(other)
     invite = await people["owner"].api.create_invite(room.room_id)
     await add_models(service, room.room_id, people["owner"].user_id)
+    await add_job(service, room.room_id, people["owner"].user_id)
     return World(
         {
             "{room_id}": room.room_id,
@@ -125,6 +135,7 @@ async def make_world(service: RunningService) -> World:
             "{version}": "2",
             "{named}": NAMED,
             "{digest}": UNNAMED,
+            "{job_id}": JOB,
         },
         {
             "anonymous": None,

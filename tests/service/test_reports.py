@@ -125,6 +125,8 @@ async def test_members_see_of_others_jobs_how_they_stand_and_no_more(lab: Lab) -
         (found,) = await lab.jobs(somebody)
         assert (found["mine"], found["state"], found["user_name"]) == (mine, "failed", "Alice")
         assert (found["runs"] != [], found["error"] is not None) == (mine, mine)
+        assert (await lab.ask(f"jobs/{found['job_id']}", somebody)).json() == found
+    assert (await lab.ask("jobs/j_somewhere")).status_code == 404
 
 
 async def test_a_worker_cannot_touch_the_rows_of_another(lab: Lab) -> None:
