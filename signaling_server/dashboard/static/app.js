@@ -5,9 +5,16 @@ import { h, replace } from "./dom.js";
 import { link, startRouter } from "./router.js";
 import { change, current, listen } from "./store.js";
 import { problem } from "./ui.js";
+import { alone } from "./views/room/alone.js";
+import * as job from "./views/room/job.js";
+import * as jobs from "./views/room/jobs.js";
 import * as rooms from "./views/rooms.js";
 
-const ROUTES = [["rooms", rooms]];
+const ROUTES = [
+  ["rooms", rooms],
+  ["rooms/:room/jobs", alone("Jobs", jobs.mount)],
+  ["rooms/:room/jobs/:job", job],
+];
 const PLACES = [["rooms", "Rooms"]];
 const PAGE = new URL("page.json", document.baseURI);
 const KEPT = "sleap-rtc:place";

@@ -1,6 +1,7 @@
 // A chart of lines over epochs, in plain SVG: drawn at most once a frame, read with a pointer or the keyboard.
 
 import { h, replace, svg } from "./dom.js";
+import { onceAFrame } from "./pace.js";
 import { domain, epochTicks, linearTicks, logTicks, outline, pointAt, scaled, tickText } from "./scale.js";
 import { valueText } from "./words.js";
 
@@ -9,19 +10,6 @@ const MARGIN = { top: 12, right: 14, bottom: 34, left: 58 };
 const STOPS = 500;
 /** How many lines look different. */
 export const LOOKS = 8;
-
-/** `call`, at most once a frame however often it is asked for. */
-export function onceAFrame(call) {
-  let asked = false;
-  return () => {
-    if (asked) return;
-    asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      call();
-    });
-  };
-}
 
 /** A chart; `element` is what stands in the page. */
 export class Chart {

@@ -2,6 +2,7 @@
 
 import { Chart, swatch } from "./chart.js";
 import { h, replace } from "./dom.js";
+import { atMostEvery } from "./pace.js";
 import { valueText } from "./words.js";
 
 const USUAL = ["train/loss", "val/loss"];
@@ -18,11 +19,12 @@ export class Curves {
     this.run = null;
     this.chosen = null;
     this.known = [];
+    this.list = atMostEvery(1_000, () => this.#list());
     this.chart = new Chart(`Curves of ${name}`, signal);
     this.metrics = h("fieldset.metrics", {}, h("legend", {}, "Metrics"));
     this.log = h("input", { type: "checkbox", onchange: () => this.#show() });
     this.rows = h("div.values", {});
-    this.table = h("details", { ontoggle: () => this.#list() }, h("summary", {}, "Values as a table"), this.rows);
+    this.table = h("details", { ontoggle: () => this.list() }, h("summary", {}, "Values as a table"), this.rows);
     this.element = h("div.curves", {}, this.chart.element,
       h("div.choices", {}, this.metrics, h("label.check", {}, this.log, "Logarithmic")), this.table);
   }
@@ -61,7 +63,7 @@ export class Curves {
     const { columns, batches } = this.run;
     const lines = this.known.map((name, look) => ({ name, look, column: columns.get(name), batches }));
     this.chart.show(lines.filter(({ name, column }) => column && this.#isShown(name)), this.log.checked);
-    if (this.table.open) this.#list();
+    if (this.table.open) this.list();
   }
 
   // a value for each epoch: the last one that was measured in it

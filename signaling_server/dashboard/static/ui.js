@@ -29,6 +29,22 @@ export const select = (id, options, value, props = {}) =>
   h("select", { id, ...props }, options.map(([key, label]) =>
     h("option", { value: key, selected: String(key) === String(value) }, label)));
 
+/**
+ * A bar that fills, with words below it: `show(done, total, words)`; without a total it only says that something goes on.
+ *
+ * @param {string} label what fills it, for those who do not see it.
+ */
+export function meter(label) {
+  const bar = h("progress", { max: 1, "aria-label": label });
+  const words = h("p.hint", {});
+  const show = (done, total, text = "") => {
+    if (total) bar.value = Math.min(done / total, 1);
+    else bar.removeAttribute("value");
+    words.textContent = text;
+  };
+  return { element: h("div.meter", {}, bar, words), show };
+}
+
 /** A short message that goes away by itself. */
 export function toast(text) {
   const note = h("div.toast", {}, text);
