@@ -8,11 +8,13 @@ import { problem } from "./ui.js";
 import { alone } from "./views/room/alone.js";
 import * as job from "./views/room/job.js";
 import * as jobs from "./views/room/jobs.js";
+import * as newJob from "./views/room/new_job.js";
 import * as rooms from "./views/rooms.js";
 
 const ROUTES = [
   ["rooms", rooms],
   ["rooms/:room/jobs", alone("Jobs", jobs.mount)],
+  ["rooms/:room/jobs/new", newJob],
   ["rooms/:room/jobs/:job", job],
 ];
 const PLACES = [["rooms", "Rooms"]];

@@ -66,7 +66,7 @@ class RunCard {
 function runBadge(run, isOver) {
   if (!run) return badge(isOver ? "not run" : "to come");
   if (isOver && !run.outcome) return badge("ended");
-  const kind = { done: "good", stopped: "good", failed: "bad" }[run.outcome] ?? (run.outcome ? "" : "warn");
+  const kind = { done: "good", stopped: "good", failed: "bad" }[run.outcome] ?? (run.outcome ? "" : "good");
   return badge(phaseText(run), kind);
 }
 
