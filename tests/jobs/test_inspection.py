@@ -103,15 +103,21 @@ async def test_a_zip_is_opened(root: Path, tmp_path: Path, package: Path) -> Non
     assert names_in(root) == []
 
 
+def write(name: str, data: bytes) -> Callable[[Path], object]:
+    return lambda package: (package / name).write_bytes(data)
+
+
+def only_a_broken_zip(package: Path) -> None:
+    shutil.rmtree(package)
+    package.mkdir()
+    (package / "a.zip").write_bytes(b"PK\5\6" + bytes(18))
+
+
 BAD: dict[str, Callable[[Path], object]] = {
-    "no labels": lambda package: (package / "labels.pkg.slp").unlink(),
-    "no config": lambda package: (package / "one.yaml").unlink(),
-    "no HDF5": lambda package: (package / "labels.pkg.slp").write_bytes(b"text"),
-    "interpolation": lambda package: (package / "one.yaml").write_text("model_config: {}\ntrainer_config: ${x}\n"),
-    "an archive that is none": lambda package: (
-        [path.unlink() for path in package.iterdir()],
-        (package / "a.zip").write_bytes(b"PK\5\6" + bytes(18)),
-    ),
+    "no config": write("one.yaml", b"a: 1"),
+    "no HDF5": write("labels.pkg.slp", b"text"),
+    "interpolation": write("one.yaml", b"model_config: {}\ntrainer_config: {run_name: '${oc.env:HOME}'}\n"),
+    "an archive that is none": only_a_broken_zip,
 }
 
 
