@@ -93,7 +93,10 @@ class PageLab:
 
 def package_files(labels: bytes = LABELS, **trainer: Any) -> dict[str, str]:
     """A package of one run, as hex digits by path."""
-    return {"labels.pkg.slp": labels.hex(), "configs/single.yaml": write_yaml(training_config(**trainer)).encode().hex()}
+    return {
+        "labels.pkg.slp": labels.hex(),
+        "configs/single.yaml": write_yaml(training_config(**trainer)).encode().hex(),
+    }
 
 
 @contextmanager
