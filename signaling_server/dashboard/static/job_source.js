@@ -71,17 +71,24 @@ export class JobSource {
 
   async #look() {
     try {
-      this.listed = await get(path`rooms/${this.roomId}/jobs/${this.jobId}`, { signal: this.signal });
+      this.listed = await this.#listing();
       this.trouble = null;
     } catch (error) {
       if (this.signal.aborted) return;
-      const early = error.code === "not_found" && this.workerId;
-      this.trouble = early || this.summary ? null : error;
+      this.trouble = this.summary ? null : error;
     }
     const here = this.listed?.worker_online ?? true;
     if (!this.remote && this.isMine && this.workerId && here && this.link.state !== "refused") await this.#meet();
     else if (!here && !this.remote) this.link = { state: "away", reason: "" };
     this.onChange();
+  }
+
+  // of a job that was started here a moment ago the service may not know yet, and that is no error
+  async #listing() {
+    const [asked, early] = [{ signal: this.signal }, !this.listed && this.workerId];
+    if (!early) return get(path`rooms/${this.roomId}/jobs/${this.jobId}`, asked);
+    const { jobs } = await get(path`rooms/${this.roomId}/jobs`, asked);
+    return jobs.find((each) => each.job_id === this.jobId) ?? null;
   }
 
   async #meet() {
