@@ -75,7 +75,7 @@ export class JobSource {
       this.trouble = null;
     } catch (error) {
       if (this.signal.aborted) return;
-      this.trouble = this.summary ? null : error;
+      this.trouble = this.summary || error.passing ? null : error;
     }
     const here = this.listed?.worker_online ?? true;
     if (!this.remote && this.isMine && this.workerId && here && this.link.state !== "refused") await this.#meet();

@@ -1,6 +1,6 @@
 // What somebody drops on the page or picks: a folder, a zip, or single files, as paths in a package.
 
-import { count } from "./words.js";
+import { count } from "./ui.js";
 
 const MOST = 20_000;
 

@@ -39,9 +39,6 @@ export function durationText(seconds) {
 export const valueText = (value) =>
   value === null || Number.isNaN(value) ? "not finite" : String(Number(value.toPrecision(6)));
 
-/** "1 run", "2 runs". */
-export const count = (number, noun) => (number === 1 ? `${number} ${noun}` : `${number} ${noun}s`);
-
 /** "1st", "2nd", "11th". */
 export function ordinal(number) {
   const teen = [11, 12, 13].includes(number % 100);

@@ -1,10 +1,8 @@
 // One job: how it stands, its curves while they grow, its log, and what one can do with it.
 
-import { get, path } from "../../api.js";
 import { h, replace } from "../../dom.js";
 import { JobSource } from "../../job_source.js";
 import { onceAFrame } from "../../pace.js";
-import { link } from "../../router.js";
 import { badge, loading, problem, when } from "../../ui.js";
 import { brief } from "../../words.js";
 import { Actions } from "./job_actions.js";
@@ -17,7 +15,7 @@ export const title = ({ job }) => `Job ${brief(job)}`;
 /** Show the job, and keep it fresh. */
 export function mount(root, { room, job }, signal) {
   const parts = {
-    heading: h("h1", {}, "Job ", h("code", {}, brief(job))), state: h("span", { role: "status" }), about: h("p.quiet", {}),
+    heading: h("h2", {}, "Job ", h("code", {}, brief(job))), state: h("span", { role: "status" }), about: h("p.quiet", {}),
     line: h("p.link-state", { role: "status" }), trouble: h("div", {}), told: h("div", {}, loading("the job")),
     notices: h("div", {}), log: new LogTail(), runs: new Runs(signal),
   };
@@ -28,21 +26,12 @@ export function mount(root, { room, job }, signal) {
   });
   parts.actions = new Actions(source, signal);
   parts.logCard = h("section.card", { hidden: true, "aria-labelledby": "log-head" },
-    h("h2", { id: "log-head" }, "Log"), parts.log.element);
-  root.append(crumbs(room, signal),
+    h("h3", { id: "log-head" }, "Log"), parts.log.element);
+  root.append(
     h("div.head", {}, h("div.titled", {}, parts.heading, parts.state), parts.actions.element),
     parts.about, parts.line, parts.trouble, parts.actions.below, parts.told,
     parts.runs.element, parts.notices, parts.logCard);
   source.start(signal);
-}
-
-/** The way back, with the room by its name. */
-export function crumbs(room, signal, tab = "jobs") {
-  const name = h("bdi", {}, "Room");
-  get(path`rooms/${room}`, { signal }).then((found) => replace(name, found.name), () => {});
-  return h("nav.crumbs", { "aria-label": "Where you are" },
-    h("a", { href: link("rooms") }, "Rooms"), h("a", { href: link("rooms", room) }, name),
-    h("a", { href: link("rooms", room, tab) }, tab === "jobs" ? "Jobs" : "Models"));
 }
 
 function show(parts, source) {
@@ -57,7 +46,7 @@ function show(parts, source) {
   replace(parts.told, toldText(source));
   parts.actions.update();
   if (source.isMine) parts.runs.update(source);
-  replace(parts.notices, job.notices.length > 0 && h("section.card", {}, h("h2", {}, "Notices"),
+  replace(parts.notices, job.notices.length > 0 && h("section.card", {}, h("h3", {}, "Notices"),
     h("ul.notices", {}, job.notices.map((text) => h("li", {}, h("bdi", {}, text))))));
   parts.logCard.hidden = !source.isMine || !(job.lastSeq || listed === null) || !summary;
 }
@@ -96,7 +85,7 @@ function toldText({ isMine, listed, summary, job, state }) {
     return h("p.card", { role: "status" }, "The job waits", sayAlso(queueText(job.position ?? summary?.position, job.startsIn ?? summary?.starts_in)), ".");
   }
   if (!job.lastSeq && listed?.runs.length) {
-    return h("div.card", {}, h("h2", {}, "As its worker told last"), h("p", {}, h("bdi", {}, progressText(listed.runs))));
+    return h("div.card", {}, h("h3", {}, "As its worker told last"), h("p", {}, h("bdi", {}, progressText(listed.runs))));
   }
   return "";
 }

@@ -1,7 +1,7 @@
 // How a job stands, in words that all views of jobs share.
 
-import { badge } from "../../ui.js";
-import { count, durationText, ordinal, valueText } from "../../words.js";
+import { badge, count } from "../../ui.js";
+import { durationText, ordinal, valueText } from "../../words.js";
 
 const STATES = {
   received: ["arriving", ""], staged: ["checked", ""], queued: ["waiting", "warn"], starting: ["starting", ""],

@@ -2,9 +2,9 @@
 
 import { get, path } from "../../api.js";
 import { h, replace } from "../../dom.js";
-import { poll } from "../../poll.js";
+import { live } from "../../live.js";
 import { link } from "../../router.js";
-import { badge, button, empty, loading, problem, select, when } from "../../ui.js";
+import { badge, button, empty, name, problem, select, table, when } from "../../ui.js";
 import { brief } from "../../words.js";
 import { kindText, progressText, stateBadge } from "./job_words.js";
 
@@ -16,77 +16,66 @@ const SHOWN = [
   ["over", "Ended", ["done", "failed", "cancelled", "lost"]],
 ];
 const HEADS = ["Job", "State", "Progress", "By", "Worker", "Submitted"];
+const NOTHING = "No job has run here yet. Start one: drop a training package that SLEAP exported, and pick a worker.";
 
-/** Show the tab, and keep its list fresh. `room` is the room as the service tells it. */
-export function mount(root, room, signal) {
+export const title = () => "Jobs";
+
+/** Show the list, and keep it fresh. */
+export function mount(root, { room }, signal) {
+  const list = h("div", {});
   const trouble = h("div", {});
-  const list = h("div", {}, loading("jobs"));
-  const state = { newest: null, older: [], next: null };
-  const filter = select("job-states", SHOWN, "", { "aria-label": "Which jobs", onchange: () => look(true) });
-  const older = button("Older jobs", more, { class: "plain" });
-  const asked = (before) => {
+  const pages = { older: [], next: null };
+  const older = button("Older jobs", more, { class: "plain", hidden: true });
+  const filter = select("job-states", SHOWN, "", { "aria-label": "Which jobs", onchange: afresh });
+  root.append(
+    h("div.head", {}, h("h2", {}, "Jobs"), h("div.tools", {}, filter,
+      h("a.button", { href: link("rooms", room, "jobs", "new") }, "New job"))),
+    list, trouble, h("div.more", {}, older));
+
+  function asked(before) {
     const query = new URLSearchParams(SHOWN.find(([key]) => key === filter.value)[2].map((each) => ["state", each]));
     if (before) query.set("before", before);
-    return get(`${path`rooms/${room.room_id}/jobs`}?${query}`, { signal });
-  };
+    return get(`${path`rooms/${room}/jobs`}?${query}`, { signal });
+  }
 
-  async function look(afresh = false) {
-    if (afresh) Object.assign(state, { newest: null, older: [] });
-    const meant = filter.value;
-    try {
-      const { jobs, next } = await asked();
-      if (meant !== filter.value) return;
-      state.newest = jobs;
-      if (!state.older.length) state.next = next;
-      replace(trouble);
-      show();
-    } catch (error) {
-      if (!signal.aborted) replace(trouble, problem(error));
-    }
+  async function newest() {
+    const { jobs, next } = await asked();
+    if (!pages.older.length) pages.next = next;
+    const known = new Set(jobs.map((each) => each.job_id));
+    return { jobs: [...jobs, ...pages.older.filter((each) => !known.has(each.job_id))], next: pages.next };
+  }
+
+  const look = live(list, "jobs", newest, ({ jobs, next }) => {
+    older.hidden = !next;
+    if (!jobs.length) return empty(filter.value ? "No job is like that now." : NOTHING);
+    return table("Jobs", HEADS, jobs.map((each) => row(each, room)));
+  }, { ms: EVERY_MS, signal });
+
+  function afresh() {
+    pages.older = [];
+    return look();
   }
 
   async function more() {
     older.disabled = true;
     try {
-      const { jobs, next } = await asked(state.next);
-      state.older.push(...jobs);
-      state.next = next;
-      show();
+      const { jobs, next } = await asked(pages.next);
+      pages.older.push(...jobs);
+      pages.next = next;
+      replace(trouble);
+      await look();
     } catch (error) {
       if (!signal.aborted) replace(trouble, problem(error));
     }
     older.disabled = false;
   }
-
-  function show() {
-    const known = new Set(state.newest.map((each) => each.job_id));
-    const all = [...state.newest, ...state.older.filter((each) => !known.has(each.job_id))];
-    older.hidden = !state.next;
-    if (all.length) replace(list, table(all, room));
-    else replace(list, empty(filter.value ? "No job is like that." : NOTHING));
-  }
-
-  older.hidden = true;
-  root.append(
-    h("div.head", {}, h("h2", {}, "Jobs"), h("div.tools", {}, filter,
-      h("a.button", { href: link("rooms", room.room_id, "jobs", "new") }, "New job"))),
-    trouble, list, h("div.more", {}, older));
-  poll(look, EVERY_MS, signal);
 }
 
-const NOTHING = "No job has run here yet. Start one: drop a training package that SLEAP exported, and pick a worker.";
-
-const table = (jobs, room) => h("table", {},
-  h("thead", {}, h("tr", {}, HEADS.map((name) => h("th", { scope: "col" }, name)))),
-  h("tbody", {}, jobs.map((job) => row(job, room))));
-
-function row(job, room) {
-  return h("tr", {},
-    h("th", { scope: "row" },
-      h("a", { href: link("rooms", room.room_id, "jobs", job.job_id) }, kindText(job.kind), " ", h("code", {}, brief(job.job_id)))),
-    h("td", {}, stateBadge(job.state)),
-    h("td", {}, h("bdi", {}, progressText(job.runs))),
-    h("td", {}, h("bdi", {}, job.user_name)),
-    h("td", {}, h("bdi", {}, job.worker_name), " ", !job.worker_online && badge("offline")),
-    h("td", {}, when(job.created_at)));
-}
+const row = (job, room) => [
+  h("a", { href: link("rooms", room, "jobs", job.job_id), "data-key": job.job_id }, kindText(job.kind), " ", h("code", {}, brief(job.job_id))),
+  stateBadge(job.state),
+  name(progressText(job.runs)),
+  name(job.user_name),
+  [name(job.worker_name), " ", !job.worker_online && badge("offline")],
+  when(job.created_at),
+];

@@ -4,7 +4,6 @@ import { draftOf, wasOnItsWay } from "../../draft.js";
 import { h } from "../../dom.js";
 import { enter } from "../../links.js";
 import { problem } from "../../ui.js";
-import { crumbs } from "./job.js";
 import { PackageStep } from "./new_package.js";
 import { PlanStep } from "./new_plan.js";
 import { WorkerStep } from "./new_worker.js";
@@ -14,7 +13,7 @@ export const title = () => "New job";
 /** Show the steps; what was picked before in this room is still there. */
 export function mount(root, { room }, signal) {
   const draft = draftOf(room);
-  root.append(crumbs(room, signal), h("div.head", {}, h("h1", {}, "New job")));
+  root.append(h("div.head", {}, h("h2", {}, "New job")));
   let here;
   try {
     here = enter(room, signal);

@@ -4,8 +4,8 @@ import { h, replace } from "../../dom.js";
 import { sentTo } from "../../draft.js";
 import { makePackage } from "../../peer/worker.js";
 import { ofDrop, ofInput, whyNot } from "../../picking.js";
-import { button, meter, problem } from "../../ui.js";
-import { count, percentText, sizeText } from "../../words.js";
+import { button, count, meter, problem } from "../../ui.js";
+import { percentText, sizeText } from "../../words.js";
 
 /** The step; `element` is what stands in the page. `onPackage` is told a package, or null while there is none. */
 export class PackageStep {
@@ -26,7 +26,7 @@ export class PackageStep {
     h("div.tools", {}, button("Choose a zip", () => this.file.click(), { class: "plain" }),
       button("Choose a folder", () => this.folder.click(), { class: "plain" })), this.file, this.folder);
     this.element = h("section.card", { "aria-labelledby": "package-head" },
-      h("h2", { id: "package-head" }, "1. Package"), this.area, this.told);
+      h("h3", { id: "package-head" }, "1. Package"), this.area, this.told);
     signal.addEventListener("abort", () => this.#reading.abort());
     if (draft.pkg) this.#tell();
   }

@@ -5,8 +5,8 @@ import { h, replace } from "../../dom.js";
 import { noteWorker } from "../../job_source.js";
 import { go, link } from "../../router.js";
 import { Sending } from "../../sending.js";
-import { button, problem } from "../../ui.js";
-import { count, sizeText } from "../../words.js";
+import { button, count, problem } from "../../ui.js";
+import { sizeText } from "../../words.js";
 import { optionsOf, settings } from "./new_settings.js";
 
 const HEADS = ["Model", "Type", "Backbone", "Epochs", "Batch", "Learning rate", "Scale", "GPUs"];
@@ -33,7 +33,7 @@ export class PlanStep {
     this.under = h("div", {});
     this.plan = h("div", {});
     this.element = h("section.card", { "aria-labelledby": "plan-head" },
-      h("h2", { id: "plan-head" }, "3. Training"), this.plan, this.under, this.trouble,
+      h("h3", { id: "plan-head" }, "3. Training"), this.plan, this.under, this.trouble,
       h("div.tools", {}, this.look, this.start, this.stop), this.hint);
     signal.addEventListener("abort", () => this.#stopped.abort());
     this.#show();
@@ -89,7 +89,7 @@ export class PlanStep {
     this.draft.inspected = inspected;
     this.draft.before ??= inspected.runs;
     this.table = h("div", {}, planned(inspected));
-    replace(this.plan, this.table, h("h3", {}, "Settings"),
+    replace(this.plan, this.table, h("h4", {}, "Settings"),
       h("p.hint", {}, "What you leave empty stays as the package says."), settings(this.draft, () => this.#again()));
   }
 

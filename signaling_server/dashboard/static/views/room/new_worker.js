@@ -2,8 +2,7 @@
 
 import { gpuText, isFree, ranked, reason, RULE, waitingText } from "../../choice.js";
 import { h, replace } from "../../dom.js";
-import { badge, empty } from "../../ui.js";
-import { count } from "../../words.js";
+import { badge, count, empty } from "../../ui.js";
 
 /** The step; `element` is what stands in the page. `onWorker` is told when another worker would be taken. */
 export class WorkerStep {
