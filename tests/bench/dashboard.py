@@ -92,7 +92,7 @@ def upload(browser: Browser, lab: PageLab, folder: Path, size: int) -> Figures:
     others = {path: digits for path, digits in package_files().items() if path != "labels.pkg.slp"}
     before = _resident(tab)
     with Meter(tab, children=False) as meter:
-        said = lab.run(SEND, lab.room, lab.worker_id, others)
+        said = lab.run(SEND, others)
     return {
         "hash_mb_s": round(said["size"] / said["hash"] / 1e6, 1),
         "upload_mb_s": round(said["size"] / said["send"] / 1e6, 1),
