@@ -4,7 +4,7 @@ import { get, path } from "../../api.js";
 import { command } from "../../commands.js";
 import { h, replace } from "../../dom.js";
 import { live } from "../../live.js";
-import { link } from "../../router.js";
+import { go, link } from "../../router.js";
 import { current } from "../../store.js";
 import { badge, button, copyable, name, table, when } from "../../ui.js";
 import { deleteVersion, moveAlias, pullButtons, removeAlias } from "./model_acts.js";
@@ -12,7 +12,7 @@ import { comparison, origins } from "./model_parts.js";
 import { allModels, holdersText, lossText, mayDelete, typesText } from "./model_words.js";
 
 const EVERY_MS = 5_000;
-const HEADS = ["Version", "Aliases", "Loss", "Types", "Workers online", "Made", "Compare", ""];
+const HEADS = ["Version", "Aliases", "Loss", "Workers online", "Made", "Compare", ""];
 
 export const title = ({ name: text }) => text;
 
@@ -42,7 +42,7 @@ function shown({ line, models }, parts) {
   };
   show();
   return [
-    table(`Versions of ${text}`, HEADS, versions.map((each) => row(each, parts, show))),
+    table(`Versions of ${text}`, HEADS, versions.map((each) => row(each, { ...parts, last: versions.length === 1 }, show))),
     h("div.actions.left", {}, button("Move an alias", () => moveAlias(room, text, numbers, line.aliases, done), { class: "plain", "data-key": "move" })),
     compared, origins(room, models, versions),
     h("section.card", { "aria-labelledby": "cli-head" }, h("h3", { id: "cli-head" }, "On a terminal"),
@@ -50,8 +50,9 @@ function shown({ line, models }, parts) {
   ];
 }
 
-function row(version, { room, about, text, signal, place, chosen, done }, show) {
+function row(version, { room, about, text, signal, place, chosen, done, last }, show) {
   const { ref, model, aliases } = version;
+  const gone = () => (last ? go("rooms", room, "models") : done());
   const tick = h("input", { type: "checkbox", "aria-label": `Compare ${ref}`, checked: chosen.has(version.version),
     "data-key": `compare ${version.version}`, onchange: () => {
       if (tick.checked) chosen.add(version.version);
@@ -59,14 +60,14 @@ function row(version, { room, about, text, signal, place, chosen, done }, show) 
       show();
     } });
   return [
-    name(ref),
+    [name(ref), h("div.hint", {}, name(typesText(model)))],
     aliases.map((alias) => h("span.alias", {}, badge(alias, "good"),
       button("×", () => removeAlias(room, text, alias, done), { class: "link", "aria-label": `Remove the alias ${alias}`, "data-key": `alias ${alias}` }))),
-    lossText(model), name(typesText(model)), holdersText(model),
+    lossText(model), holdersText(model),
     [when(version.created_at), " by ", name(version.created_by)],
     tick,
     h("div.actions", {}, pullButtons(room, model, place, signal),
-      mayDelete(model, about, current().me) && button("Delete", () => deleteVersion(room, version, done),
+      mayDelete(model, about, current().me) && button("Delete", () => deleteVersion(room, version, gone),
         { class: "plain small", "aria-label": `Delete ${ref}`, "data-key": `delete ${version.version}` })),
   ];
 }
