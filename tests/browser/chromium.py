@@ -89,7 +89,7 @@ def log_in(browser: Browser, base: str, name: str, **options: object) -> Visitor
         options: of the context: the size of its window, its colours.
     """
     context = browser.new_context(base_url=base, **options)  # type: ignore[arg-type] # Playwright's own words
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     visitor = Visitor(name, base, context, page)
     visitor.watch(page)

@@ -80,3 +80,4 @@ def be_quick(visitor: Visitor) -> None:
         route.fulfill(response=route.fetch(), body=text)
 
     visitor.context.route("**/static/peer/times.js", answer)
+    visitor.page.reload()

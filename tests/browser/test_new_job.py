@@ -93,7 +93,7 @@ def test_a_zip_is_trained_and_gets_its_name(visit: Visit, lab: PageLab, tmp_path
     page.get_by_role("button", name="Start training").click()
     job_in(page, lab)
     page.get_by_role("link", name="Models").click()
-    expect(page.get_by_role("row", name="zipped-fly")).to_contain_text("zipped-fly@1", timeout=20_000)
+    expect(page.get_by_role("row", name="zipped-fly")).to_contain_text("zipped-fly@1")
 
 
 def test_what_cannot_be_trained_is_said_before_it_is_sent(visit: Visit, lab: PageLab, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ export function mount(root, { room, job }, signal) {
     onAgain: () => parts.log.clear(),
   });
   parts.actions = new Actions(source, signal);
-  parts.logCard = h("section.card", { hidden: true, "aria-labelledby": "log-head" },
-    h("h3", { id: "log-head" }, "Log"), parts.log.element);
+  parts.logCard = h("section.card", { hidden: true },
+    h("h3", {}, "Log"), parts.log.element);
   root.append(
     h("div.head", {}, h("div.titled", {}, parts.heading, parts.state), parts.actions.element),
     parts.about, parts.line, parts.trouble, parts.actions.below, parts.told,
