@@ -37,7 +37,7 @@ class End {
       this.read.push(data);
       this.unread.push(data);
       this.waiting?.();
-      if (typeof data === "string" && data.startsWith('{"type":"error"')) channel.close(); // there is no more to be had
+      if (typeof data === "string" && data.startsWith('{"type":"error"') && !this.proven) channel.close(); // it was refused
     };
   }
   async next() {
@@ -97,14 +97,15 @@ function liar(lie, key) {
       const signature = await (lie.signer ?? key).sign(join([utf8("sleap-rtc worker/1"), covered]));
       const proof = { type: "proof.worker", mac, signature, ...lie.proof };
       end.say(lie.proofText ? lie.proofText(first) : proof);
-      await lie.proven?.(worker(end, lie));
+      end.proven = true;
+      await lie.proven?.(worker(end));
     }
   };
   return self;
 }
 
 // what a proven worker that misbehaves has: the control channel, and the one lane that the page opens
-function worker(end, lie) {
+function worker(end) {
   return {
     end,
     async lane() {
@@ -165,9 +166,10 @@ const MISBEHAVIOURS = {
   "a window beyond all": ["link", "protocol", list, over((_, end) => end.say({ type: "manifest.get", transfer: "j_12345678", stream: 2, lane: 0, window: 2 ** 40 }))],
   "lanes without number": ["link", "protocol", list, ({ end }) => end.say({ type: "lane.wanted", lanes: 1e9 })],
   "a lane of its own": ["request", null, list, async ({ end }) => {
+    const { id } = await end.heard("job.list");
     end.say({ type: "lane.open", id: 7, lane: 1, sdp: "" });
     const { error } = await end.heard("error");
-    end.say({ type: "job.listed", re: (await end.heard("job.list")).id, jobs: [], refused: error.code });
+    end.say({ type: "job.listed", re: id, jobs: [{ ...summary, owner: error.code }] });
   }],
   "a goodbye for ever": ["closed", "forbidden", list, ({ end }) => end.say({ type: "bye", id: 3, reason: "x", error: { code: "forbidden", sentence: "Not \u001b[1myou." } })],
   "another answer": ["request", "protocol", list, async ({ end }) => end.say({ type: "ok", re: (await end.heard("job.list")).id })],
@@ -224,7 +226,7 @@ async function meets(peer, lie, use) {
   const real = globalThis.WebSocket;
   globalThis.WebSocket = self.Socket;
   try {
-    const times = { connect: 5000, proof: 1500, first: 50, most: 200, dead: 3000, ping: 300, poll: 1e6 };
+    const times = { connect: 5000, proof: 1500, first: 50, most: 200, dead: 3000, ping: 300, bye: 100, poll: 1e6 };
     const pins = { get: () => null, set: () => {} };
     const room = new peer.Room(ROOM, { times, pins });
     try {
@@ -261,10 +263,11 @@ async function misbehaviours(peer) {
       const ends = [];
       const ended = new Promise((resolve) => remote.onState((state, reason) => { ends.push([state, reason]); if (state !== "ready") resolve(); }));
       const asked = ask(remote).then((value) => ({ code: null, value }), (error) => ({ code: error.code, sentence: error.message }));
-      const found = what === "request" ? await asked : await ended;
+      const late = new Promise((resolve) => setTimeout(() => resolve({ code: "nothing came of it" }), 8000));
+      const found = await Promise.race([what === "request" ? asked : ended, late]);
       const state = remote.state;
       await remote.close();
-      return { ...(found ?? await asked), what, expected: code, state, reason: ends[0]?.[1] ?? "" };
+      return { ...(found ?? {}), what, expected: code, state, reason: ends[0]?.[1] ?? "" };
     });
   }
   return results;
