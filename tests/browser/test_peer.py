@@ -111,36 +111,50 @@ def test_a_page_sends_a_package_to_a_worker_on_the_other_engine(visit: Visit, tm
         assert (lab.jobs / said["job"] / "inputs" / "labels.pkg.slp").stat().st_size == 3 * MIB
 
 
-def test_a_dropped_folder_is_trained(lab: PageLab) -> None:
+def test_a_dropped_folder_is_looked_at_and_trained(lab: PageLab) -> None:
     files = package_files() | {"configs/.DS_Store": "00"}
     said = lab.run(
         """
         const hashed = [];
         const how = {name: "flies", onHashed: (...both) => hashed.push(both)};
         const pkg = await peer.makePackage(dropped(args[2]), how);
-        const {room, worker} = await meet(args[0], args[1]);
+        const met = await meet(args[0], args[1]);
+        const {worker} = met;
         const job = peer.newJobId();
-        const transfers = [];
+        let transfers = [];
         worker.onTransfer((each) => transfers.push(each));
-        const summary = await worker.submit(job, pkg, {kind: "train"});
+        const options = {kind: "train", overrides: [{key: "trainer_config.max_epochs", value: 3}]};
+        const inspected = await worker.inspect(job, pkg, options);
+        const [sent] = transfers.splice(0).slice(-1);
+        const unknown = await refused(worker.inspect(job, pkg, {kind: "train", configs: ["none.yaml"]}));
+        const listed = await worker.jobs({all: true});
+        const summary = await worker.submit(job, pkg, options);
         const seen = await watched(worker, job).ended;
         const shown = await worker.show(job);
         const jobs = await worker.jobs({all: true});
-        await worker.close();
-        room.close();
-        return {...seen, job, summary, transfers, shown, jobs, hashed, size: pkg.size};
+        await part(met);
+        const told = {inspected, unknown, listed, summary, sent, again: transfers, shown, jobs, hashed};
+        return {...seen, ...told, job, size: pkg.size};
         """,
         files,
-    )  # fmt: skip
+    )
+    assert said["hashed"][-1] == [said["size"], said["size"]]
+    (run,) = said["inspected"]["runs"]
+    assert (run["model_type"], run["max_epochs"], run["batch_size"]) == ("single_instance", 3, 4)
+    assert (said["inspected"]["size"], said["inspected"]["files"]) == (said["size"], len(package_files()))
+    assert said["unknown"]["code"] == "package"
+    assert said["job"] not in {each["job"] for each in said["listed"]}
+    assert said["sent"]["transfer"] == said["job"]
+    assert said["sent"]["here"] + said["sent"]["arrived"] == said["size"]
+    assert {each["arrived"] for each in said["again"]} <= {0}
+
     assert said["summary"]["name"] == "flies"
     assert said["reason"] is None
     assert [event["seq"] for event in said["events"]] == list(range(1, len(said["events"]) + 1))
-    assert "epoch_ended" in {event["body"]["type"] for event in said["events"]}
+    epochs = [event["body"]["epoch"] for event in said["events"] if event["body"]["type"] == "epoch_ended"]
+    assert epochs == [0, 1, 2]
     assert said["shown"]["state"] == "done"
     assert said["shown"] in said["jobs"]
-    last = said["transfers"][-1]
-    assert (last["transfer"], last["here"] + last["arrived"]) == (said["job"], said["size"])
-    assert said["hashed"][-1] == [said["size"], said["size"]]
     inputs = lab.jobs / said["job"] / "inputs"
     assert {path.relative_to(inputs).as_posix() for path in inputs.rglob("*.*")} == set(package_files())
 
