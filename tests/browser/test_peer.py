@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from tests.browser.chromium import log_in
 from tests.browser.conftest import Visit
 from tests.browser.labs import PageLab, package_files, page_lab
 from tests.jobs.conftest import LABELS
 from tests.protocol.test_webcrypto_proof import derived
-from tests.roles.worker_process import SECRET
+from tests.roles.worker_process import MODEL_SIZE, SECRET
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -90,25 +91,59 @@ def test_a_page_links_to_a_worker(lab: PageLab) -> None:
     assert worker["info"]["gpus"] == [{"name": "Test GPU", "memory_mb": 4096, "uuid": "GPU-0"}]
 
 
-def test_a_page_sends_a_package_to_a_worker_on_the_other_engine(visit: Visit, tmp_path: Path) -> None:
+def test_results_come_as_one_zip_from_a_worker_on_the_other_engine(visit: Visit, tmp_path: Path) -> None:
     with page_lab(visit("ada"), tmp_path, engine="aiortc") as lab:
-        lab.start_worker()
-        said = lab.run(
+        lab.start_worker(**{MODEL_SIZE: str(12 * MIB)})
+        lab.run(
             """
             const [config] = dropped(args[2]);
             const pkg = await peer.makePackage([{path: "labels.pkg.slp", file: gated(args[3], 0).file}, config]);
-            const met = await meet(args[0], args[1]);
-            const job = peer.newJobId();
+            globalThis.met = await meet(args[0], args[1]);
+            globalThis.job = peer.newJobId();
             await met.worker.submit(job, pkg, {kind: "train"});
-            const {reason, log} = await watched(met.worker, job).ended;
-            const {state} = await met.worker.show(job);
-            await part(met);
-            return {job, reason, state, log};
+            globalThis.trained = await watched(met.worker, job).ended;
+            // what comes is not looked at any more from some part on, until the gate is opened
+            let left = 8;
+            const opened = new Promise((resolve) => (globalThis.open = () => { left = Infinity; resolve(); }));
+            const {digest} = SubtleCrypto.prototype;
+            SubtleCrypto.prototype.digest = async function (...both) {
+              if ((left -= 1) < 0) await opened;
+              return digest.apply(this, both);
+            };
+            globalThis.progress = [];
+            globalThis.fetching = met.worker.download(`z_${job}`, {onProgress: (...both) => progress.push(both)});
+            fetching.catch(() => {});
+            await until(() => progress.length > 4);
             """,
             CONFIG, 3 * MIB,
         )  # fmt: skip
+        lab.kill_worker()
+        lab.run("await until(() => met.worker.state === 'lost');")
+        lab.start_worker()
+        said = lab.run(
+            """
+            const before = progress.length;
+            open();
+            const {name, blob} = await fetching;
+            const {state} = await met.worker.show(job);
+            const zip = await blob.arrayBuffer();
+            const unknown = await refused(met.worker.download("z_j_87654321"));
+            await part(met);
+            return {job, ...trained, state, name, zip: hexOf(zip), progress, before, unknown};
+            """
+        )
+        folder = JobFolder(lab.jobs / said["job"])
         assert (said["reason"], said["state"]) == (None, "done")
-        assert (lab.jobs / said["job"] / "inputs" / "labels.pkg.slp").stat().st_size == 3 * MIB
+        assert (folder.path / "inputs" / "labels.pkg.slp").stat().st_size == 3 * MIB
+        with zipfile.ZipFile(BytesIO(bytes.fromhex(said["zip"]))) as archive:
+            found = {name: archive.read(name) for name in archive.namelist()}
+        assert found == {file.path: file.source.read_bytes() for file in folder.results()}
+        assert said["name"].endswith(".zip")
+        done = [done for done, _ in said["progress"]]
+        assert done == sorted(done)
+        assert done[said["before"]] >= done[said["before"] - 1] > 0
+        assert done[-1] == said["progress"][0][1]
+        assert said["unknown"]["code"] == "not_found"
 
 
 def test_a_dropped_folder_is_looked_at_and_trained(lab: PageLab) -> None:
