@@ -23,6 +23,7 @@ from tests.roles.worker_process import ENGINE, TOKEN
 PRELUDE = """
     const peer = await import("/dashboard/static/peer/worker.js");
     const bytesOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
+    const hexOf = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const fileOf = ([path, hex]) => ({path, file: new File([bytesOf(hex)], path)});
     const dropped = (files) => Object.entries(files).map(fileOf);
     const until = async (met) => { while (!met()) await new Promise((resolve) => setTimeout(resolve, 20)); };
@@ -43,10 +44,11 @@ PRELUDE = """
       });
       return seen;
     };
-    // labels of so many bytes, the same for the same seed; a worker gets so many of them, and the rest when `open` is called
+    // labels of so many bytes, the same for the same seed; after `shut` so many of them are read, the rest after `open`
     const gated = (size, most, seed = 1) => {
       const words = new Uint32Array(size / 4);
-      for (let at = 0, word = seed; at < words.length; at += 1) words[at] = word = Math.imul(word, 1664525) + 1013904223;
+      words[0] = seed;
+      for (let at = 1; at < words.length; at += 1) words[at] = Math.imul(words[at - 1], 1664525) + 1013904223;
       const bytes = new Uint8Array(words.buffer);
       bytes.set([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]);
       const gate = {left: Infinity};
