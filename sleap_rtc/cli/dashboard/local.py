@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +24,12 @@ from sleap_rtc.protocol.ids import check_id, worker_id_from_key
 
 T = TypeVar("T")
 
-router = APIRouter(prefix="/local", route_class=StrictRoute)
+
+def _kept_nowhere(response: Response) -> None:
+    response.headers["Cache-Control"] = "no-store"
+
+
+router = APIRouter(prefix="/local", route_class=StrictRoute, dependencies=[Depends(_kept_nowhere)])
 
 
 class Keys(BaseModel):

@@ -26,6 +26,8 @@ JSON = "application/json"
 # logging in and out is the command line's business, and so is whatever hands out another credential for this login
 _PASSED = re.compile(r"(?:me|rooms|invites)(?:/.+)?")
 _LOGINS = "me/logins"
+# by the service's clock the page tells how long ago something was
+_KEPT = ("date", "retry-after")
 # nothing that could end the line which it becomes a part of
 _QUERY = re.compile(rb"[!-~]*")
 
@@ -106,7 +108,7 @@ async def _ask(upstream: Upstream, method: str, where: str, body: bytes, token: 
     # what is no JSON is none of the service's words, and the page's own origin must not become a place for it
     if content and answer.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise not_ours(url)
-    kept = {name: answer.headers[name] for name in ("retry-after",) if name in answer.headers}
+    kept = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
     return Response(content, answer.status_code, kept | {"Cache-Control": "no-store"}, JSON if content else None)
 
 

@@ -114,6 +114,7 @@ def _config(app: object) -> uvicorn.Config:
         ws_max_size=limits.message,
         ws_per_message_deflate=False,
         server_header=False,
+        date_header=False,  # the service's goes through
         access_log=False,
         log_config=None,
         # whoever started this command reads sentences; what breaks goes to a file
