@@ -88,8 +88,8 @@ async def serve(settings: Settings, port: int, on_ready: Callable[[Address], Non
     Raises:
         SleapRTCError: as `running` does.
     """
-    with interrupts() as interrupted:
-        async with running(settings, port) as address:
+    async with running(settings, port) as address:
+        with interrupts() as interrupted:
             on_ready(address)
             await interrupted.get()
 
