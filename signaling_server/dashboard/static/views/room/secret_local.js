@@ -2,7 +2,7 @@
 
 import { h, replace } from "../../dom.js";
 import { makeSecret, standing } from "../../local.js";
-import { ask, badge, button, copyable, loading, problem, when } from "../../ui.js";
+import { ask, badge, button, copyable, loading, problem } from "../../ui.js";
 
 /**
  * Show it.
@@ -31,8 +31,7 @@ function described(known, make) {
   return [
     h("p", {}, has),
     h("p", {}, known.words),
-    known.here && h("p.quiet", {}, "Here since ", when(known.since), ". Its public name, by which it can be compared: ",
-      h("code", {}, known.ids[0])),
+    known.here && h("p.quiet", {}, "Its public name, by which two machines can be compared: ", h("code", {}, known.ids[0])),
     known.warning && h("p.problem", {}, known.warning),
     !known.here && known.known && h("p", {}, "Ask for it in the room, and give it to this machine with ",
       h("code", {}, "sleap-rtc room set-secret"), ". If nobody has it any more, make a newer one."),
@@ -46,12 +45,11 @@ function generate(room, known, shown, again) {
     h("p", {}, "It is made on this machine and kept here. It never goes to the service. From then on this machine makes " +
       "no link in the room without it, so all members and workers need it, too: you pass it on yourself."),
     known.here && h("p", {}, "The secret of now is good for a day more, so that everybody can get the new one meanwhile."),
-    known.here && h("p", {}, h("label.check", {}, endOld, " End the old one at once: somebody has left, or it was seen by others")),
+    known.here && h("p", {}, h("label.check", {}, endOld, h("span", {}, "End the old one at once, because somebody has left or has seen it"))),
   ], "Generate", async (form) => {
     const made = await makeSecret(room.room_id, form.has("end"));
     replace(shown, revealed(made));
-    await again();
-    shown.scrollIntoView({ block: "nearest" });
+    again();
   });
 }
 
