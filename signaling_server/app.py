@@ -50,6 +50,7 @@ from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
+from signaling_server.tokens.routes import my_router as my_tokens_router
 from signaling_server.tokens.routes import router as tokens_router
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
@@ -162,6 +163,7 @@ def _routes() -> list[BaseRoute]:
         members_router,
         invites_router,
         tokens_router,
+        my_tokens_router,
         registry_router,
         models_router,
         audit_router,

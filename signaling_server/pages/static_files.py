@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 
 router = APIRouter(include_in_schema=False)
 
-_TYPES = {"style.css": "text/css; charset=utf-8", "enrol.js": "text/javascript; charset=utf-8"}
+_SCRIPT = "text/javascript; charset=utf-8"
+_TYPES = {"style.css": "text/css; charset=utf-8", "enrol.js": _SCRIPT, "login.js": _SCRIPT}
 _HEADERS = {"Cache-Control": "public, max-age=300"}
 
 

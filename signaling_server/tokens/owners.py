@@ -1,16 +1,16 @@
 """What the owner of a room does with its worker tokens. Every function takes the database session first."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import contains_eager, joinedload
 
 from signaling_server.audit import service as audit
 from signaling_server.audit.service import Action
 from signaling_server.lifetimes import ends_soon
-from signaling_server.models import Room, Token, User
+from signaling_server.models import Membership, Room, Token, User
 from signaling_server.security import UNKNOWN_CREDENTIAL
 from signaling_server.tokens import service as tokens
 from signaling_server.tokens.service import Issued
@@ -34,6 +34,14 @@ class ListedToken:
     replaced_at: int | None
     revoked_at: int | None
     state: Literal["active", "expired", "revoked"]
+
+
+@dataclass(frozen=True)
+class OwnedToken(ListedToken):
+    """The same beside those of other rooms of its owner."""
+
+    room_id: str
+    room_name: str
 
 
 @dataclass(frozen=True)
@@ -79,26 +87,22 @@ async def create(
 
 async def listed(session: AsyncSession, room: Room, *, now: int) -> list[ListedToken]:
     """The worker tokens of `room`, the oldest first."""
+    query = _with_makers().where(Token.room_id == room.id).order_by(Token.created_at, Token.id)
+    return [ListedToken(**_shown(token, creator, room, now)) for token, creator in await session.execute(query)]
+
+
+async def owned(session: AsyncSession, user: User, *, now: int) -> list[OwnedToken]:
+    """The worker tokens of all rooms that `user` owns, room by room, the oldest first."""
     query = (
-        select(Token, User.name)
-        .outerjoin(User, User.id == Token.created_by)
-        .where(Token.room_id == room.id, Token.kind == "worker")
-        .order_by(Token.created_at, Token.id)
+        _with_makers()
+        .join(Token.room)
+        .join(Membership, Membership.room_id == Token.room_id)
+        .where(Membership.user_id == user.id, Membership.role == "owner")
+        .options(contains_eager(Token.room))
+        .order_by(Room.created_at, Room.id, Token.created_at, Token.id)
     )
     return [
-        ListedToken(
-            token_id=token.id,
-            name=token.name,
-            display=token.display,
-            created_at=token.created_at,
-            created_by=creator or "",
-            expires_at=token.expires_at,
-            expires_soon=ends_soon(token.expires_at, now=now),
-            last_used_at=token.last_used_at,
-            replaced_at=token.replaced_at,
-            revoked_at=token.revoked_at,
-            state=_state(token, room, now),
-        )
+        OwnedToken(**_shown(token, creator, token.room, now), room_id=token.room_id, room_name=token.room.name)
         for token, creator in await session.execute(query)
     ]
 
@@ -198,6 +202,28 @@ async def _of_room(session: AsyncSession, room: Room, token_id: str) -> Token:
     if found is None:
         raise NotFoundError("The room has no such token. Its tokens: sleap-rtc token list")
     return found
+
+
+def _with_makers() -> Select[tuple[Token, str | None]]:
+    # nobody's name where who made it is gone
+    query = select(Token, User.name).outerjoin(User, User.id == Token.created_by)
+    return query.where(Token.kind == "worker")
+
+
+def _shown(token: Token, creator: str | None, room: Room, now: int) -> dict[str, Any]:
+    return {
+        "token_id": token.id,
+        "name": token.name,
+        "display": token.display,
+        "created_at": token.created_at,
+        "created_by": creator or "",
+        "expires_at": token.expires_at,
+        "expires_soon": ends_soon(token.expires_at, now=now),
+        "last_used_at": token.last_used_at,
+        "replaced_at": token.replaced_at,
+        "revoked_at": token.revoked_at,
+        "state": _state(token, room, now),
+    }
 
 
 def _state(token: Token, room: Room, now: int) -> Literal["active", "expired", "revoked"]:

@@ -1,4 +1,4 @@
-"""``/api/v1/rooms/{room_id}/tokens``: a room's worker tokens, for its owner."""
+"""``/api/v1/rooms/{room_id}/tokens``: a room's worker tokens, for its owner; ``/api/v1/me/tokens``: all of theirs."""
 
 from functools import partial
 from typing import Annotated
@@ -16,6 +16,7 @@ from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 from sleap_rtc.protocol.tokens import MAX_GRACE_HOURS
 
 router = APIRouter(prefix="/rooms/{room_id}/tokens", tags=["tokens"], route_class=StrictRoute)
+my_router = APIRouter(prefix="/me/tokens", tags=["tokens"], route_class=StrictRoute)
 
 
 class TokenCreate(BaseModel):
@@ -79,6 +80,13 @@ async def list_tokens(seat: OwnerSeat, service: ServiceDep) -> list[tokens.Liste
     """List the room's tokens, ended ones included for a while."""
     async with service.database.reading() as session:
         return await tokens.listed(session, seat.room, now=service.clock())
+
+
+@my_router.get("")
+async def list_my_tokens(service: ServiceDep, login: CurrentUser) -> list[tokens.OwnedToken]:
+    """List the tokens of all rooms that the asking user owns, ended ones included for a while."""
+    async with service.database.reading() as session:
+        return await tokens.owned(session, login.user, now=service.clock())
 
 
 @router.post("/{token_id}/rotate", status_code=201)

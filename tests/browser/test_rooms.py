@@ -15,8 +15,9 @@ def test_the_first_room_is_created_in_the_page(visit: Visit) -> None:
     dialog.get_by_label("Name").fill("<img src=x onerror=alert(1)>")
     dialog.get_by_label("Expires after").select_option("Never expires")
     dialog.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", name="<img src=x onerror=alert(1)>")).to_be_visible()
 
-    page.goto("/dashboard/#/rooms")
+    page.get_by_role("link", name="Rooms", exact=True).first.click()
     row = page.get_by_role("row", name="<img src=x onerror=alert(1)>")
     expect(row).to_contain_text("owner")
     expect(row).to_contain_text("never")

@@ -273,7 +273,7 @@ async def test_pages_load_nothing_from_elsewhere_and_run_nothing_of_others(tmp_p
             assert page.headers.get_list("referrer-policy") == ["same-origin"]
             assert page.headers["x-content-type-options"] == "nosniff"
             assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=\"/static/)|//", page.text.lower())
-        for name, kind in (("style.css", "text/css"), ("enrol.js", "text/javascript")):
+        for name, kind in (("style.css", "text/css"), ("enrol.js", "text/javascript"), ("login.js", "text/javascript")):
             file = await browser.open(f"/static/{name}")
             assert file.headers["content-type"].startswith(kind)
             assert "//" not in file.text.replace("// ", "")

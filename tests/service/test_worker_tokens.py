@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,10 @@ from sleap_rtc.errors import (
 )
 from sleap_rtc.protocol.signaling import WorkerInfo
 from sleap_rtc.protocol.tokens import check_token, make_token
+from sleap_rtc.signaling.api import Room
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
-from tests.service.peers import INFO, Key, worker
-from tests.service.people import DAY, Clock, dev_service, join, person
+from tests.service.peers import INFO, Key, browser, worker
+from tests.service.people import DAY, Clock, Person, dev_service, join, person
 from tests.service.running import RunningService
 
 ONE, TWO = Key(1), Key(2)
@@ -307,3 +309,41 @@ async def test_a_long_name_leaves_room_for_the_reason(tmp_path: Path) -> None:
             await ada.api.revoke_token(room.room_id, token.token_id)
             with pytest.raises(AuthenticationError, match=r"^The token 'n{39}…' was revoked just now\."):
                 await gpu.receive()
+
+
+async def test_an_owner_sees_the_tokens_of_all_rooms_that_are_theirs_and_no_others(tmp_path: Path) -> None:
+    async with dev_service(tmp_path) as service:
+        clock = Clock(service)
+        ada, grace = await person(service, "ada"), await person(service, "grace")
+        flies = await ada.room("flies")
+        clock.now += 1
+        mice, foreign = await ada.room("mice"), await grace.room("foreign")
+        await join(service, ada, foreign)
+        await grace.worker_token(foreign)
+        for room, name in ((mice, "gpu-3"), (flies, "gpu-1"), (flies, "gpu-2")):
+            clock.now += 1
+            made = await ada.worker_token(room, name)
+        await ada.api.revoke_token(flies.room_id, made.token_id)
+
+        async def seen(by: Person) -> list[dict[str, Any]]:
+            async with browser(service) as client:
+                headers = {"Authorization": f"Bearer {await by.fresh_token()}"}
+                found: list[dict[str, Any]] = (await client.get("/api/v1/me/tokens", headers=headers)).json()
+            return found
+
+        hers = await seen(ada)
+        assert [(each["room_name"], each["name"], each["state"]) for each in hers] == [
+            ("flies", "gpu-1", "active"),
+            ("flies", "gpu-2", "revoked"),
+            ("mice", "gpu-3", "active"),
+        ]
+        of_room = [vars(each) for each in await ada.api.tokens(flies.room_id)]
+        assert [{key: each[key] for key in of_room[0]} for each in hers[:2]] == of_room
+        await ada.api.transfer_room(flies.room_id, await member_of(service, grace, flies))
+        assert [each["name"] for each in await seen(ada)] == ["gpu-3"]
+        assert [each["room_name"] for each in await seen(grace)] == ["flies", "flies", "foreign"]
+
+
+async def member_of(service: RunningService, somebody: Person, room: Room) -> str:
+    await join(service, somebody, room)
+    return somebody.user_id

@@ -1,58 +1,75 @@
 // The page: who is logged in, what stands on top, and which view is shown.
 
-import { get, onLoggedOut, post } from "./api.js";
-import { h, replace } from "./dom.js";
-import { link, startRouter } from "./router.js";
-import { change, current, listen } from "./store.js";
+import { get, onLoggedOut, onTrouble } from "./api.js";
+import { replace } from "./dom.js";
+import { onThisMachine } from "./local.js";
+import { startRouter } from "./router.js";
+import { change } from "./store.js";
+import { buildTop, showTrouble } from "./top.js";
 import { problem } from "./ui.js";
+import * as devices from "./views/devices.js";
+import * as join from "./views/join.js";
+import { inRoom } from "./views/room.js";
+import * as invites from "./views/room/invites.js";
+import * as log from "./views/room/log.js";
+import * as members from "./views/room/members.js";
+import * as overview from "./views/room/overview.js";
+import * as secret from "./views/room/secret.js";
+import * as roomTokens from "./views/room/tokens.js";
+import * as workers from "./views/room/workers.js";
 import * as rooms from "./views/rooms.js";
+import * as setup from "./views/setup.js";
+import * as tokens from "./views/tokens.js";
 
-const ROUTES = [["rooms", rooms]];
-const PLACES = [["rooms", "Rooms"]];
+const ROUTES = [
+  ["rooms", rooms],
+  ["rooms/:room", inRoom("overview", overview)],
+  ["rooms/:room/overview", inRoom("overview", overview)],
+  ["rooms/:room/members", inRoom("members", members)],
+  ["rooms/:room/workers", inRoom("workers", workers)],
+  ["rooms/:room/invites", inRoom("invites", invites)],
+  ["rooms/:room/tokens", inRoom("tokens", roomTokens)],
+  ["rooms/:room/log", inRoom("log", log)],
+  ["rooms/:room/secret", inRoom("secret", secret)],
+  ["tokens", tokens],
+  ["setup", setup],
+  ["devices", devices],
+  ["join", join],
+  ["join/:invite", join],
+];
+const AGAIN_MS = 3_000;
 const PAGE = new URL("page.json", document.baseURI);
+// the page for logging in leaves here what stood behind the # (signaling_server/pages/static/login.js)
 const KEPT = "sleap-rtc:place";
 
 async function start() {
   const main = document.getElementById("main");
   onLoggedOut.call = logInAgain;
+  onTrouble.call = showTrouble;
   try {
-    const [page, me] = await Promise.all([get("page.json", { base: PAGE }), get("me")]);
-    change({ page, me });
+    change({ page: await get("page.json", { base: PAGE }) });
+    change({ me: await get("me") });
   } catch (error) {
-    replace(main, problem(error));
+    const waiting = onThisMachine() && error.status === 401;
+    sayOnce(main, waiting ? new Error("As soon as this machine is logged in, the page goes on.") : error);
+    if (waiting || error.passing) setTimeout(start, AGAIN_MS);
     return;
   }
   comeBack();
-  listen(showTop);
-  startRouter(ROUTES, main, showTop);
+  startRouter(ROUTES, main, buildTop(document.getElementById("top")));
 }
 
-function showTop() {
-  const here = location.hash.split("/")[1] || "rooms";
-  const { me, page } = current();
-  const places = PLACES.map(([name, label]) =>
-    h("a", { href: link(name), "aria-current": here === name ? "page" : null }, label),
-  );
-  replace(
-    document.getElementById("top"),
-    h("a.brand", { href: link("rooms") }, "sleap-rtc"),
-    h("nav", { "aria-label": "Main" }, places),
-    h("div.account", {}, h("bdi", {}, me.name), page.kind === "service" && signOut()),
-  );
-}
-
-function signOut() {
-  return h("button.link", { type: "button", onclick: leave }, "Sign out");
-}
-
-async function leave() {
-  await post("auth/logout").catch(() => {});
-  location.assign(new URL("../login", document.baseURI));
+// what is read out is not read out again
+function sayOnce(main, error) {
+  if (main.textContent !== error.message) replace(main, problem(error));
 }
 
 // the address behind the # does not survive the login page: it is kept here meanwhile, for this tab alone
-function logInAgain() {
-  if (current().page?.kind === "loopback") return;
+function logInAgain(sentence) {
+  if (onThisMachine()) {
+    showTrouble(sentence);
+    return;
+  }
   sessionStorage.setItem(KEPT, location.hash);
   location.assign(new URL("../login?return_to=/dashboard/", document.baseURI));
 }

@@ -28,6 +28,17 @@ export function replace(element, ...children) {
   return element;
 }
 
+/** Change what stands in `root`; whatever had the focus in there has it afterwards, if its `data-key` is there again. */
+export function keepingFocus(root, change) {
+  const active = document.activeElement;
+  const key = root.contains(active) ? active.dataset.key : undefined;
+  change();
+  if (key !== undefined) byKey(key, root)?.focus({ preventScroll: true });
+}
+
+/** What bears this `data-key`. */
+export const byKey = (key, root = document) => root.querySelector(`[data-key="${CSS.escape(key)}"]`);
+
 function filled(element, classes, props, children) {
   element.classList.add(...classes);
   for (const [name, value] of Object.entries(props ?? {})) set(element, name, value);

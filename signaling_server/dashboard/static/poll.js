@@ -19,12 +19,14 @@ function pause(ms, signal) {
     const done = () => {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", seen);
+      removeEventListener("online", done);
       signal.removeEventListener("abort", done);
       resolve();
     };
     const seen = () => !document.hidden && done();
     const timer = setTimeout(done, ms);
     document.addEventListener("visibilitychange", seen);
+    addEventListener("online", done);
     signal.addEventListener("abort", done);
   });
 }

@@ -16,7 +16,7 @@ export function startRouter(routes, root, onShown) {
     leaving = new AbortController();
     const path = decodedPath();
     const [view, params] = matching(routes, path);
-    document.title = `${view.title(params)} · sleap-rtc`;
+    setTitle(view.title(params));
     root.replaceChildren();
     view.mount(root, params, leaving.signal);
     if (!first) root.focus({ preventScroll: true });
@@ -34,6 +34,11 @@ export const link = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`
 /** Go to a view. */
 export const go = (...parts) => {
   location.hash = link(...parts);
+};
+
+/** What the tab of the browser says. */
+export const setTitle = (text) => {
+  document.title = `${text} · sleap-rtc`;
 };
 
 function decodedPath() {

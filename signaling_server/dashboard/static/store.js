@@ -1,7 +1,7 @@
-// What more than one view has to know: who is logged in, where the page is, which rooms there are.
+// What more than one view has to know: who is logged in, where the page is, which rooms there are, and the one in sight.
 
 const listeners = new Set();
-let state = { page: null, me: null, rooms: null };
+let state = { page: null, me: null, rooms: null, room: null };
 
 /** The state as it is now; never changed in place. */
 export const current = () => state;

@@ -22,7 +22,7 @@ export function mount(root, room, signal) {
       if (!signal.aborted) replace(state, problem(error));
     }
   };
-  replace(root, h("section.card", {}, state, shown));
+  replace(root, h("section.card", {}, h("h2", {}, "On this machine"), state, shown));
   show();
 }
 
