@@ -5,35 +5,31 @@ schedule: which jobs are not over yet, in which order they wait, and which slots
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sleap_rtc.config.clock import utc_ms
-from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError
+from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError
 from sleap_rtc.protocol.ids import check_id, is_id
-from sleap_rtc.protocol.inference import TrackOptions
 from sleap_rtc.protocol.jobs import Event, JobSpec, JobState, JobSummary, Owner
 from sleap_rtc.protocol.options import JobOptions
-from sleap_rtc.protocol.training import TrainOptions
 
 from . import again, attempts, intake, retention
 from .access import Access
 from .checking import Preflight
 from .events import last_seq
 from .executor import Executor
-from .files import remove_tree
 from .folder import Command, JobFolder
 from .gpus import Slot
-from .making import Recipe
+from .inspection import Inspections, Look
 from .mounts import Mounts
-from .plan import Plan
 from .quota import check_free
 from .room_models import RoomModels
 from .schedule import Schedule
-from .trained import ROOM_MODEL
+from .staging import Staging
 from .watching import follow_log, watch_events
 
 T = TypeVar("T")
@@ -66,10 +62,7 @@ class JobBoard:
         settings: times.
         min_free: bytes of the disk that must be free for a new job; 0 takes any.
         allow_wandb: whether a job may report to Weights & Biases, with its submitter's key.
-        models: where models of the room come from.
-
-    Attributes:
-        models: the same; a worker knows it once it serves its room.
+        models: where models of the room come from; a worker knows it once it serves its room.
     """
 
     def __init__(
@@ -88,14 +81,23 @@ class JobBoard:
         self._root = root
         self._min_free = min_free
         self._allow_wandb = allow_wandb
-        self.models = models
         self._preflight = preflight
-        self._mounts = mounts or Mounts()
         self._settings = settings or BoardSettings()
         self._schedule = Schedule(root, slots, executor)
+        self._staging = Staging(preflight, mounts or Mounts(), self._schedule.check_fits, models)
+        self._inspections = Inspections(root, self._staging)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._making = asyncio.Lock()
         self._open = True
+
+    @property
+    def models(self) -> RoomModels | None:
+        """Where models of the room come from."""
+        return self._staging.models
+
+    @models.setter
+    def models(self, models: RoomModels) -> None:
+        self._staging.models = models
 
     @property
     def busy(self) -> int:
@@ -122,6 +124,7 @@ class JobBoard:
         finally:
             if self._tasks:
                 await asyncio.wait(self._tasks)
+            await self._inspections.ended()
 
     async def refresh(self) -> None:
         """Look at the running jobs now: what ended makes room, what was lost is said."""
@@ -147,12 +150,36 @@ class JobBoard:
         async with self._schedule.lock(spec.job):
             if await asyncio.to_thread((self._root / spec.job).exists):
                 return await asyncio.to_thread(self._known, spec)
-            self._refuse_when_closed()
-            self._schedule.check_fits(spec.devices)
-            self._check_reporting(spec.options)
-            await asyncio.to_thread(check_free, self._root, self._min_free)
+            await self._check_new(spec)
             async with self._making:
                 return await asyncio.to_thread(intake.receive, self._root, spec)
+
+    async def inspect(self, spec: JobSpec, receive: Callable[[JobFolder], Awaitable[None]]) -> Look:
+        """Look at a package without making a job of it: what a submit would train, or why it would be refused.
+
+        Args:
+            spec: what the job would be.
+            receive: brings the files of the package into the folder that it is given.
+
+        Raises:
+            NotFoundError: if the id belongs to a job of somebody else.
+            SleapRTCError: as `receive` and `accept` do, or as the argument `receive` does.
+        """
+        if await asyncio.to_thread((self._root / spec.job).exists):
+            await asyncio.to_thread(self.find, spec.job, spec.owner)
+        await self._check_new(spec)
+        async with self._making:
+            pass  # what an earlier worker left is cleared by now
+        async with self._inspections.folder(spec) as folder:
+            await receive(folder)
+            self._refuse_when_closed()
+            return await self._inspections.look(folder)
+
+    async def _check_new(self, spec: JobSpec) -> None:
+        self._refuse_when_closed()
+        self._schedule.check_fits(spec.devices)
+        self._check_reporting(spec.options)
+        await asyncio.to_thread(check_free, self._root, self._min_free)
 
     async def accept(self, folder: JobFolder, *, wandb_key: str | None = None) -> JobSummary:
         """Check a job whose files have all arrived, and queue it: on disk when this returns.
@@ -174,16 +201,7 @@ class JobBoard:
             if state in (JobState.RECEIVED, JobState.STAGED):
                 self._refuse_when_closed()
                 await self._check_reporting_still(folder)
-                recipes = await asyncio.to_thread(intake.open_package, folder, self._mounts)
-                # after the package was unpacked: beside another folder, an archive would not be taken for the package
-                await self._place_model(folder)
-                made = await self._made(folder, recipes)
-                plan = await asyncio.to_thread(intake.prepare, folder, made, self._mounts)
-                if plan is not None:
-                    await self._check_fits(folder, plan)
-                if plan is not None and self._preflight is not None:
-                    plan = await self._checked(folder, plan, self._preflight)
-                await asyncio.to_thread(intake.accept, folder, plan)
+                await asyncio.to_thread(intake.accept, folder, await self._staging.plan(folder))
                 # a key that nobody asked to use is none of the job's: what may report was decided by its options
                 reports = (await asyncio.to_thread(folder.spec)).options.wandb
                 self._schedule.enqueue(folder.job)
@@ -195,30 +213,6 @@ class JobBoard:
                 # submitted before this worker was started again, which took the key
                 self._schedule.keys.keep(folder.job, wandb_key)
         return await asyncio.to_thread(self.summary, folder)
-
-    async def _place_model(self, folder: JobFolder) -> None:
-        """Put the room's model that a job names among its files, unless that was done before an interruption."""
-        spec = await asyncio.to_thread(folder.spec)
-        options = spec.options
-        model = options.start_from if isinstance(options, TrainOptions) else options.model
-        if model is None or (await asyncio.to_thread(folder.state)).state is not JobState.RECEIVED:
-            return
-        if self.models is None:
-            await asyncio.to_thread(folder.remove)
-            raise ConfigError("This worker keeps no models of its room. Choose another one, or give a model's folder.")
-        target = folder.inputs / ROOM_MODEL
-        # of an attempt that was interrupted, or of a package that would pass for the room's model
-        await asyncio.to_thread(remove_tree, target)
-        await self.models.place(model.digest, spec.owner.room, target)
-
-    async def _made(self, folder: JobFolder, recipes: Sequence[Recipe]) -> dict[str, str]:
-        if not recipes or self._preflight is None:
-            return {}
-        try:
-            return {recipe.path: await self._preflight.make(recipe) for recipe in recipes}
-        except SleapRTCError:
-            await asyncio.to_thread(folder.remove)
-            raise
 
     def _check_reporting(self, options: JobOptions) -> None:
         if options.wandb and not self._allow_wandb:
@@ -234,27 +228,6 @@ class JobBoard:
             # this worker was started again, in another way, while the files arrived
             await asyncio.to_thread(folder.remove)
             raise
-
-    async def _check_fits(self, folder: JobFolder, plan: Plan) -> None:
-        try:
-            self._schedule.check_fits(max(run.devices for run in plan.runs))
-        except ConfigError:
-            await asyncio.to_thread(folder.remove)
-            raise
-
-    async def _checked(self, folder: JobFolder, plan: Plan, preflight: Preflight) -> Plan:
-        findings = await preflight.check(folder, plan.runs)
-        if findings.problems:
-            await asyncio.to_thread(folder.remove)
-            raise findings.refusal()
-        options = (await asyncio.to_thread(folder.spec)).options
-        if findings.unchecked and (isinstance(options, TrackOptions) or options.videos is not None):
-            # only the check knows which files the data names: what a job may read is not left to chance
-            raise BusyError(
-                "Which files the data refers to cannot be checked on this worker just now: type the command again in a "
-                "minute."
-            )
-        return replace(plan, notices=plan.notices + findings.notices)
 
     async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` to its end even if the caller is cancelled: a job half accepted would never start."""

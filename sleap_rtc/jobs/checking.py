@@ -108,8 +108,14 @@ class Preflight:
             await asyncio.gather(keeping, return_exceptions=True)
             self._decided.set()
 
-    async def check(self, folder: JobFolder, runs: Sequence[Run]) -> Findings:
-        """What is wrong with a staged job; without problems, but with a notice, where that could not be found out."""
+    async def check(self, folder: JobFolder, runs: Sequence[Run], *, describe: bool = False) -> Findings:
+        """What is wrong with a staged job; without problems, but with a notice, where that could not be found out.
+
+        Args:
+            folder: the job's.
+            runs: what it does.
+            describe: whether to tell what is in it as well.
+        """
         if runs and all(run.verb is Verb.EXPORT for run in runs):
             return Findings()  # of a model that the room has, and nothing of anybody else's
         path = folder.path.absolute()
@@ -120,18 +126,16 @@ class Preflight:
             gpu_memory_mb=self._gpu_memory_mb,
             videos=await asyncio.to_thread(folder.video_arguments),
             mounts={label: str(root) for label, root in self._mounts.roots.items()},
+            describe=describe,
         )
         try:
             return await self._asked(
                 request, Findings, [path / "inputs", folder.configs.absolute()], self._settings.patience
             )
         except _NoAnswerError as error:
-            return Findings(
-                notices=(
-                    f"This job was queued without a check, because {error}: a mistake in it shows when it starts.",
-                ),
-                unchecked=True,
-            )
+            unchecked = "could not be checked" if describe else "was queued without a check"
+            notice = f"This job {unchecked}, because {error}: a mistake in it shows when it starts."
+            return Findings(notices=(notice,), unchecked=True)
 
     async def make(self, recipe: Recipe) -> str:
         """A config that only sleap-nn can make, as YAML text; it is as little to be trusted as what it was made from.

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sleap_rtc.errors import PackageError
-from sleap_rtc.protocol.jobs import Verb
+from sleap_rtc.protocol.inspecting import InspectedLabels, RunSettings
+from sleap_rtc.protocol.jobs import RunName, Verb
 from sleap_rtc.protocol.text import printable
 
 READY = b'{"ready": true}\n'
@@ -48,6 +49,7 @@ class Request(_Line):
         gpu_memory_mb: the memory of the GPU it will get; None where that is not known.
         videos: the arguments that will tell sleap-nn where the videos are.
         mounts: the folders beside its own that it may read, by label.
+        describe: whether to tell what is in it as well.
     """
 
     folder: str
@@ -57,6 +59,7 @@ class Request(_Line):
     gpu_memory_mb: int | None = None
     videos: tuple[str, ...] = ()
     mounts: dict[str, str] = {}
+    describe: bool = False
 
 
 class Findings(_Line):
@@ -66,11 +69,15 @@ class Findings(_Line):
         problems: why it cannot be trained, a sentence each, which says what to do.
         notices: what its submitter should know.
         unchecked: whether nothing was looked at.
+        settings: of each training, with sleap-nn's own defaults, where it was asked to be described.
+        labels: what is trained on, likewise.
     """
 
     problems: Sentences = ()
     notices: Sentences = ()
     unchecked: bool = False
+    settings: Annotated[dict[RunName, RunSettings], Field(max_length=MAX_SENTENCES)] = {}
+    labels: InspectedLabels | None = None
 
     @classmethod
     def of(cls, problems: Iterable[str], notices: Iterable[str]) -> "Findings":

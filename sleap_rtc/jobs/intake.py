@@ -258,7 +258,8 @@ def clear_leftovers(root: Path) -> None:
     if not root.is_dir():
         return
     for path in root.iterdir():
-        if path.name.startswith(".j_") or (path.name.startswith(SELF_TEST) and _is_abandoned(path)):
+        # two dots: a package that was only looked at, while its folder was being made
+        if path.name.startswith((".j_", "..j_")) or (path.name.startswith(SELF_TEST) and _is_abandoned(path)):
             remove_tree(path)
     for folder in _received(root):
         try:

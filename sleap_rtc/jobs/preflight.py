@@ -24,6 +24,7 @@ from sleap_rtc.errors import ConfigError, PackageError
 from sleap_rtc.jobs.apart import serve_apart
 from sleap_rtc.jobs.config_checks import verify_config
 from sleap_rtc.jobs.config_making import Maker
+from sleap_rtc.jobs.describing import labels_of, settings_of
 from sleap_rtc.jobs.estimates import disk_problem, memory_notice
 from sleap_rtc.jobs.findings import READY, Findings, Request, RunToCheck
 from sleap_rtc.jobs.label_checks import Opened, Task, image_shape, label_notices, label_problems
@@ -35,6 +36,7 @@ from sleap_rtc.jobs.track_task import TrackTask
 from sleap_rtc.jobs.values import Config, listed
 from sleap_rtc.jobs.video_checks import Granted, video_problems
 from sleap_rtc.jobs.yaml_data import MAX_OWN_BYTES, read_yaml
+from sleap_rtc.protocol.inspecting import RunSettings
 from sleap_rtc.protocol.jobs import Verb
 from sleap_rtc.protocol.text import printable
 
@@ -113,6 +115,8 @@ class _Check:
         self._problems: list[str] = []
         self._notices: list[str] = []
         self._backbones: list[Config] = []
+        self._trained_on: dict[Path, Opened] = {}
+        self._settings: dict[str, RunSettings] = {}
 
     def findings(self) -> Findings:
         for run in self._request.runs:
@@ -120,7 +124,11 @@ class _Check:
         full = disk_problem(self._backbones, self._request.free)
         if full is not None:
             self._problems.append(full)
-        return Findings.of(self._problems, self._notices)
+        findings = Findings.of(self._problems, self._notices)
+        if not self._request.describe:
+            return findings
+        labels = labels_of(self._trained_on.values())
+        return findings.model_copy(update={"settings": self._settings, "labels": labels})
 
     def _guarded(self, run: RunToCheck) -> None:
         try:
@@ -156,6 +164,8 @@ class _Check:
         if verified is None:
             return
         self._backbones.append(verified["model_config"]["backbone_config"])
+        self._settings[run.name] = settings_of(verified)
+        self._trained_on.update((opened.path, opened) for opened in train if opened is not None)
         files = [opened for opened in train + validation if opened is not None]
         if len(files) < len(train) + len(validation):
             return  # what the others lack cannot be told without those that do not open

@@ -105,7 +105,7 @@ def stage(
         notices += [f"{run.name}: {notice}" for notice in source.notices + said]
     if options.then is not None:
         runs += stage_then(folder, options.then, runs, _looked_at(package, options), mounts or Mounts())
-    return Plan(tuple(runs), tuple(notices))
+    return Plan(tuple(runs), tuple(notices), tuple(source.listed.path for source in sources))
 
 
 def _looked_at(package: Package, options: TrainOptions) -> Path:

@@ -129,21 +129,26 @@ class FileEntry(BaseModel):
     Attributes:
         path: where it goes.
         size: how many bytes it has.
-        sha256: their SHA-256 in hex.
+        sha256: their SHA-256 in hex; None where the sender leaves it to the receiver to find out.
         chunks: SHA-256 in hex of its chunk list; None for a file of at most `SINGLE` bytes, which is one chunk.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     path: str
     size: int = Field(ge=0, le=MAX_FILE_SIZE, strict=True)
-    sha256: Sha256
+    sha256: Sha256 | None = None
     chunks: Sha256 | None = None
 
     @model_validator(mode="after")
     def _has_chunks(self) -> Self:
-        if self.chunks is None and self.size > SINGLE:
-            raise ValueError("a file of this size has a chunk list")
+        if self.chunks is None and (self.size > SINGLE or self.sha256 is None):
+            raise ValueError("a file of this size, or without a hash of its own, has a chunk list")
         return self
+
+    @property
+    def content(self) -> str:
+        """What names the bytes: their SHA-256, or else ``chunks:`` and the digest of the chunk list."""
+        return self.sha256 or f"chunks:{self.chunks}"
 
 
 class Manifest(BaseModel):
@@ -169,7 +174,7 @@ class Manifest(BaseModel):
     @property
     def digest(self) -> str:
         """SHA-256 in hex over the sorted entries: the same tree has the same digest whatever its order."""
-        lines = sorted(f"{entry.sha256} {entry.size} {entry.path}\n" for entry in self.files)
+        lines = sorted(f"{entry.content} {entry.size} {entry.path}\n" for entry in self.files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from sleap_rtc.protocol import files, jobs, model_messages, mounts, peers
+from sleap_rtc.protocol import files, inspecting, jobs, model_messages, mounts, peers
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message, Registry
 from sleap_rtc.protocol.labels import Farewell
 from sleap_rtc.protocol.sdp import Candidate
@@ -101,6 +101,8 @@ LINK = Registry(
     files.ChunksGet,
     files.FileGet,
     files.TransferProgress,
+    inspecting.JobInspect,
+    inspecting.JobInspected,
     jobs.JobSubmit,
     jobs.JobAccepted,
     jobs.JobShow,

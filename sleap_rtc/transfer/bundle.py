@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sleap_rtc.errors import ProtocolError, TransferError
-from sleap_rtc.protocol.files import FileEntry, Manifest
+from sleap_rtc.protocol.files import Manifest
 from sleap_rtc.protocol.model_messages import MAX_FILES, transfer_of
 from sleap_rtc.protocol.models import MAX_RECORD, RECORD, ModelRecord, bundle_digest
 from sleap_rtc.protocol.text import printable
@@ -49,9 +49,9 @@ async def fetch_bundle(
     async with _moving(session, progress):
         manifest = await fetch.manifest()
         total = manifest.total_size
-        _check_offer(manifest, digest)
-        if bundle_digest((entry.path, entry.sha256) for entry in manifest.files) != digest:
-            await _say_which(fetch, manifest, digest)
+        offered = _check_offer(manifest, digest)
+        if bundle_digest(offered.items()) != digest:
+            await _say_which(fetch, manifest, digest, offered)
         await asyncio.to_thread(make_folder, folder)
         await fetch.files(manifest)
     return await asyncio.to_thread(verify_bundle, folder, digest)
@@ -72,9 +72,9 @@ async def fetch_record(session: Session, digest: str, folder: Path, store: Store
     """
     fetch = Fetch(session, transfer_of(digest), Target(store, transfer_of(digest), folder))
     manifest = await fetch.manifest()
-    _check_offer(manifest, digest)
-    if bundle_digest((entry.path, entry.sha256) for entry in manifest.files) != digest:
-        await _say_which(fetch, manifest, digest)
+    offered = _check_offer(manifest, digest)
+    if bundle_digest(offered.items()) != digest:
+        await _say_which(fetch, manifest, digest, offered)
     await asyncio.to_thread(make_folder, folder)
     # what the digest says of each file holds: one that is not the file is not put in its place
     await fetch.files(manifest, only=(RECORD,))
@@ -113,20 +113,27 @@ async def _extend(limit: asyncio.Timeout, progress: Progress, patience: float) -
         await asyncio.sleep(patience / 8)
 
 
-def _check_offer(manifest: Manifest, digest: str) -> None:
+def _check_offer(manifest: Manifest, digest: str) -> dict[str, str]:
+    """The SHA-256 of every file on offer, by its path: what a digest is made of, and can be compared with."""
     if not any(entry.path == RECORD and entry.size <= MAX_RECORD for entry in manifest.files):
         raise TransferError(f"The worker offers no {RECORD} with the model {digest[:12]}. Nothing was written.")
     if len(manifest.files) > MAX_FILES:
         raise TransferError(f"The worker offers more than {MAX_FILES} files as one model. Nothing was written.")
+    offered = {entry.path: entry.sha256 for entry in manifest.files if entry.sha256 is not None}
+    for entry in manifest.files:
+        if entry.path not in offered:
+            raise TransferError(
+                f"The worker offers {_shown(entry.path)} of the model without its SHA-256. Nothing was written."
+            )
+    return offered
 
 
-async def _say_which(fetch: Fetch, manifest: Manifest, digest: str) -> None:
+async def _say_which(fetch: Fetch, manifest: Manifest, digest: str, offered: Mapping[str, str]) -> None:
     """What is offered is another bundle: find out where it differs, if its own ``model.json`` is still the right one.
 
     Raises:
         TransferError: always.
     """
-    offered = {entry.path: entry for entry in manifest.files}
     scratch = fetch.target.folder.with_name(f".{digest[:12]}.record")
     try:
         await asyncio.to_thread(make_folder, scratch)
@@ -138,16 +145,16 @@ async def _say_which(fetch: Fetch, manifest: Manifest, digest: str) -> None:
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
     named = {file.path: file.sha256 for file in record.files}
-    if bundle_digest([*named.items(), (RECORD, offered[RECORD].sha256)]) != digest:
+    if bundle_digest([*named.items(), (RECORD, offered[RECORD])]) != digest:
         raise _not_the_model(RECORD)
     raise _difference(named, offered)
 
 
-def _difference(named: Mapping[str, str], offered: Mapping[str, FileEntry]) -> TransferError:
+def _difference(named: Mapping[str, str], offered: Mapping[str, str]) -> TransferError:
     for path, sha256 in sorted(named.items()):
         if path not in offered:
             return TransferError(f"{_shown(path)} of the model is missing there. Nothing was written.")
-        if offered[path].sha256 != sha256:
+        if offered[path] != sha256:
             return _not_the_model(path)
     extra = sorted(set(offered) - set(named) - {RECORD})
     return TransferError(f"{_shown(extra[0]) if extra else RECORD} is no part of the model. Nothing was written.")

@@ -55,8 +55,8 @@ class ChunkIndex:
 
     def _start_again(self) -> None:
         with self._db.writing():
-            for token, (owner, hashes) in list(self._pinned.items()):
-                self._enter_pin(token, owner, hashes)
+            for token, (owner, contents) in list(self._pinned.items()):
+                self._enter_pin(token, owner, contents)
         self._on_reopened()
 
     def close(self) -> None:
@@ -72,12 +72,15 @@ class ChunkIndex:
         rows = self._db.rows("SELECT id, sha256, size FROM files WHERE sha256 = ?", (sha256,))
         return StoredFile(*rows[0]) if rows else None
 
-    def find_of(self, owner: str, sha256: str) -> StoredFile | None:
-        """Find a file that `owner` brought."""
+    def find_of(self, owner: str, content: str) -> StoredFile | None:
+        """Find a file that `owner` brought, by its SHA-256 or by the chunk list that it came with without that."""
         rows = self._db.rows(
-            "SELECT id, sha256, size FROM files WHERE sha256 = ? AND EXISTS (SELECT 1 FROM owners"
-            " WHERE file = files.id AND person = (SELECT id FROM people WHERE owner = ?))",
-            (sha256, owner),
+            "WITH asker(person) AS (SELECT id FROM people WHERE owner = ?)"
+            " SELECT id, sha256, size FROM files WHERE sha256 = ?"
+            " AND EXISTS (SELECT 1 FROM owners WHERE file = files.id AND person = (SELECT person FROM asker))"
+            " UNION SELECT id, sha256, size FROM files"
+            " WHERE id = (SELECT file FROM lists WHERE person = (SELECT person FROM asker) AND content = ?)",
+            (owner, content, content),
         )
         return StoredFile(*rows[0]) if rows else None
 
@@ -150,6 +153,13 @@ class ChunkIndex:
         rows = sorted((person, _key(chunk.sha256), file.id, chunk.offset, chunk.length) for chunk in chunks)
         self._db.run("INSERT OR IGNORE INTO chunks(person, key, file, offset, length) VALUES (?, ?, ?, ?, ?)", rows)
 
+    def add_list(self, file: StoredFile, owner: str, content: str) -> None:
+        """Note that `content` names a file too, when `owner` sends it without its SHA-256; inside `writing`."""
+        person = self._person(owner)
+        self._db.run(
+            "INSERT OR IGNORE INTO lists(person, content, file) VALUES (?, ?, ?)", [(person, content, file.id)]
+        )
+
     def _person(self, owner: str) -> int:
         """The number of an owner, who stays known: pins name people before they have a file; inside `writing`."""
         self._db.run("INSERT OR IGNORE INTO people(owner) VALUES (?)", [(owner,)])
@@ -166,31 +176,35 @@ class ChunkIndex:
         if not files:
             return
         ids = json.dumps([file.id for file in files])
-        for table, column in (("chunks", "file"), ("owners", "file"), ("files", "id")):
+        for table, column in (("chunks", "file"), ("lists", "file"), ("owners", "file"), ("files", "id")):
             self._db.run(
                 f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608 - our own names
                 [(ids,)],
             )
 
-    def pin(self, owner: str, hashes: Iterable[str]) -> str:
+    def pin(self, owner: str, contents: Iterable[str]) -> str:
         """Keep these files of `owner` from being evicted, also those that are still to come.
+
+        Args:
+            owner: whose.
+            contents: which, as `find_of` knows them.
 
         Returns:
             What to `unpin`.
         """
         token = secrets.token_hex(8)
-        wanted = frozenset(hashes)
+        wanted = frozenset(contents)
         with self._db.writing():
             self._enter_pin(token, owner, wanted)
             self._pinned[token] = (owner, wanted)
         return token
 
-    def _enter_pin(self, token: str, owner: str, hashes: Iterable[str]) -> None:
+    def _enter_pin(self, token: str, owner: str, contents: Iterable[str]) -> None:
         person = self._person(owner)
         self._db.run("INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", [(token, *this_process())])
         self._db.run(
-            "INSERT OR IGNORE INTO pins(sha256, person, token) VALUES (?, ?, ?)",
-            [(sha256, person, token) for sha256 in sorted(hashes)],
+            "INSERT OR IGNORE INTO pins(content, person, token) VALUES (?, ?, ?)",
+            [(content, person, token) for content in sorted(contents)],
         )
 
     def unpin(self, token: str) -> None:

@@ -14,7 +14,7 @@ from sleap_rtc.errors import StorageError
 from sleap_rtc.transfer.disk import remove, storage_error
 from sleap_rtc.transfer.in_use import InUse
 
-VERSION = 2
+VERSION = 3
 """Of the tables below; a file with a higher one was written by a newer sleap-rtc."""
 BUSY = 30.0
 """Seconds to wait for another process that writes."""
@@ -22,6 +22,7 @@ _CACHE = 32 * 1024
 """KiB of pages to keep in memory: chunk keys are spread over the whole table."""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 # A chunk's row belongs to one owner of the file: it says how that one cut it, and only that one finds it.
+# lists knows a file by its chunk list, for owners who brought it without its SHA-256. What pins name is either.
 # files.pins and totals are kept by triggers: counting anew for each of many small files would take quadratic time.
 _TABLES = """
     CREATE TABLE people(id INTEGER PRIMARY KEY, owner TEXT UNIQUE NOT NULL);
@@ -31,12 +32,15 @@ _TABLES = """
     CREATE INDEX files_idle ON files(used) WHERE pins = 0;
     CREATE TABLE owners(person INTEGER NOT NULL, file INTEGER NOT NULL, PRIMARY KEY(person, file)) WITHOUT ROWID;
     CREATE INDEX owners_file ON owners(file);
+    CREATE TABLE lists(person INTEGER NOT NULL, content TEXT NOT NULL, file INTEGER NOT NULL,
+                       PRIMARY KEY(person, content)) WITHOUT ROWID;
+    CREATE INDEX lists_file ON lists(file);
     CREATE TABLE chunks(person INTEGER NOT NULL, key INTEGER NOT NULL, file INTEGER NOT NULL, offset INTEGER NOT NULL,
                         length INTEGER NOT NULL, PRIMARY KEY(person, key, file)) WITHOUT ROWID;
     CREATE INDEX chunks_file ON chunks(file);
     CREATE TABLE holders(token TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE pins(sha256 TEXT NOT NULL, person INTEGER NOT NULL, token TEXT NOT NULL,
-                      PRIMARY KEY(sha256, person, token)) WITHOUT ROWID;
+    CREATE TABLE pins(content TEXT NOT NULL, person INTEGER NOT NULL, token TEXT NOT NULL,
+                      PRIMARY KEY(content, person, token)) WITHOUT ROWID;
     CREATE INDEX pins_token ON pins(token);
     CREATE TABLE totals(size INTEGER NOT NULL, idle INTEGER NOT NULL);
     INSERT INTO totals VALUES (0, 0);
@@ -50,16 +54,24 @@ _TABLES = """
         UPDATE totals SET idle = idle + new.size * ((new.pins = 0) - (old.pins = 0));
     END;
     CREATE TRIGGER owner_added AFTER INSERT ON owners BEGIN
-        UPDATE files SET pins = pins + (SELECT count(*) FROM pins WHERE pins.sha256 = files.sha256
+        UPDATE files SET pins = pins + (SELECT count(*) FROM pins WHERE pins.content = files.sha256
+            AND pins.person = new.person) WHERE id = new.file;
+    END;
+    CREATE TRIGGER list_added AFTER INSERT ON lists BEGIN
+        UPDATE files SET pins = pins + (SELECT count(*) FROM pins WHERE pins.content = new.content
             AND pins.person = new.person) WHERE id = new.file;
     END;
     CREATE TRIGGER pin_added AFTER INSERT ON pins BEGIN
-        UPDATE files SET pins = pins + 1 WHERE sha256 = new.sha256
+        UPDATE files SET pins = pins + 1 WHERE sha256 = new.content
             AND EXISTS (SELECT 1 FROM owners WHERE person = new.person AND file = files.id);
+        UPDATE files SET pins = pins + 1
+            WHERE id = (SELECT file FROM lists WHERE person = new.person AND content = new.content);
     END;
     CREATE TRIGGER pin_dropped AFTER DELETE ON pins BEGIN
-        UPDATE files SET pins = pins - 1 WHERE sha256 = old.sha256
+        UPDATE files SET pins = pins - 1 WHERE sha256 = old.content
             AND EXISTS (SELECT 1 FROM owners WHERE person = old.person AND file = files.id);
+        UPDATE files SET pins = pins - 1
+            WHERE id = (SELECT file FROM lists WHERE person = old.person AND content = old.content);
     END;
 """
 
@@ -157,7 +169,7 @@ class Database:
         if version < VERSION:
             db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;")
         # read now, so that damage is known now; chunks are too many
-        for table in ("people", "files", "owners", "holders", "pins", "totals"):
+        for table in ("people", "files", "owners", "lists", "holders", "pins", "totals"):
             db.execute(f"SELECT count(*) FROM {table} NOT INDEXED").fetchone()  # noqa: S608 - our own names
         db.execute("SELECT person, key, file, offset, length FROM chunks LIMIT 0").fetchone()
 

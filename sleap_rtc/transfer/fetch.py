@@ -163,7 +163,7 @@ class Fetch:
             yield part
 
     async def _chunks(self, index: int, entry: FileEntry) -> ChunkList:
-        if entry.chunks is None:
+        if entry.chunks is None and entry.sha256 is not None:
             return ChunkList.of_small(entry.size, entry.sha256)
         data = await self._read(ChunksGet, max_list_size(entry.size), file=index)
         chunks = await in_thread(ChunkList.from_bytes, data, entry.size)

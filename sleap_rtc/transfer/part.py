@@ -224,8 +224,23 @@ class Part:
     def _catch_up(self) -> None:
         end = self._have.find(0, self._digested)
         for span in spans(self._chunks, range(self._digested, end if end >= 0 else len(self._have))):
-            self._digest.update(self._read(span))
+            data = self._read(span)
+            if self._entry.sha256 is None and self._differs(span, memoryview(data)):
+                self._throw_away()
+                raise self._damaged()
+            self._digest.update(data)
             self._digested = span.stop
+
+    def _differs(self, span: range, data: memoryview) -> bool:
+        """Whether what was read back is not what was written: without a hash of the whole nothing else tells."""
+        base = self._chunks[span[0]].offset
+        return any(
+            hashlib.sha256(data[chunk.offset - base : chunk.end - base]).digest() != chunk.sha256
+            for chunk in (self._chunks[index] for index in span)
+        )
+
+    def _damaged(self) -> TransferError:
+        return TransferError(f"{self._entry.path} arrived damaged or changed while it was sent. Send it again.")
 
     def settle(self, placing: Placing) -> None:
         """Bring what was written so far to the disk and its beginning on its way, while more arrives.
@@ -255,7 +270,7 @@ class Part:
 
     @_one_at_a_time
     def publish(self) -> None:
-        """Check the whole file, sync it, and put it among the whole files of the store.
+        """Check the whole file, sync it, and put it among the whole files of the store, under its SHA-256.
 
         Raises:
             TransferError: if a chunk is missing, or the whole is not what was announced; in the latter case what
@@ -266,9 +281,10 @@ class Part:
             self._catch_up()
         if self._digested < len(self._chunks):
             raise TransferError(f"{self._entry.path} has not arrived whole. Send it again.")
-        if self._digest.hexdigest() != self._entry.sha256:
+        sha256 = self._digest.hexdigest()
+        if sha256 != (self._entry.sha256 or sha256):
             self._throw_away()
-            raise TransferError(f"{self._entry.path} arrived damaged or changed while it was sent. Send it again.")
+            raise self._damaged()
         try:
             os.fsync(self._descriptor)
         except OSError as error:
@@ -277,7 +293,7 @@ class Part:
         if not RENAMES_OPEN_FILES:
             self.close()
         try:
-            self._shelf.adopt(self._owner, self._entry, self._chunks, self._path)
+            self._shelf.adopt(self._owner, self._entry, self._chunks, self._path, sha256)
         finally:
             self.close()
 

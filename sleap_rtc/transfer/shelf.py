@@ -37,14 +37,14 @@ class Shelf:
         """Where a file lies."""
         return self._folder / sha256[:_PREFIX] / sha256
 
-    def holds(self, owner: str, entry: FileEntry) -> bool:
-        """Whether the file is here and `owner` brought it; if so, it was used now."""
-        file = self._index.find_of(owner, entry.sha256)
+    def find(self, owner: str, entry: FileEntry) -> StoredFile | None:
+        """The file, if it is here and `owner` brought it; if so, it was used now."""
+        file = self._index.find_of(owner, entry.content)
         if file is None or file.size != entry.size or not is_plain(self.path_of(file.sha256), file.size):
-            return False
+            return None
         with suppress(StorageError), self._index.writing():  # a full disk keeps nobody from reading
             self._index.touch(file)
-        return True
+        return file
 
     def open(self, sha256: str, size: int) -> int:
         """Open a file for reading.
@@ -64,21 +64,30 @@ class Shelf:
             raise NotFoundError("The file in the store is damaged.")
         return descriptor
 
-    def adopt(self, owner: str, entry: FileEntry, chunks: ChunkList, part: Path) -> None:
+    def adopt(self, owner: str, entry: FileEntry, chunks: ChunkList, part: Path, sha256: str) -> None:
         """Take a checked and synced part as the file it is, and note the owner.
 
         It replaces a file that is here already: that one may have rotted, and the time this takes tells nobody of it.
 
+        Args:
+            owner: who brought it.
+            entry: as what.
+            chunks: how it is cut.
+            part: where it lies.
+            sha256: of its bytes, as they were checked.
+
         Raises:
             StorageError: if the disk refuses; the part is then where it was.
         """
-        path = self.path_of(entry.sha256)
+        path = self.path_of(sha256)
         moved = False
         try:
             make_folder(path.parent)
             with self._index.writing():
-                file = self._index.find(entry.sha256) or self._index.add(entry.sha256, entry.size)
+                file = self._index.find(sha256) or self._index.add(sha256, entry.size)
                 self._index.add_owner(file, owner, chunks)
+                if entry.sha256 is None:
+                    self._index.add_list(file, owner, entry.content)
                 self._index.touch(file)
                 _put(part, path, entry.size)  # last, so that a crash finds the part or the row, hardly ever neither
                 moved = True
@@ -87,7 +96,7 @@ class Shelf:
             raise storage_error(error, path) from error
         except StorageError:
             if moved:
-                self._move_back(entry.sha256, part)
+                self._move_back(sha256, part)
             raise
 
     def _move_back(self, sha256: str, part: Path) -> None:

@@ -116,7 +116,7 @@ class Store:
         Raises:
             StorageError: if the index cannot be read.
         """
-        return self._shelf.holds(owner, entry)
+        return self._shelf.find(owner, entry) is not None
 
     def begin(self, owner: str, entry: FileEntry, chunks: ChunkList) -> Part:
         """Start to take a file, or go on where an earlier attempt of this owner ended.
@@ -131,7 +131,7 @@ class Store:
             ConflictError: if the same file of this owner is arriving already.
             StorageError: if the disk refuses.
         """
-        name = hashlib.sha256(f"{entry.sha256} {owner}".encode()).hexdigest()
+        name = hashlib.sha256(f"{entry.content} {owner}".encode()).hexdigest()
         return Part(self._parts / name, owner, entry, chunks, self._shelf)
 
     def place(self, owner: str, entry: FileEntry, placing: Placing) -> None:
@@ -146,10 +146,11 @@ class Store:
             NotFoundError: if the file is not here, or `owner` did not bring it.
             StorageError: if the place is a link or a folder, or the disk refuses.
         """
-        if not self.holds(owner, entry):
+        file = self._shelf.find(owner, entry)
+        if file is None:
             raise _not_here(entry)
         try:
-            source = self._shelf.open(entry.sha256, entry.size)
+            source = self._shelf.open(file.sha256, file.size)
         except NotFoundError as error:  # evicted meanwhile
             raise _not_here(entry) from error
         try:
@@ -166,7 +167,7 @@ class Store:
         Raises:
             StorageError: if the index cannot be written.
         """
-        token = self._index.pin(owner, [entry.sha256 for entry in entries])
+        token = self._index.pin(owner, [entry.content for entry in entries])
         try:
             yield
         finally:

@@ -138,6 +138,8 @@ def check_model(manifest: Manifest) -> None:
         raise PackageError(f"The model has more than {MAX_FILES} files.")
     found: dict[str, set[str]] = {}
     for entry in manifest.files:
+        if entry.sha256 is None:
+            raise PackageError(f"{entry.path} of the model comes without its SHA-256, which the model's digest needs.")
         if entry.path == RECORD:
             if entry.size > MAX_RECORD:
                 raise PackageError(f"The model's {RECORD} is larger than {MAX_RECORD // 1024} KiB.")
@@ -166,7 +168,7 @@ def _add(shelf: BundleShelf, owner: Owner, place: Path, manifest: Manifest, made
     files = tuple(
         BundleFile(path=entry.path, size=entry.size, sha256=entry.sha256)
         for entry in sorted(manifest.files, key=lambda entry: entry.path)
-        if entry.path != RECORD
+        if entry.path != RECORD and entry.sha256 is not None
     )
     bundle = finish_bundle(place, _known_record(place, files) or _new_record(place, files, owner, made))
     # what a pushed model.json says of jobs and people is its sender's word: the room is told who it was that pushed it

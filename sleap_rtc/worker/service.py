@@ -3,15 +3,10 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
-from weakref import WeakValueDictionary
+from collections.abc import Callable, Sequence
 
-from sleap_rtc.errors import BusyError, ConfigError, ConflictError, NotFoundError, SleapRTCError, ungrouped
+from sleap_rtc.errors import BusyError, ConfigError, NotFoundError, SleapRTCError, ungrouped
 from sleap_rtc.jobs.access import Access
-from sleap_rtc.jobs.board import JobBoard
-from sleap_rtc.jobs.events import last_seq, read_events
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.codec import ErrorInfo, Message
 from sleap_rtc.protocol.jobs import (
@@ -29,19 +24,13 @@ from sleap_rtc.protocol.jobs import (
     JobSummary,
     JobWatch,
     JobWatchEnded,
-    Owner,
-    StateChanged,
 )
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Session
-from sleap_rtc.transfer.fetch import Fetch, Target
-from sleap_rtc.transfer.offering import Offering, make_offering
-from sleap_rtc.transfer.source import FilesSource
-from sleap_rtc.transfer.store import Store
+from sleap_rtc.transfer.offering import Offering
+from sleap_rtc.worker.desk import Desk, Upload, has_ended, still_running
 from sleap_rtc.worker.listing import list_jobs
-from sleap_rtc.worker.model_service import ModelDesk
-from sleap_rtc.worker.offerings import Offerings
 
 logger = logging.getLogger(__name__)
 
@@ -51,102 +40,6 @@ MAX_WATCHES = 64
 """Jobs watched over one link: each is looked at several times a second for as long as it lasts."""
 MESSAGE_ROOM = 48 * 1024
 """Bytes of events in one message; the rest of the 64 KiB is the envelope's."""
-
-
-class Desk:
-    """What all clients of a worker share.
-
-    Args:
-        board: the worker's jobs.
-        store: the files that clients sent.
-        models: what they share about models.
-    """
-
-    def __init__(self, board: JobBoard, store: Store, models: ModelDesk) -> None:
-        self.board = board
-        self.store = store
-        self.models = models
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        # of their own: who sends a package again must not wait until results are hashed
-        self._listing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._receiving: dict[str, asyncio.Task[None]] = {}
-        self._results: Offerings[str] = Offerings()
-        self._owners: dict[str, Owner] = {}
-
-    def lock(self, job: str) -> asyncio.Lock:
-        """One receiver a job."""
-        return self._locks.setdefault(job, asyncio.Lock())
-
-    @asynccontextmanager
-    async def receiving(self, job: str) -> AsyncIterator[None]:
-        """Hold a job while its files arrive; a client that redials is back before its old link is known dead."""
-        if task := self._receiving.get(job):
-            task.cancel()
-        async with self.lock(job):
-            yield
-
-    async def receive(self, job: str, task: "asyncio.Task[None]") -> None:
-        """Wait for the task that receives a job's files.
-
-        Raises:
-            ConflictError: if the same client sends them over another link now.
-        """
-        self._receiving[job] = task
-        try:
-            await task
-        except asyncio.CancelledError:
-            if task.cancelled() and not _is_cancelled():
-                raise ConflictError("The files of this job are being sent over another link now.") from None
-            raise
-        finally:
-            del self._receiving[job]
-
-    def hashed_results(self, job: str, access: Access) -> Offering | None:
-        """The results of a job, if somebody has asked for them of late and whoever asks now may have them."""
-        owner = self._owners.get(job)
-        return self._results.known(job) if owner and access.may_act_on(owner) else None
-
-    def note_asked(self, job: str) -> None:
-        """Note that somebody fetches the results of a job now."""
-        self._results.note_asked(job)
-
-    def in_use(self, job: str) -> bool:
-        """Whether somebody fetches the results of a job, or did a moment ago and may go on."""
-        return self._results.in_use(job) or job in self._receiving
-
-    async def drop_results(self, job: str) -> None:
-        """Hand out the results of a job no longer: it goes on, and will have others."""
-        await self._results.drop(job)
-        self._owners.pop(job, None)
-
-    @asynccontextmanager
-    async def going_on(self, job: str) -> AsyncIterator[None]:
-        """Hold a job while it is made to go on: its results are neither listed nor handed out meanwhile.
-
-        Once it runs, what lies in its folder may change from one look to the next, and lead elsewhere.
-        """
-        await self.drop_results(job)
-        async with self._listing.setdefault(job, asyncio.Lock()):
-            await self.drop_results(job)
-            yield
-
-    async def results(self, folder: JobFolder) -> Offering:
-        """The results of a job that has ended, hashed once for all who ask and may have them."""
-        return await self._results.get(folder.job, partial(self._hash, folder))
-
-    async def _hash(self, folder: JobFolder) -> Offering:
-        async with self._listing.setdefault(folder.job, asyncio.Lock()):
-            # asked here: it may have been made to go on since whoever wants them looked
-            if not await asyncio.to_thread(_has_ended, folder):
-                raise _still_running()
-            self._owners[folder.job] = (await asyncio.to_thread(folder.spec)).owner
-            files = await asyncio.to_thread(folder.results)
-            return await make_offering(FilesSource({file.path: file.source for file in files}))
-
-    async def close(self) -> None:
-        """End what is being hashed, and give all files back."""
-        await self._results.close()
-        await self.models.close()
 
 
 class JobService:
@@ -189,7 +82,8 @@ class JobService:
             folder = await self._folder_for(message)
             state = (await asyncio.to_thread(folder.state)).state
             if state is JobState.RECEIVED:
-                await self._receive_files(session, message, folder)
+                upload = Upload(message.job, message.job, message.manifest, self._owner, folder.inputs)
+                await self._desk.receive(session, upload)
             if state in (JobState.RECEIVED, JobState.STAGED) or message.wandb_key is not None:
                 return JobAccepted(job=await self._board.accept(folder, wandb_key=message.wandb_key))
         return JobAccepted(job=await self._summary(folder))
@@ -204,17 +98,6 @@ class JobService:
             manifest_digest=message.manifest.digest,
             options=message.options,
         )
-
-    async def _receive_files(self, session: Session, message: JobSubmit, folder: JobFolder) -> None:
-        target = Target(self._desk.store, f"{self._owner.room}/{self._owner.user}", folder.inputs)
-        fetch = Fetch(session, message.job, target)
-
-        async def receive() -> None:
-            async with fetch.progress.told(session, message.job):
-                await fetch.files(await fetch.manifest(message.manifest))
-
-        # owned by the desk: two links that bring the same job share it
-        await self._desk.receive(message.job, asyncio.create_task(receive()))
 
     async def _show(self, _: Session, message: JobShow) -> Message:
         return JobAccepted(job=await self._summary(await self._find(message.job)))
@@ -295,8 +178,8 @@ class JobService:
             return known
         folder = await self._find(transfer)
         self._desk.note_asked(transfer)
-        if not await asyncio.to_thread(_has_ended, folder):
-            raise _still_running()
+        if not await asyncio.to_thread(has_ended, folder):
+            raise still_running()
         return await self._desk.results(folder)
 
     async def _find(self, job: str) -> JobFolder:
@@ -304,23 +187,6 @@ class JobService:
 
     async def _summary(self, folder: JobFolder) -> JobSummary:
         return await asyncio.to_thread(self._board.summary, folder)
-
-
-def _still_running() -> ConflictError:
-    return ConflictError("The job is still running; its models can be fetched when it has ended.")
-
-
-def _has_ended(folder: JobFolder) -> bool:
-    # the journal is written before the state file, and whoever watches it may ask in between
-    last = read_events(folder.events, max(0, last_seq(folder.events) - 1))
-    if last and isinstance(last[-1].body, StateChanged):
-        return last[-1].body.state.ended
-    return folder.state().state.ended
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _batches(events: Sequence[Event]) -> list[tuple[Event, ...]]:

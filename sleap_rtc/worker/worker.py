@@ -28,6 +28,7 @@ from sleap_rtc.jobs.retention import DAY, DEFAULT_DAYS
 from sleap_rtc.protocol.exporting import ABILITY as EXPORT
 from sleap_rtc.protocol.exporting import ExportFormat
 from sleap_rtc.protocol.inference import ABILITY as TRACK
+from sleap_rtc.protocol.inspecting import ABILITY as INSPECT
 from sleap_rtc.protocol.jobs import AGAIN, Owner
 from sleap_rtc.protocol.model_messages import ABILITY as MODELS
 from sleap_rtc.protocol.model_messages import digest_of
@@ -48,17 +49,19 @@ from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
+from sleap_rtc.worker.desk import Desk
+from sleap_rtc.worker.inspecting import InspectService
 from sleap_rtc.worker.model_service import ModelDesk, ModelService
 from sleap_rtc.worker.models import ModelReporter, remove_old
 from sleap_rtc.worker.peers import Peers, PeerService
 from sleap_rtc.worker.reporting import JobReporter
 from sleap_rtc.worker.room_models import RoomModels
-from sleap_rtc.worker.service import Desk, JobService
+from sleap_rtc.worker.service import JobService
 from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS, AGAIN)
+ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS, AGAIN, INSPECT)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -261,11 +264,13 @@ class Worker:
             peer = PeerService(sender, desk.models)
             return peer.handlers, peer.producers
         owner = Owner(user=sender.user, name=sender.name, room=sender.room)
-        service = JobService(desk, Access(owner, owns_room=sender.owner), visit.check_new_work)
+        access = Access(owner, owns_room=sender.owner)
+        service = JobService(desk, access, visit.check_new_work)
+        inspecting = InspectService(desk, access, visit.check_new_work)
         models = ModelService(desk.models, owner, visit.check_new_work)
         browsing = BrowsingService(self._browser)
         return (
-            {**service.handlers, **models.handlers, **browsing.handlers},
+            {**service.handlers, **inspecting.handlers, **models.handlers, **browsing.handlers},
             {**_provider(service, models).producers, **browsing.producers},
         )
 

@@ -25,10 +25,12 @@ from sleap_rtc.jobs.presets import BACKBONES, GEOMETRY, HEADS, INTENSITY, preset
 from sleap_rtc.jobs.settings import SupervisorSettings
 from sleap_rtc.jobs.yaml_data import read_yaml, write_yaml
 from sleap_rtc.protocol.inference import DataInput, TrackOptions
-from sleap_rtc.protocol.jobs import JobState, Notice
+from sleap_rtc.protocol.inspecting import InspectedLabels
+from sleap_rtc.protocol.jobs import JobSpec, JobState, Notice
 from sleap_rtc.protocol.training import Override, Preset, TrainOptions, Videos, VideoTarget
 from tests.sandboxes import sandbox_if_any
 
+from .conftest import OWNER as ALICE
 from .conftest import eventually, lives, names_in, new_board, submit, words
 from .ending import end_jobs
 from .old_config import old_config
@@ -233,6 +235,45 @@ async def test_a_good_package_is_queued_without_a_word(root: Path, preflight: Pr
     folder = await submit(new_board(root, SupervisorSettings(), preflight=preflight), demo)
     assert folder.state().state is JobState.QUEUED
     assert notices(folder) == []
+
+
+async def test_what_is_in_a_package_is_told_with_sleap_nns_own_defaults(
+    root: Path, preflight: Preflight, package: Path
+) -> None:
+    import sleap_io
+
+    shutil.copy(package / CONFIG, package / "second.yaml")  # the same labels count once
+    put(package / "second.yaml", "trainer_config", {"run_name": "second"})
+    labels = sleap_io.load_slp(str(package / "labels.pkg.slp"))
+    board = new_board(root, SupervisorSettings(), preflight=preflight)
+    spec = JobSpec(job="j_12345678", owner=ALICE, name="test", manifest="0" * 64, submitted=1)
+
+    async def receive(folder: JobFolder) -> None:
+        shutil.copytree(package, folder.inputs, dirs_exist_ok=True)
+        (folder.inputs / "jobs.yaml").unlink()
+
+    seen = await board.inspect(spec, receive)
+    first, second = sorted(seen.runs, key=lambda run: run.name)
+    config = read_yaml((package / CONFIG).read_bytes())
+    assert (first.max_epochs, first.batch_size) == (
+        config["trainer_config"]["max_epochs"],
+        config["trainer_config"]["train_data_loader"]["batch_size"],
+    )
+    # what the second one leaves open
+    assert (second.name, second.min_steps) == ("second", 200)
+    assert second.batch_size
+    assert second.learning_rate
+    assert second.max_epochs
+    assert seen.labels == InspectedLabels(
+        frames=len(labels),
+        instances=sum(len(frame.instances) for frame in labels),
+        videos=1,
+        nodes=len(labels.skeleton.nodes),
+    )
+    assert names_in(root) == []
+    put(package / CONFIG, "trainer_config.epochs", 3)
+    with pytest.raises(PackageError, match="knows no key"):
+        await board.inspect(spec, receive)
 
 
 @pytest.mark.parametrize(

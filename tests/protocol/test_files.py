@@ -1,5 +1,6 @@
 """Paths and manifests from strangers."""
 
+import hashlib
 import json
 
 import pytest
@@ -70,6 +71,9 @@ def test_a_manifest_survives_the_way_and_its_digest_ignores_the_order() -> None:
         {"path": "a", "size": 1.5, "sha256": HASH},
         {"path": "a", "size": 1, "sha256": "x"},
         {"path": "a", "size": 1},
+        {"path": "a", "size": 1, "sha256": None, "chunks": None},
+        {"path": "a", "size": 1, "chunks": "x"},
+        {"path": "a", "size": 16385, "sha256": HASH},
         {"path": "../a", "size": 1, "sha256": HASH},
         "a",
     ],
@@ -77,6 +81,18 @@ def test_a_manifest_survives_the_way_and_its_digest_ignores_the_order() -> None:
 def test_a_manifest_that_lies_is_refused(entry: object) -> None:
     with pytest.raises((ProtocolError, PackageError)):
         Manifest.from_bytes(json.dumps({"files": [entry]}).encode())
+
+
+def test_a_file_whose_sender_leaves_its_hash_out_is_named_by_its_chunk_list() -> None:
+    """The digest covers what the sender says: other chunks, or a hash, are another manifest."""
+    bare, hashed = FileEntry(path="b", size=20_000, chunks=HASH), FileEntry(path="a", size=1, sha256="1" * 64)
+    manifest = Manifest(files=(bare, hashed))
+    assert b"sha256" not in Manifest(files=(bare,)).to_bytes()
+    assert Manifest.from_bytes(manifest.to_bytes()) == manifest
+    lines = f"{'1' * 64} 1 a\nchunks:{HASH} 20000 b\n"
+    assert manifest.digest == Manifest(files=(hashed, bare)).digest == hashlib.sha256(lines.encode()).hexdigest()
+    recut, said = bare.model_copy(update={"chunks": "2" * 64}), bare.model_copy(update={"sha256": HASH})
+    assert len({Manifest(files=(each,)).digest for each in (bare, recut, said)}) == 3
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b'{"files": 3}', b"[" * 1000])

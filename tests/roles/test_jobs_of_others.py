@@ -20,6 +20,7 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.intake import end, enter
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import ChunksGet, FileEntry, FileGet, Manifest, ManifestGet, ManifestRef
+from sleap_rtc.protocol.inspecting import JobInspect, JobInspected
 from sleap_rtc.protocol.jobs import (
     JobAccepted,
     JobAgain,
@@ -43,8 +44,10 @@ from sleap_rtc.protocol.streams import StreamRequest
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
+from sleap_rtc.worker.desk import Desk
+from sleap_rtc.worker.inspecting import InspectService
 from sleap_rtc.worker.model_service import ModelDesk
-from sleap_rtc.worker.service import MAX_WATCHES, Desk, JobService
+from sleap_rtc.worker.service import MAX_WATCHES, JobService
 from tests.jobs.conftest import OWNER, STRANGER, new_board, submit, training_config, write_package
 from tests.jobs.fakes import QUICK
 from tests.session.linked import STEADY, linked, meeting
@@ -78,12 +81,14 @@ class Worker:
     @asynccontextmanager
     async def serving(self, who: Owner, *, owns_room: bool = False) -> AsyncIterator[Session]:
         """A link of somebody."""
-        service = JobService(self.desk, Access(who, owns_room=owns_room), lambda: None)
+        access = Access(who, owns_room=owns_room)
+        service = JobService(self.desk, access, lambda: None)
+        inspecting = InspectService(self.desk, access, lambda: None)
         async with (
             meeting(
                 timeouts=STEADY,
                 client_handlers=dict.fromkeys((JobEvents, JobLog, JobWatchEnded), hear),
-                worker_handlers=service.handlers,
+                worker_handlers={**service.handlers, **inspecting.handlers},
                 worker_producers=Provider(service.offering).producers,
             ) as found,
             linked(found) as (client, _),
@@ -129,6 +134,7 @@ async def asked(session: Session, job: str, what: str) -> SleapRTCError | Messag
         "resume": (JobResume(job=job), JobAccepted),
         "again": (JobAgain(job=job, new=AGAIN), JobAccepted),
         "submit": (JobSubmit(job=job, name="mine", manifest=ManifestRef.of(manifest)), JobAccepted),
+        "inspect": (JobInspect(job=job, name="mine", manifest=ManifestRef.of(manifest)), JobInspected),
     }
     streams: dict[str, tuple[type[StreamRequest], dict[str, object]]] = {
         "manifest": (ManifestGet, {}),
@@ -147,7 +153,7 @@ async def asked(session: Session, job: str, what: str) -> SleapRTCError | Messag
         return error
 
 
-ACTS = ("show", "watch", "logs", "stop", "cancel", "resume", "again", "submit", "manifest", "chunks", "file")
+ACTS = ("show", "watch", "logs", "stop", "cancel", "resume", "again", "submit", "inspect", "manifest", "chunks", "file")
 
 
 @pytest.mark.parametrize("who", [STRANGER, ELSEWHERE], ids=["another user", "the same user in another room"])
@@ -162,7 +168,7 @@ async def test_a_foreign_job_looks_like_none_and_nothing_changes(worker: Worker,
                 answer = await asked(stranger, job, what)
                 assert isinstance(answer, NotFoundError), what
                 assert answer.sentence == f"This worker has no job {job}."
-        for what in set(ACTS) - {"submit"}:
+        for what in set(ACTS) - {"submit", "inspect"}:
             unknown = await asked(stranger, UNKNOWN, what)
             assert isinstance(unknown, NotFoundError), what
             assert unknown.sentence == f"This worker has no job {UNKNOWN}."

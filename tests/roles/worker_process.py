@@ -1,9 +1,10 @@
 """A worker in a process of its own whose trainer only pretends; killed and started again by tests.
 
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
-environment may name the worker, the token of a room with members, an engine, how many GPUs there are, the size of the
-models that its trainer leaves, the silence after which a link is dead, whether jobs may report to Weights & Biases,
-whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the faults of `faults`.
+environment may name the worker, the token of a room with members, that room's secret, an engine, how many GPUs there
+are, the size of the models that its trainer leaves, the silence after which a link is dead, whether jobs may report to
+Weights & Biases, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the faults of
+`faults`.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from sleap_rtc.cli.serving import run_until_interrupted
 from sleap_rtc.config.identity import load_identity
 from sleap_rtc.jobs.executor import LocalExecutor
 from sleap_rtc.jobs.gpus import Gpu
+from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.transport.engines import Engine
 from sleap_rtc.worker.enrolment import find_or_make_session, session_string
@@ -29,6 +31,7 @@ ENGINE, MODEL_SIZE, DEAD = "SLEAP_RTC_TEST_ENGINE", "SLEAP_RTC_TEST_MODEL_SIZE",
 GPUS = "SLEAP_RTC_TEST_GPUS"
 NAME = "SLEAP_RTC_TEST_NAME"
 TOKEN = "SLEAP_RTC_TEST_TOKEN"
+SECRET = "SLEAP_RTC_TEST_SECRET"
 DRAIN = "SLEAP_RTC_TEST_DRAIN"
 ALLOW_WANDB = "SLEAP_RTC_TEST_ALLOW_WANDB"
 
@@ -51,6 +54,9 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
         engine=cast(Engine, os.environ.get(ENGINE, "auto")),
         timeouts=replace(TIMEOUTS, dead=float(os.environ.get(DEAD, TIMEOUTS.dead))),
     )
+
+    if text := os.environ.get(SECRET):
+        settings = replace(settings, secrets=lambda: (RoomSecret.parse(text),))
 
     def say(state: ServiceState) -> None:
         if state.connected:

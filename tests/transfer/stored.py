@@ -19,19 +19,36 @@ def some_bytes(size: int, seed: int = 0) -> bytes:
 
 
 class File:
-    """A file that a peer announces."""
+    """A file that a peer announces.
 
-    def __init__(self, data: bytes, path: str = "labels.pkg.slp", sha256: str | None = None) -> None:
+    Args:
+        data: what it holds.
+        path: what it is called.
+        sha256: what the peer says of it; the truth by default.
+        chunk: bytes of a chunk.
+        hashed: whether the peer says its SHA-256 at all.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        path: str = "labels.pkg.slp",
+        sha256: str | None = None,
+        *,
+        chunk: int = CHUNK,
+        hashed: bool = True,
+    ) -> None:
         self.data = data
-        self.pieces = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+        self.pieces = [data[at : at + chunk] for at in range(0, len(data), chunk)]
+        self.sha256 = sha256 or hashlib.sha256(data).hexdigest()
         if len(data) <= SINGLE:
             self.pieces = [data] if data else []
         self.chunks = ChunkList((len(piece), hashlib.sha256(piece).digest()) for piece in self.pieces)
         self.entry = FileEntry(
             path=path,
             size=len(data),
-            sha256=sha256 or hashlib.sha256(data).hexdigest(),
-            chunks=self.chunks.digest if len(data) > SINGLE else None,
+            sha256=self.sha256 if hashed else None,
+            chunks=self.chunks.digest if len(data) > SINGLE or not hashed else None,
         )
 
     def span(self, first: int, stop: int) -> bytes:
@@ -39,9 +56,9 @@ class File:
         return b"".join(self.pieces[first:stop])
 
 
-def file_of(chunks: int, seed: int = 0) -> File:
+def file_of(chunks: int, seed: int = 0, *, hashed: bool = True) -> File:
     """A file of so many chunks."""
-    return File(some_bytes(chunks * CHUNK - 7, seed))
+    return File(some_bytes(chunks * CHUNK - 7, seed), hashed=hashed)
 
 
 def bring(store: Store, owner: str, file: File) -> None:
@@ -62,7 +79,7 @@ def bring_missing(part: Part, file: File) -> int:
 
 def stored_path(store: Store, file: File) -> Path:
     """Where a store keeps a whole file."""
-    return store.folder / "files" / file.entry.sha256[:2] / file.entry.sha256
+    return store.folder / "files" / file.sha256[:2] / file.sha256
 
 
 def part_paths(store: Store) -> list[Path]:

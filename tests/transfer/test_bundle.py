@@ -13,12 +13,13 @@ import pytest
 from sleap_rtc.client.models import Source, Wanted, pull
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConflictError, PackageError, ProtocolError, SleapRTCError, TransferError, ungrouped
-from sleap_rtc.protocol.files import ChunksGet, FileGet, ManifestGet
+from sleap_rtc.protocol.files import ChunksGet, FileEntry, FileGet, Manifest, ManifestGet
 from sleap_rtc.protocol.models import RECORD, BundleFile, ModelPart, ModelRecord, bundle_digest
 from sleap_rtc.session.session import Producers, Session
 from sleap_rtc.session.streams import SendStream
-from sleap_rtc.transfer.bundle import fetch_bundle
+from sleap_rtc.transfer.bundle import fetch_bundle, fetch_record
 from sleap_rtc.transfer.store import Store
+from sleap_rtc.worker.model_service import check_model
 from tests.session.linked import STEADY, linked, meeting
 
 FILES = {"fly/best.ckpt": b"weights", "fly/training_config.yaml": b"a: 1"}
@@ -145,6 +146,33 @@ async def test_what_is_not_the_model_is_refused_before_anything_is_written(
     assert set(holder.sent) <= {RECORD}
     left = [path for path in (tmp_path / "home").rglob("*") if path.is_file()] if (tmp_path / "home").exists() else []
     assert left == []
+
+
+async def test_a_file_without_its_hash_is_refused_before_anything_is_written(tmp_path: Path, store: Store) -> None:
+    """Nothing could be compared with the digest."""
+    whole, digest = bundle()
+    manifest = [
+        each | {"sha256": None, "chunks": "0" * 64} if "ckpt" in each["path"] else each for each in listed(whole)
+    ]
+    holder = Holder(manifest, whole)
+    for work in (fetch_bundle, fetch_record):
+        with ungrouped():
+            async with (
+                meeting(timeouts=STEADY, worker_producers=holder.producers) as found,
+                linked(found) as (client, _),
+            ):
+                with pytest.raises(TransferError, match=r"fly/best\.ckpt of the model without its SHA-256"):
+                    await work(client, digest, tmp_path / "home" / "files", store)
+    assert holder.sent == []
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_model_is_not_pushed_without_the_hashes_of_its_files() -> None:
+    bare = FileEntry(path="fly/best.ckpt", size=7, chunks="0" * 64)
+    config = FileEntry(path="fly/training_config.yaml", size=4, sha256="0" * 64)
+    with pytest.raises(PackageError, match=r"fly/best\.ckpt of the model comes without its SHA-256"):
+        check_model(Manifest(files=(config, bare)))
+    check_model(Manifest(files=(config, bare.model_copy(update={"sha256": "0" * 64}))))
 
 
 async def test_other_bytes_than_were_announced_are_not_put_in_place(tmp_path: Path, store: Store) -> None:

@@ -194,7 +194,7 @@ def test_many_threads_bring_and_place_at_once(store: Store, tmp_path: Path) -> N
         bring(store, owner, file)
         with store.pinned(owner, [file.entry]):
             assert store.holds(owner, file.entry)
-            return placed(store, owner, file, tmp_path / owner / file.entry.sha256)
+            return placed(store, owner, file, tmp_path / owner / file.sha256)
 
     with ThreadPoolExecutor(8) as pool:
         jobs = [(pool.submit(work, owner, file), file) for file in files for owner in ("ann", "bob", "eve")]

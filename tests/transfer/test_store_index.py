@@ -198,6 +198,6 @@ def test_leftovers_are_swept(tmp_path: Path) -> None:
             assert set(part_paths(again)) == before | {used}
             assert again.holds("ann", kept.entry)
             assert [path for path in files.rglob("*") if not path.is_dir()] == [stored_path(store, kept)]
-            assert again._index.find(lost.entry.sha256) is None
+            assert again._index.find(lost.sha256) is None
         held.close()
     assert tmp_path.exists()

@@ -33,7 +33,7 @@ def full_store(store: Store) -> Store:
 
 
 def held(store: Store) -> list[int]:
-    return [index for index, file in enumerate(FILES) if store._index.find_of("ann", file.entry.sha256)]
+    return [index for index, file in enumerate(FILES) if store._index.find_of("ann", file.entry.content)]
 
 
 def test_nothing_goes_while_there_is_room(full_store: Store) -> None:
@@ -217,13 +217,13 @@ def test_many_files_go_at_once(tmp_path: Path) -> None:
         for file in files:
             bring(store, "ann", file)
         store.make_room(599)
-        assert [store._index.find(file.entry.sha256) is not None for file in files] == [False] * 300
+        assert [store._index.find(file.sha256) is not None for file in files] == [False] * 300
 
 
 def test_the_chunks_of_evicted_files_are_forgotten(full_store: Store) -> None:
     bring(full_store, "bob", FILES[1])
     full_store.make_room(4 * SIZE)
-    for table in ("files", "owners", "chunks"):
+    for table in ("files", "owners", "lists", "chunks"):
         assert full_store._index._db.rows(f"SELECT * FROM {table}") == []
 
 

@@ -1,0 +1,117 @@
+// A room as a page sees it: who is in it, and links to its workers.
+
+import { apiBase } from "../api.js";
+import { dial } from "./dial.js";
+import { PeerError } from "./errors.js";
+import { isId } from "./ids.js";
+import { RemoteWorker } from "./remote.js";
+import { Signaling } from "./signaling.js";
+import { sleep, TIMES } from "./times.js";
+
+/** Keys of workers that were met, in this browser's storage; they are no secrets. */
+export const browserPins = {
+  get: (workerId) => localStorage.getItem(`sleap-rtc pin ${workerId}`),
+  set: (workerId, key) => localStorage.setItem(`sleap-rtc pin ${workerId}`, key),
+};
+
+/** A page of the service knows no room's secret. */
+const noSecrets = async () => [];
+
+/** A room: who is in it, and links to its workers. */
+export class Room {
+  #signaling;
+  #settings;
+  #listeners = new Set();
+  #ended = new AbortController();
+  #secretsSeen = false;
+
+  /** The latest list of the room's workers, ordered by id: WorkerPresence of the protocol. Null before the first. */
+  workers = null;
+
+  /**
+   * @param {string} roomId
+   * @param {object} [settings]
+   * @param {{get: (workerId: string) => any, set: (workerId: string, key: string) => any}} [settings.pins] the keys (hex)
+   *   that workers had when they were met
+   * @param {(roomId: string) => Promise<{epoch: number, id: string, clientKey: string, workerKey: string}[]>} [settings.secrets]
+   *   the keys derived from the room's secrets, in hex
+   * @param {Partial<typeof TIMES>} [settings.times] waiting times, in milliseconds
+   */
+  constructor(roomId, { pins = browserPins, secrets = noSecrets, times = {} } = {}) {
+    if (!isId("room", roomId)) throw new PeerError("not_found", "That is not the id of a room.");
+    if (!globalThis.crypto?.subtle) {
+      throw new PeerError("dependency", "The browser lets this page use no cryptography, because it came over plain http. " +
+        "Open it over https, or on this machine as 127.0.0.1.");
+    }
+    const base = new URL(apiBase(), document.baseURI);
+    this.roomId = roomId;
+    this.#settings = { pins, secrets, times: { ...TIMES, ...times }, allowLoopback: isLocal(base.hostname) };
+    this.#signaling = new Signaling(base, roomId, this.#settings.times);
+    this.#signaling.onchange = () => this.#tell();
+    this.#poll();
+  }
+
+  /** Whether the service can be heard just now, and if not why: null or a sentence. */
+  get trouble() {
+    return this.#signaling.connected ? null : (this.#signaling.error?.message ?? "");
+  }
+
+  /**
+   * Be told the workers whenever they may have changed, and at once where they are known; returns what ends that.
+   *
+   * @param {(workers: object[], trouble: string | null) => void} listener
+   */
+  onWorkers(listener) {
+    this.#listeners.add(listener);
+    if (this.workers) listener(this.workers, this.trouble);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Link to a worker. The link is kept up until it is closed; an error if it cannot be made now.
+   *
+   * @param {string} workerId
+   * @returns {Promise<RemoteWorker>}
+   */
+  async connect(workerId) {
+    const worker = new RemoteWorker(workerId, this.#settings.times, (parts) => this.#dial(workerId, parts));
+    await worker.open();
+    return worker;
+  }
+
+  /** Leave the room; links that stand are the business of whoever made them. */
+  close() {
+    this.#ended.abort();
+    this.#signaling.close();
+  }
+
+  async #dial(workerId, parts) {
+    const secrets = await this.#settings.secrets(this.roomId);
+    this.#secretsSeen ||= secrets.length > 0;
+    if (this.#secretsSeen && !secrets.length) {
+      // a room that has a secret is never entered without one, whatever became of it
+      throw new PeerError("unreachable", "The room's secret cannot be used just now. Look at what `sleap-rtc dashboard` says.");
+    }
+    return dial(this.#signaling, workerId, { ...this.#settings, ...parts, secrets });
+  }
+
+  async #poll() {
+    while (!this.#ended.signal.aborted) {
+      if (this.#signaling.connected && !document.hidden) {
+        try {
+          this.workers = await this.#signaling.workers();
+          this.#tell();
+        } catch (error) {
+          if (!(error instanceof PeerError)) throw error; // else: the connection is called again, and then asked again
+        }
+      }
+      await sleep(this.workers ? this.#settings.times.poll : this.#settings.times.first / 5, this.#ended.signal);
+    }
+  }
+
+  #tell() {
+    if (this.workers) for (const listener of this.#listeners) listener(this.workers, this.trouble);
+  }
+}
+
+const isLocal = (host) => host === "localhost" || host === "[::1]" || /^127(?:\.\d+){3}$/.test(host);

@@ -1,0 +1,251 @@
+// Byte streams of a link: many at once over its lanes, each bounded by its receiver's credit.
+
+import { join } from "./bytes.js";
+import { broken, fromWire, PeerError, toWire } from "./errors.js";
+import { HEADER, MAX_FRAME, pack, unpack, USUAL_FRAME } from "./frames.js";
+import { laneLost } from "./lanes.js";
+import { integer } from "./shapes.js";
+
+const FULL_WINDOW = 4 * 1024 * 1024;
+const LINK_WINDOW = 16 * 1024 * 1024;
+const FIRST_WINDOW = 256 * 1024;
+const READ_SIZE = 1024 * 1024;
+const MOST_SENT = 512;
+const FEW_FRAMES = 64; // frames of a stream that may be as small as they like; the others carry so much on average:
+const LEAST_PAYLOAD = 1024;
+
+/** The receiving end of a stream, which this page opened. */
+class Receiving {
+  parts = [];
+  #received = 0;
+  #frames = 0;
+  #ended = false;
+
+  constructor(number, lane, window, most, onCredit) {
+    Object.assign(this, { number, lane, window, most, onCredit });
+    this.whole = new Promise((resolve, reject) => Object.assign(this, { resolve, fail: reject }));
+    this.whole.catch(() => {}); // whoever gave it up does not wait any more
+  }
+
+  take({ offset, payload, last }) {
+    if (this.#ended || offset !== this.#received) throw broken("A frame arrived that does not continue its stream.");
+    if (offset + payload.length > this.window) throw broken("The worker sent more than its credit allows.");
+    this.#received += payload.length;
+    this.#frames += 1;
+    if (this.#frames > FEW_FRAMES + this.#received / LEAST_PAYLOAD) {
+      throw broken("A stream came in so small frames that they would fill the memory.");
+    }
+    if (this.#received > this.most) throw broken(`A stream is longer than the ${this.most} bytes that it may have.`);
+    this.parts.push(payload);
+    this.#ended = last;
+    if (last) this.resolve(this.parts);
+    else this.#grow();
+  }
+
+  #grow() {
+    // what is of unknown length goes on as it is read; what was asked for exactly has its window from the start
+    const target = this.#received + FULL_WINDOW;
+    if (this.window >= this.most || target - this.window < FULL_WINDOW / 4) return;
+    this.window = target;
+    this.onCredit(target);
+  }
+}
+
+/** The sending end of a stream that the worker asked for. */
+class Sending {
+  #sent = 0;
+  #limit;
+  #payload;
+  #more = null;
+  #error = null;
+  #finished = false;
+
+  constructor(request, lane) {
+    this.lane = lane;
+    this.number = request.stream;
+    this.#limit = request.window;
+    this.#payload = Math.min(request.frame, lane.connection.largestMessage) - HEADER;
+  }
+
+  /**
+   * Send bytes, waiting for the receiver's credit and for the network.
+   *
+   * @param {Uint8Array} bytes
+   * @param {boolean} last whether the stream ends with them
+   */
+  async write(bytes, last) {
+    let at = 0;
+    while (at < bytes.length || (last && !this.#finished)) {
+      await this.#credit(bytes.length - at);
+      const end = Math.min(at + Math.min(this.#limit - this.#sent, READ_SIZE), bytes.length);
+      const piece = bytes.subarray(at, end);
+      await this.lane.turn.take(() => this.#send(piece, last && end === bytes.length));
+      at = end;
+    }
+  }
+
+  async #send(piece, last) {
+    for (let at = 0; at < piece.length || (last && !this.#finished); ) {
+      await this.lane.connection.room();
+      if (this.#error) throw this.#error;
+      const payload = piece.subarray(at, at + this.#payload);
+      at += payload.length;
+      this.#finished = last && at === piece.length;
+      this.lane.connection.send(pack(this.number, this.#sent, payload, this.#finished));
+      this.#sent += payload.length;
+    }
+  }
+
+  async #credit(needed) {
+    while (!this.#error && needed && this.#limit <= this.#sent) await new Promise((resolve) => (this.#more = resolve));
+    if (this.#error) throw this.#error;
+  }
+
+  raise(limit) {
+    this.#limit = Math.max(this.#limit, limit);
+    this.#more?.();
+  }
+
+  fail(error) {
+    this.#error ??= error;
+    this.#more?.();
+  }
+}
+
+/** All streams of one link. */
+export class Streams {
+  #link;
+  #lanes;
+  #providers;
+  #next = 1; // the side that dialled gives out odd numbers
+  #receiving = new Map();
+  #sending = new Map();
+
+  /**
+   * @param {object} link what `notify` and `reason` belong to
+   * @param {import("./lanes.js").Lanes} lanes
+   * @param {Object<string, (request: object, stream: Sending) => Promise<void>>} providers what answers each kind of request
+   */
+  constructor(link, lanes, providers) {
+    this.#link = link;
+    this.#lanes = lanes;
+    this.#providers = providers;
+  }
+
+  /**
+   * Ask the worker for bytes.
+   *
+   * @param {object} request its type and fields, beside the stream
+   * @param {object} how
+   * @param {number} how.most bytes that are accepted
+   * @param {boolean} [how.exact] whether exactly so many come; else the length is the worker's to say
+   * @param {import("./lanes.js").Lane} [how.lane] the one to use; the least busy one by default
+   * @param {AbortSignal} [how.signal]
+   * @returns {Promise<Uint8Array<ArrayBuffer>>}
+   */
+  async ask(request, { most, exact = false, lane, signal }) {
+    const chosen = lane ?? (await this.#lanes.pick());
+    if (this.#link.reason) throw this.#link.reason;
+    const number = this.#next;
+    this.#next += 2;
+    const window = exact ? most : Math.min(most, FIRST_WINDOW);
+    const stream = new Receiving(number, chosen, window, most, (limit) =>
+      this.#link.notify({ type: "stream.credit", stream: number, limit }));
+    const stop = () => this.#stop(stream, signal.reason);
+    this.#receiving.set(number, stream);
+    const forget = this.#lanes.expect(chosen, window, exact);
+    signal?.addEventListener("abort", stop, { once: true });
+    const frame = Math.min(MAX_FRAME, chosen.connection.largestMessage);
+    try {
+      if (!chosen.isOpen) throw laneLost();
+      signal?.throwIfAborted();
+      this.#link.notify({ ...request, stream: number, lane: chosen.number, window, frame: Math.max(frame, USUAL_FRAME) });
+      return join(await stream.whole);
+    } finally {
+      this.#receiving.delete(number);
+      forget();
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  #stop(stream, reason) {
+    if (!this.#receiving.has(stream.number)) return;
+    const said = new PeerError("transfer", "The receiver wants no more of this.");
+    this.#link.notify({ type: "stream.reset", stream: stream.number, reason: toWire(said) });
+    stream.fail(reason);
+  }
+
+  /** Hand a lane's message to its stream; an error if it is none, or belongs to no stream that ever was. */
+  takeFrame(lane, data) {
+    if (typeof data === "string") throw broken("Text arrived on a lane, which carries binary frames.");
+    const frame = unpack(data);
+    const stream = this.#receiving.get(frame.stream);
+    if (stream && stream.lane === lane) stream.take(frame);
+    else if (stream || frame.stream % 2 === 0 || frame.stream >= this.#next) {
+      throw broken("A frame arrived for a stream that nobody opened there.");
+    } // else: it was closed here while the frame was on its way
+  }
+
+  /** Whether a message is a request for bytes that something here may answer. */
+  answers(type) {
+    return Object.hasOwn(this.#providers, type);
+  }
+
+  /** Answer a request for bytes, with them or with the reason why not. */
+  async takeRequest(message) {
+    const request = {
+      ...message,
+      stream: integer(1, 2 ** 32 - 1)(message.stream, "stream"),
+      window: integer(0, LINK_WINDOW)(message.window, "window"),
+      frame: integer(USUAL_FRAME, MAX_FRAME)(message.frame ?? USUAL_FRAME, "frame"),
+    };
+    const number = request.stream;
+    if (number % 2 || this.#sending.has(number) || this.#sending.size >= MOST_SENT) {
+      throw broken("A stream was asked for under a number that cannot be used.");
+    }
+    try {
+      const lane = this.#lanes.find(integer(0)(message.lane, "lane"));
+      const stream = new Sending(request, lane);
+      this.#sending.set(number, stream);
+      await lane.producers.take(() => this.#providers[request.type](request, stream));
+    } catch (error) {
+      if (!(error instanceof PeerError)) console.error(error);
+      if (!this.#link.reason) this.#link.notify({ type: "stream.reset", stream: number, reason: toWire(error) });
+    } finally {
+      this.#sending.delete(number);
+      if (!this.#link.reason) this.#lanes.tend();
+    }
+  }
+
+  /** The receiver allows more of a stream; of a finished one that changes nothing. */
+  takeCredit({ stream, limit }) {
+    this.#sending.get(stream)?.raise(integer(0, 2 ** 53 - 1)(limit, "limit"));
+  }
+
+  /** The worker gave a stream up. */
+  takeReset({ stream, reason }) {
+    const error = fromWire(reason);
+    const receiving = this.#receiving.get(stream);
+    this.#sending.get(stream)?.fail(error);
+    receiving?.fail(error);
+    // the other side has that lane no more: nothing else must be asked for over it
+    if (receiving && error.code === "lane_lost") this.#lanes.drop(receiving.lane);
+  }
+
+  /** Whether anything is sent or awaited over a lane. */
+  isUsing(lane) {
+    return lane.streams > 0 || [...this.#sending.values()].some((stream) => stream.lane === lane);
+  }
+
+  /** What was under way on a lane will not arrive. */
+  laneLost(number) {
+    for (const streams of [this.#receiving, this.#sending]) {
+      for (const stream of streams.values()) if (stream.lane.number === number) stream.fail(laneLost());
+    }
+  }
+
+  /** The link is gone. */
+  end(error) {
+    for (const streams of [this.#receiving, this.#sending]) for (const stream of streams.values()) stream.fail(error);
+  }
+}

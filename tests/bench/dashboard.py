@@ -1,0 +1,137 @@
+"""How fast the dashboard's page sends a package, and how much memory its tab takes meanwhile.
+
+``python -m tests.bench.dashboard [--quick] [--json] [--size MiB]`` drops one large labels file into a page of a real
+service, in Chromium, and submits it to a real worker over loopback:
+
+- ``hash_mb_s``: megabytes a second that the page reads and hashes before anything is sent;
+- ``upload_mb_s``: megabytes a second from the submission to the worker's answer that the job is on its disk;
+- ``upload_tab_peak_mb``: most memory that the tab's process holds at once while both go on, less what it held before.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Browser, Page
+
+from tests.bench.processes import MIB, BenchError, Meter, end_when_interrupted
+from tests.browser.chromium import log_in, program, running_chromium
+from tests.browser.labs import PageLab, package_files, page_lab
+from tests.e2e.programs import end, start, word_with
+from tests.jobs.conftest import LABELS
+
+KEYS = ("hash_mb_s", "upload_mb_s", "upload_tab_peak_mb")
+FULL, QUICK = 3072, 512
+DROP = """
+    const input = Object.assign(document.createElement("input"), {type: "file", id: "dropped"});
+    document.body.append(input);
+"""
+SEND = """
+    const [big] = document.getElementById("dropped").files;
+    const began = performance.now();
+    const pkg = await peer.makePackage([...dropped(args[2]), {path: "labels.pkg.slp", file: big}]);
+    const hashed = performance.now();
+    const {room, worker} = await meet(args[0], args[1], {times: {}});
+    const sent = performance.now();
+    const job = peer.newJobId();
+    await worker.submit(job, pkg, {kind: "train"});
+    const done = performance.now();
+    await worker.command(job, "cancel");
+    await worker.close();
+    room.close();
+    return {hash: (hashed - began) / 1000, send: (done - sent) / 1000, size: pkg.size};
+"""
+Figures = dict[str, float | None]
+
+
+@contextmanager
+def running_site(folder: Path) -> Iterator[str]:
+    """The address of a service where anybody logs in by name."""
+    service = start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))
+    try:
+        yield word_with(service, "http://")
+    finally:
+        service.terminate()
+        end(service)
+
+
+def tab_of(browser: Browser, page: Page) -> int:
+    """The process of the tab: of all renderers the one that grows when its page is told to hold something."""
+    session = browser.new_browser_cdp_session()
+    found = [
+        each["id"] for each in session.send("SystemInfo.getProcessInfo")["processInfo"] if each["type"] == "renderer"
+    ]
+    before = {pid: _resident(pid) for pid in found}
+    page.evaluate("globalThis.held = new Uint8Array(64 * 1024 * 1024).fill(1)")
+    grown = max(found, key=lambda pid: _resident(pid) - before[pid])
+    page.evaluate("delete globalThis.held")
+    return int(grown)
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def upload(browser: Browser, lab: PageLab, folder: Path, size: int) -> Figures:
+    """Drop a file of `size` bytes, and send it."""
+    labels = folder / "labels.pkg.slp"
+    with labels.open("wb") as file:
+        file.write(LABELS)
+        file.truncate(size)
+    tab = tab_of(browser, lab.page)
+    lab.run(DROP)
+    lab.page.set_input_files("#dropped", labels)
+    others = {path: digits for path, digits in package_files().items() if path != "labels.pkg.slp"}
+    before = _resident(tab)
+    with Meter(tab, children=False) as meter:
+        said = lab.run(SEND, others)
+    return {
+        "hash_mb_s": round(said["size"] / said["hash"] / 1e6, 1),
+        "upload_mb_s": round(said["size"] / said["send"] / 1e6, 1),
+        "upload_tab_peak_mb": round((meter.peak - before) / 1e6, 1),
+    }
+
+
+def measure(size: int, engine: str) -> Figures:
+    """Everything from the service to the tab, for one upload."""
+    path = program()
+    if path is None:
+        raise BenchError("Chromium is not installed: apt-get install chromium")
+    with (
+        TemporaryDirectory(prefix="sleap-rtc-bench-") as name,
+        running_site(Path(name)) as site,
+        running_chromium(path) as browser,
+    ):
+        visitor = log_in(browser, site, "ada")
+        with page_lab(visitor, Path(name) / "worker", engine=engine) as lab:
+            lab.start_worker(SLEAP_RTC_TEST_PATIENT="yes")
+            return upload(browser, lab, Path(name), size)
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smaller file")
+    parser.add_argument("--json", action="store_true", help="one object with the figures as the last line")
+    parser.add_argument("--size", type=int, metavar="MiB", help="how large the file is")
+    parser.add_argument("--engine", default="auto", choices=["auto", "libwebrtc", "aiortc"], help="of the worker")
+    options = parser.parse_args()
+    end_when_interrupted()
+    size = options.size or (QUICK if options.quick else FULL)
+    figures = measure(size * MIB, options.engine)
+    for key in KEYS:
+        sys.stdout.write(f"{key:24}{figures[key]:>10}   {size} MiB\n")
+    if options.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()

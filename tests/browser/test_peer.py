@@ -1,0 +1,369 @@
+"""A page is a client peer of a worker: it links, proves itself, sends packages, and follows jobs."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from sleap_rtc.protocol.room_secrets import RoomSecret
+from tests.browser.chromium import log_in
+from tests.browser.conftest import Visit
+from tests.browser.labs import PageLab, package_files, page_lab
+from tests.jobs.conftest import LABELS
+from tests.protocol.test_webcrypto_proof import derived
+from tests.roles.worker_process import SECRET
+
+pytestmark = pytest.mark.timeout(120)
+
+MIB = 1024 * 1024
+CONFIG = {"single.yaml": package_files()["configs/single.yaml"]}
+
+
+@contextmanager
+def running_lab(browser: Browser, site: str, folder: Path, behaviour: str) -> Iterator[PageLab]:
+    """A room of Ada's, with a worker at work."""
+    owner = log_in(browser, site, "ada")
+    with page_lab(owner, folder) as made:
+        made.start_worker(behaviour)
+        yield made
+    owner.context.close()
+
+
+@pytest.fixture(scope="module")
+def good_lab(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageLab]:
+    with running_lab(browser, site, tmp_path_factory.mktemp("good"), "good") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def endless_lab(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageLab]:
+    with running_lab(browser, site, tmp_path_factory.mktemp("endless"), "endless") as made:
+        yield made
+
+
+@contextmanager
+def seen_by(shared: PageLab, visit: Visit) -> Iterator[PageLab]:
+    """The same lab, met by a fresh browser of its owner's."""
+    found = replace(shared, visitor=visit("ada"))
+    yield found
+    shared.worker = found.worker  # it may have been killed, and another one started
+
+
+@pytest.fixture
+def lab(good_lab: PageLab, visit: Visit) -> Iterator[PageLab]:
+    """A room whose worker trains at once."""
+    with seen_by(good_lab, visit) as found:
+        yield found
+
+
+@pytest.fixture
+def endless(endless_lab: PageLab, visit: Visit) -> Iterator[PageLab]:
+    """A room whose worker trains until it is told to stop."""
+    with seen_by(endless_lab, visit) as found:
+        yield found
+
+
+def test_a_page_links_to_a_worker(lab: PageLab) -> None:
+    said = lab.run(
+        """
+        const room = new peer.Room(args[0], {times});
+        const lists = [];
+        room.onWorkers((workers, trouble) => lists.push({workers, trouble}));
+        await until(() => lists.length);
+        const worker = await room.connect(args[1]);
+        const state = worker.state;
+        const abilities = [...worker.abilities];
+        await worker.close();
+        room.close();
+        return {state, abilities, ...lists[0], closed: worker.state};
+        """
+    )
+    assert (said["state"], said["closed"], said["trouble"]) == ("ready", "closed", None)
+    assert "train" in said["abilities"]
+    (worker,) = said["workers"]
+    assert worker["worker_id"] == lab.worker_id
+    assert worker["info"]["gpus"] == [{"name": "Test GPU", "memory_mb": 4096, "uuid": "GPU-0"}]
+
+
+def test_a_page_sends_a_package_to_a_worker_on_the_other_engine(visit: Visit, tmp_path: Path) -> None:
+    with page_lab(visit("ada"), tmp_path, engine="aiortc") as lab:
+        lab.start_worker()
+        said = lab.run(
+            """
+            const [config] = dropped(args[2]);
+            const pkg = await peer.makePackage([{path: "labels.pkg.slp", file: gated(args[3], 0).file}, config]);
+            const met = await meet(args[0], args[1]);
+            const job = peer.newJobId();
+            await met.worker.submit(job, pkg, {kind: "train"});
+            const {reason, log} = await watched(met.worker, job).ended;
+            const {state} = await met.worker.show(job);
+            await part(met);
+            return {job, reason, state, log};
+            """,
+            CONFIG, 3 * MIB,
+        )  # fmt: skip
+        assert (said["reason"], said["state"]) == (None, "done")
+        assert (lab.jobs / said["job"] / "inputs" / "labels.pkg.slp").stat().st_size == 3 * MIB
+
+
+def test_a_dropped_folder_is_trained(lab: PageLab) -> None:
+    files = package_files() | {"configs/.DS_Store": "00"}
+    said = lab.run(
+        """
+        const hashed = [];
+        const onHashed = (...both) => hashed.push(both);
+        const pkg = await peer.makePackage(dropped(args[2]), {onHashed});
+        const {room, worker} = await meet(args[0], args[1]);
+        const job = peer.newJobId();
+        const transfers = [];
+        worker.onTransfer((each) => transfers.push(each));
+        const summary = await worker.submit(job, pkg, {kind: "train"}, {name: "flies"});
+        const seen = await watched(worker, job).ended;
+        const shown = await worker.show(job);
+        const jobs = await worker.jobs({all: true});
+        await worker.close();
+        room.close();
+        return {...seen, job, summary, transfers, shown, jobs, hashed, size: pkg.size};
+        """,
+        files,
+    )  # fmt: skip
+    assert said["summary"]["name"] == "flies"
+    assert said["reason"] is None
+    assert [event["seq"] for event in said["events"]] == list(range(1, len(said["events"]) + 1))
+    assert "epoch_ended" in {event["body"]["type"] for event in said["events"]}
+    assert said["shown"]["state"] == "done"
+    assert said["shown"] in said["jobs"]
+    last = said["transfers"][-1]
+    assert (last["transfer"], last["here"] + last["arrived"]) == (said["job"], said["size"])
+    assert said["hashed"][-1] == [said["size"], said["size"]]
+    inputs = lab.jobs / said["job"] / "inputs"
+    assert {path.relative_to(inputs).as_posix() for path in inputs.rglob("*.*")} == set(package_files())
+
+
+def test_a_dropped_zip_is_opened_by_the_worker(lab: PageLab) -> None:
+    zipped = BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        for path, digits in package_files().items():
+            archive.writestr(path, bytes.fromhex(digits))
+    said = lab.run(
+        """
+        const pkg = await peer.makePackage(dropped({"flies.zip": args[2]}));
+        const met = await meet(args[0], args[1]);
+        const job = peer.newJobId();
+        await met.worker.submit(job, pkg, {kind: "train"});
+        const {reason} = await watched(met.worker, job).ended;
+        const {state, runs} = await met.worker.show(job);
+        await part(met);
+        return {reason, state, runs};
+        """,
+        zipped.getvalue().hex(),
+    )  # fmt: skip
+    assert (said["reason"], said["state"]) == (None, "done")
+    assert [run["model_type"] for run in said["runs"]] == ["single_instance"]
+
+
+def test_a_job_is_stopped_resumed_and_cancelled(endless: PageLab) -> None:
+    said = endless.run(
+        """
+        const pkg = await peer.makePackage(dropped(args[2]));
+        const met = await meet(args[0], args[1]);
+        const {worker} = met;
+        const job = peer.newJobId();
+        await worker.submit(job, pkg, {kind: "train"});
+        const seen = watched(worker, job);
+        await until(() => seen.events.some(({body}) => body.type === "epoch_ended"));
+        await worker.command(job, "stop");
+        const stopped = await seen.ended;
+        const resumed = await worker.resume(job);
+        const since = stopped.events.at(-1).seq;
+        const again = watched(worker, job, since);
+        await until(() => again.events.some(({body}) => body.type === "epoch_ended"));
+        await worker.command(job, "cancel");
+        const cancelled = await again.ended;
+        const {state} = await worker.show(job);
+        const unknown = await refused(worker.command(peer.newJobId(), "stop"));
+        await part(met);
+        return {stopped, resumed, since, cancelled, state, unknown};
+        """,
+        package_files(),
+    )  # fmt: skip
+    assert said["stopped"]["events"][-1]["body"]["state"] == "done"
+    assert said["resumed"]["attempt"] == 2
+    first = said["cancelled"]["events"][0]
+    assert first["seq"] == said["since"] + 1
+    assert said["cancelled"]["reason"] is None
+    assert said["state"] == "cancelled"
+    assert said["unknown"]["code"] == "not_found"
+
+
+def test_a_watch_goes_on_without_a_gap_when_the_worker_was_killed(endless: PageLab) -> None:
+    endless.run(
+        """
+        const pkg = await peer.makePackage(dropped(args[2]));
+        const met = globalThis.met = await meet(args[0], args[1]);
+        globalThis.states = [];
+        met.worker.onState((state, reason) => states.push([state, reason]));
+        globalThis.job = peer.newJobId();
+        await met.worker.submit(job, pkg, {kind: "train"});
+        globalThis.seen = watched(met.worker, job);
+        await until(() => seen.events.some(({body}) => body.type === "epoch_ended"));
+        """,
+        package_files(),
+    )  # fmt: skip
+    endless.kill_worker()
+    endless.run("await until(() => met.worker.state === 'lost')")
+    endless.start_worker("endless")
+    said = endless.run(
+        """
+        await until(() => met.worker.state === "ready");
+        const before = seen.events.length;
+        await until(() => seen.events.length > before + 10);
+        await met.worker.command(job, "stop");
+        const ended = await seen.ended;
+        await part(met);
+        return {...ended, states, before};
+        """
+    )
+    assert said["reason"] is None
+    assert [event["seq"] for event in said["events"]] == list(range(1, len(said["events"]) + 1))
+    assert said["events"][-1]["body"]["state"] == "done"
+    assert [state for state, _ in said["states"]][-2:] == ["ready", "closed"]
+    assert all(reason for state, reason in said["states"] if state == "lost")
+
+
+GOING = """
+    globalThis.gate = gated(args[3], args[3] / 2, args[5]);
+    const [config] = dropped(args[2]);
+    const pkg = await peer.makePackage([{path: "labels.pkg.slp", file: gate.file}, config]);
+    gate.shut();
+    globalThis.met = await meet(args[0], args[1]);
+    globalThis.reports = [];
+    met.worker.onTransfer(({here, arrived}) => reports.push([here, arrived]));
+    globalThis.going = met.worker.submit(args[4], pkg, {kind: "train"});
+    going.catch(() => {});
+"""
+
+
+def test_an_upload_goes_on_by_itself_when_the_link_was_lost(lab: PageLab) -> None:
+    size, job, seed = 16 * MIB, "j_lostlink", 2
+    wait = "await until(() => gate.left < 0 && reports.at(-1)?.[1] >= args[3] / 4);"
+    lab.run(GOING + wait, CONFIG, size, job, seed)
+    lab.kill_worker()
+    before = lab.run("await until(() => met.worker.state === 'lost'); return reports.splice(0).at(-1);")
+    lab.start_worker()
+    said = lab.run(
+        """
+        gate.open();
+        const summary = await going;
+        await part(met);
+        return {summary, last: reports.at(-1)};
+        """
+    )
+    here, arrived = said["last"]
+    assert here + arrived >= size
+    assert here >= sum(before) - 4 * MIB
+    assert said["summary"]["job"] == job
+
+
+def test_after_a_reload_nothing_that_arrived_is_sent_again(lab: PageLab) -> None:
+    size, job, seed = 16 * MIB, "j_reloaded", 3
+    wait = "await until(() => gate.left < 0 && reports.at(-1)?.[1] >= args[3] / 4); return reports.at(-1);"
+    _, before = lab.run(GOING + wait, CONFIG, size, job, seed)
+    lab.page.reload()
+    said = lab.run(
+        GOING + "gate.open(); const {state} = await going; await part(met); return {state, last: reports.at(-1)};",
+        CONFIG, size, job, seed,
+    )  # fmt: skip
+    here, arrived = said["last"]
+    assert here + arrived >= size
+    assert here >= before - 4 * MIB
+    assert said["state"] != "received"
+
+
+def test_a_file_that_changed_since_it_was_dropped_is_refused_with_a_sentence(lab: PageLab, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.pkg.slp"
+    labels.write_bytes(LABELS + bytes(4 * MIB))
+    lab.run("document.body.append(Object.assign(document.createElement('input'), {type: 'file', id: 'files'}))")
+    lab.page.set_input_files("#files", labels)
+    lab.run(
+        """
+        const [file] = document.getElementById("files").files;
+        globalThis.pkg = await peer.makePackage([{path: file.name, file}, ...dropped(args[2])]);
+        """,
+        CONFIG,
+    )
+    labels.write_bytes(LABELS + bytes(5 * MIB))
+    said = lab.run(
+        """
+        const met = await meet(args[0], args[1]);
+        const refusal = await refused(met.worker.submit(peer.newJobId(), pkg, {kind: "train"}));
+        const [file] = document.getElementById("files").files;
+        const hashing = await refused(peer.makePackage([{path: file.name, file}]));
+        const {state} = met.worker;
+        await part(met);
+        return {refusal, hashing, state};
+        """,
+    )  # fmt: skip
+    assert said["refusal"]["code"] == said["hashing"]["code"] == "transfer"
+    assert said["refusal"]["sentence"].startswith("labels.pkg.slp changed or vanished since it was dropped.")
+    assert said["state"] == "ready"
+
+
+def test_a_room_with_a_secret_is_entered_with_keys_derived_from_it(visit: Visit, tmp_path: Path) -> None:
+    secret, other = (RoomSecret.make(bytes([number]) * 32, 1_800_000_000) for number in (1, 2))
+    with page_lab(visit("ada"), tmp_path) as lab:
+        lab.start_worker(**{SECRET: secret.text})
+        given = [derived(secret, lab.room)], [derived(other, lab.room)], []
+        said = lab.run(
+            """
+            const results = [];
+            for (const secrets of args[2]) {
+              const room = new peer.Room(args[0], {times, secrets: async () => secrets});
+              results.push(await refused(room.connect(args[1]).then((worker) => worker.close())));
+              room.close();
+            }
+            const given = [args[2][0], []];
+            const room = new peer.Room(args[0], {times, secrets: async () => given.shift()});
+            await (await room.connect(args[1])).close();
+            results.push(await refused(room.connect(args[1])));
+            room.close();
+            return results;
+            """,
+            given,
+        )  # fmt: skip
+        good, another, hosted, forgotten = said
+        assert good is None
+        assert another["code"] == hosted["code"] == "authentication"
+        assert "another secret of this room" in another["sentence"]
+        assert "sleap-rtc dashboard" in hosted["sentence"]
+        assert forgotten["code"] == "unreachable"
+
+
+def test_a_worker_whose_key_is_another_than_before_is_refused(lab: PageLab) -> None:
+    said = lab.run(
+        """
+        const met = await meet(args[0], args[1]);
+        await part(met);
+        const name = `sleap-rtc pin ${args[1]}`;
+        const pinned = localStorage.getItem(name);
+        localStorage.setItem(name, "0".repeat(64));
+        const refusal = await refused(meet(args[0], args[1]));
+        const absent = await refused(meet(args[0], "w_AAAAAAAAAAAAAAAAAAAAAAAAAA"));
+        const room = new peer.Room("r_12345678");
+        const nowhere = await refused(room.connect(args[1]));
+        room.close();
+        return {pinned, refusal, absent, nowhere};
+        """,
+    )  # fmt: skip
+    assert said["pinned"] == lab.identity.public_key.hex()
+    assert said["refusal"]["code"] == "authentication"
+    assert "another key than before" in said["refusal"]["sentence"]
+    assert said["absent"]["code"] == "unreachable"
+    assert said["nowhere"]["code"] == "not_found"
+    lab.visitor.expect("WebSocket")
+    lab.visitor.expect("404")
