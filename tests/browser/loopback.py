@@ -45,7 +45,7 @@ class Machine:
 
 @contextmanager
 def dashboard_on(machine: Machine) -> Iterator[str]:
-    """Run the dashboard of a machine, and give its address."""
+    """Run the dashboard of a machine, whose user is logged in, and give its address."""
     program = machine.start()
     try:
         assert program.stdout

@@ -1,7 +1,7 @@
 // The page: who is logged in, what stands on top, and which view is shown.
 
 import { get, onLoggedOut, onTrouble } from "./api.js";
-import { replace } from "./dom.js";
+import { h, replace } from "./dom.js";
 import { onThisMachine } from "./local.js";
 import { startRouter } from "./router.js";
 import { change } from "./store.js";
@@ -51,7 +51,7 @@ async function start() {
     change({ me: await get("me") });
   } catch (error) {
     const waiting = onThisMachine() && error.status === 401;
-    sayOnce(main, waiting ? new Error("As soon as this machine is logged in, the page goes on.") : error);
+    say(main, waiting ? h("p.quiet", { role: "status" }, "The page goes on as soon as this machine is logged in.") : problem(error));
     if (waiting || error.passing) setTimeout(start, AGAIN_MS);
     return;
   }
@@ -59,9 +59,9 @@ async function start() {
   startRouter(ROUTES, main, buildTop(document.getElementById("top")));
 }
 
-// what is read out is not read out again
-function sayOnce(main, error) {
-  if (main.textContent !== error.message) replace(main, problem(error));
+function say(main, what) {
+  // what was read out is not read out again
+  if (main.textContent !== what.textContent) replace(main, what);
 }
 
 // the address behind the # does not survive the login page: it is kept here meanwhile, for this tab alone
