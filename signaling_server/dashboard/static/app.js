@@ -3,6 +3,7 @@
 import { get, onLoggedOut, onTrouble } from "./api.js";
 import { h, replace } from "./dom.js";
 import { onThisMachine } from "./local.js";
+import { poll } from "./poll.js";
 import { startRouter } from "./router.js";
 import { change } from "./store.js";
 import { buildTop, showTrouble } from "./top.js";
@@ -42,6 +43,9 @@ const PAGE = new URL("page.json", document.baseURI);
 // the page for logging in leaves here what stood behind the # (signaling_server/pages/static/login.js)
 const KEPT = "sleap-rtc:place";
 
+let started = false;
+let waiting = null;
+
 async function start() {
   const main = document.getElementById("main");
   onLoggedOut.call = logInAgain;
@@ -50,12 +54,13 @@ async function start() {
     change({ page: await get("page.json", { base: PAGE }) });
     change({ me: await get("me") });
   } catch (error) {
-    const waiting = onThisMachine() && error.status === 401;
-    say(main, waiting ? h("p.quiet", { role: "status" }, "The page goes on as soon as this machine is logged in.") : problem(error));
-    if (waiting || error.passing) setTimeout(start, AGAIN_MS);
+    if (waiting) say(main, h("p.quiet", { role: "status" }, "The page goes on as soon as this machine is logged in."));
+    else say(main, problem(error));
+    if (error.passing) setTimeout(start, AGAIN_MS);
     return;
   }
   comeBack();
+  started = true;
   startRouter(ROUTES, main, buildTop(document.getElementById("top")));
 }
 
@@ -68,10 +73,28 @@ function say(main, what) {
 function logInAgain(sentence) {
   if (onThisMachine()) {
     showTrouble(sentence);
+    waitForLogin();
     return;
   }
   sessionStorage.setItem(KEPT, location.hash);
   location.assign(new URL("../login?return_to=/dashboard/", document.baseURI));
+}
+
+// somebody logs in on this machine, in a terminal; whatever the view had open belonged to the login before
+function waitForLogin() {
+  if (waiting) return;
+  waiting = new AbortController();
+  poll(async () => {
+    try {
+      await get("me");
+    } catch {
+      return; // the sentence is shown already
+    }
+    waiting.abort();
+    waiting = null;
+    if (started) dispatchEvent(new Event("hashchange"));
+    else start();
+  }, AGAIN_MS, waiting.signal);
 }
 
 function comeBack() {

@@ -46,11 +46,21 @@ export const pins = {
   },
 };
 
+/** What a room's peer (peer/room.js) is given on this page. */
+export const peerSettings = () => ({
+  pins,
+  secrets,
+  // two peers of one machine meet on loopback only where the service is on that machine, too, and not just this page
+  ...(onThisMachine() && { allowLoopback: isLoopback(new URL(current().page.server).hostname) }),
+});
+
 /** What this machine has of a room's secret: {known, here, since, ids, words, warning}. */
 export const standing = (roomId, signal) => get(path`secrets/${roomId}/standing`, { ...local(), signal });
 
 /** Make a newer secret for a room. The answer holds its text, which is shown this once. */
 export const makeSecret = (roomId, endOld) => post(path`secrets/${roomId}`, { end_old: endOld }, local());
+
+const isLoopback = (host) => host === "localhost" || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
 
 function stored(act) {
   try {
