@@ -43,10 +43,11 @@ PRELUDE = """
       });
       return seen;
     };
-    // labels of so many bytes, the same for the same seed; a worker gets so many of them, and the rest when `open` is called
+    // labels of so many bytes, the same for the same seed; after `shut` so many of them are read, the rest after `open`
     const gated = (size, most, seed = 1) => {
       const words = new Uint32Array(size / 4);
-      for (let at = 0, word = seed; at < words.length; at += 1) words[at] = word = Math.imul(word, 1664525) + 1013904223;
+      words[0] = seed;
+      for (let at = 1; at < words.length; at += 1) words[at] = Math.imul(words[at - 1], 1664525) + 1013904223;
       const bytes = new Uint8Array(words.buffer);
       bytes.set([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]);
       const gate = {left: Infinity};

@@ -116,13 +116,13 @@ def test_a_dropped_folder_is_trained(lab: PageLab) -> None:
     said = lab.run(
         """
         const hashed = [];
-        const onHashed = (...both) => hashed.push(both);
-        const pkg = await peer.makePackage(dropped(args[2]), {onHashed});
+        const how = {name: "flies", onHashed: (...both) => hashed.push(both)};
+        const pkg = await peer.makePackage(dropped(args[2]), how);
         const {room, worker} = await meet(args[0], args[1]);
         const job = peer.newJobId();
         const transfers = [];
         worker.onTransfer((each) => transfers.push(each));
-        const summary = await worker.submit(job, pkg, {kind: "train"}, {name: "flies"});
+        const summary = await worker.submit(job, pkg, {kind: "train"});
         const seen = await watched(worker, job).ended;
         const shown = await worker.show(job);
         const jobs = await worker.jobs({all: true});

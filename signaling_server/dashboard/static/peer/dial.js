@@ -17,7 +17,8 @@ const ABILITIES = ["train"];
  * @param {import("./signaling.js").Signaling} signaling
  * @param {string} workerId whom to dial
  * @param {object} settings
- * @param {{get: function, set: function}} settings.pins the keys that workers had before, in hex, by their ids
+ * @param {{get: function, set: function}} settings.pins see `Room`
+ * @param {string} settings.name what the room calls the worker
  * @param {object[]} settings.secrets the room's; with any, a worker that knows none of them is refused
  * @param {boolean} settings.allowLoopback
  * @param {typeof import("./times.js").TIMES} settings.times
@@ -26,10 +27,13 @@ const ABILITIES = ["train"];
  * @returns {Promise<Session>}
  */
 export async function dial(signaling, workerId, settings) {
-  const { pins, secrets, times, allowLoopback } = settings;
+  const { pins, name, secrets, times, allowLoopback } = settings;
   await signaling.ready();
   const { principal } = signaling.welcome;
   const newConnection = () => new Connection(signaling.welcome.ice_servers.map(iceServer), allowLoopback);
+  // first: whoever is known to be somebody else is not even dialled
+  const met = { room: principal.room, name };
+  const pinnedKey = (await pins.get(workerId, met)) ?? null;
   const connection = newConnection();
   const link = newLinkId();
   try {
@@ -42,10 +46,10 @@ export async function dial(signaling, workerId, settings) {
       fpClient: connection.localFingerprint,
       fpWorker: connection.remoteFingerprint,
       secrets,
-      pinnedKey: await pins.get(workerId),
+      pinnedKey,
     };
     const { abilities, key } = await prove(connection, context, times);
-    if (!context.pinnedKey) await pins.set(workerId, key);
+    await pins.set(workerId, key, met);
     return new Session(connection, { ...settings, abilities, newConnection });
   } catch (error) {
     connection.close();

@@ -4,7 +4,7 @@
 // several chunks is left to the worker: the manifest names the digest of its chunk list alone.
 
 import { hex, join, sha256, utf8 } from "./bytes.js";
-import { PeerError } from "./errors.js";
+import { PeerError, printable } from "./errors.js";
 import { abortable } from "./link.js";
 
 const CHUNK = 256 * 1024; // grows with the file, as the protocol's usual chunks do:
@@ -19,12 +19,19 @@ const ENTRY = 36; // bytes of a chunk in its list: u32 length, SHA-256
 
 /** Files that a page offers: what `makePackage` returns. */
 export class Package {
-  /** @param {{path: string, file: File, sha256?: string, chunks?: string, list?: Uint8Array}[]} files */
-  constructor(files, manifest, digest) {
+  /**
+   * @param {string} name what a job of it is called
+   * @param {{path: string, file: File, sha256?: string, chunks?: string, list?: Uint8Array}[]} files
+   * @param {Uint8Array} bytes the manifest as it is sent
+   * @param {string} digest of the manifest
+   */
+  constructor(name, files, bytes, digest) {
+    this.name = name;
     this.files = files;
-    this.manifest = manifest;
+    this.bytes = bytes;
     this.size = files.reduce((size, { file }) => size + file.size, 0);
-    this.ref = { size: manifest.length, digest };
+    /** Which manifest is meant: ManifestRef of the protocol. */
+    this.manifest = { size: bytes.length, digest };
   }
 
   /**
@@ -45,11 +52,12 @@ export class Package {
  *
  * @param {{path: string, file: File}[]} entries paths with '/' between names, as a folder or a zip would have them
  * @param {object} [how]
+ * @param {string} [how.name] what a job of it is called
  * @param {(done: number, total: number) => void} [how.onHashed] told the bytes hashed so far and those there are
  * @param {AbortSignal} [how.signal]
  * @returns {Promise<Package>}
  */
-export async function makePackage(entries, { onHashed = () => {}, signal } = {}) {
+export async function makePackage(entries, { name = "package", onHashed = () => {}, signal } = {}) {
   const wanted = entries.filter(({ path }) => !isClutter(path));
   if (!wanted.length) throw refused("There is no file in what was dropped. Drop the package that SLEAP exported, or its unpacked folder.");
   if (wanted.length > MAX_ENTRIES) throw refused(`The package has more than ${MAX_ENTRIES} files. Drop it as one zip.`);
@@ -59,9 +67,9 @@ export async function makePackage(entries, { onHashed = () => {}, signal } = {})
   const files = [];
   for (const { path, file } of wanted) files.push(await hashed(path, file, count, signal));
   onHashed(total, total);
-  const manifest = utf8(JSON.stringify({ files: files.map(described) }));
-  if (manifest.length > MAX_MANIFEST) throw refused("The package has too many files with too long names. Drop it as one zip.");
-  return new Package(files, manifest, await digestOf(files));
+  const bytes = utf8(JSON.stringify({ files: files.map(described) }));
+  if (bytes.length > MAX_MANIFEST) throw refused("The package has too many files with too long names. Drop it as one zip.");
+  return new Package(printable(name, 256).trim() || "package", files, bytes, await digestOf(files));
 }
 
 const described = ({ path, file, sha256, chunks }) => ({ path, size: file.size, sha256, chunks });
@@ -144,7 +152,7 @@ export function providersOf(find) {
     return entry;
   };
   return {
-    "manifest.get": async (request, stream) => stream.write(find(request.transfer).manifest, true),
+    "manifest.get": async (request, stream) => stream.write(find(request.transfer).bytes, true),
     "chunks.get": async (request, stream) => stream.write(fileOf(request).list ?? new Uint8Array(0), true),
     "file.get": async (request, stream) => {
       const entry = fileOf(request);

@@ -87,16 +87,16 @@ export class RemoteWorker {
    * @param {string} job the id under which it may be submitted afterwards
    * @param {import("./package.js").Package} pkg
    * @param {object} options TrainOptions of the protocol
-   * @param {{name?: string, signal?: AbortSignal}} [how]
+   * @param {{signal?: AbortSignal}} [how]
    */
-  async inspect(job, pkg, options, { name = "package", signal } = {}) {
-    const message = { type: "job.inspect", job, name, manifest: pkg.ref, options };
+  async inspect(job, pkg, options, { signal } = {}) {
+    const message = { type: "job.inspect", job, name: pkg.name, manifest: pkg.manifest, options };
     return shapes.jobInspected(await this.#send(job, pkg, message, "job.inspected", signal));
   }
 
   /** Submit a package as a job; the same id again goes on where it stopped. See `inspect`. */
-  async submit(job, pkg, options, { name = "package", signal } = {}) {
-    const message = { type: "job.submit", job, name, manifest: pkg.ref, options };
+  async submit(job, pkg, options, { signal } = {}) {
+    const message = { type: "job.submit", job, name: pkg.name, manifest: pkg.manifest, options };
     return accepted(job, await this.#send(job, pkg, message, "job.accepted", signal));
   }
 
@@ -211,4 +211,4 @@ function accepted(job, answer) {
   return summary;
 }
 
-const sentenceOf = (error) => (error instanceof PeerError ? printable(error.message) : "This page failed inside; its browser's console says more.");
+const sentenceOf = (error) => (typeof error.code === "string" ? printable(error.message) : "This page failed inside; its browser's console says more.");

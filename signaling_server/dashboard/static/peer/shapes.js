@@ -154,7 +154,7 @@ export const jobInspected = object({
     devices: maybe(integer(1), 1),
   }), 64),
   labels: maybe(object({
-    frames: integer(0), instances: maybe(integer(0)), videos: maybe(integer(0)), skeleton: maybe(list(label, 1024), []),
+    frames: integer(0), instances: maybe(integer(0)), videos: maybe(integer(0)), nodes: maybe(integer(0)),
   })),
   notices: maybe(list(text(2000), 256), []),
   size: integer(0),
