@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from sleap_rtc.config.known_workers import KnownWorkers
 from tests.browser.chromium import Visitor
 from tests.browser.conftest import Visit
 from tests.browser.labs import PageLab, page_lab
 from tests.browser.loopback import Machine, dashboard_on, open_page
 from tests.roles.worker_process import SECRET
+from tests.service.peers import Key
 
 USER = "lena"
 KNOWN = "const local = await import(new URL('static/local.js', document.baseURI));"
@@ -105,13 +107,36 @@ def test_a_room_with_a_secret_is_used_from_this_machine_alone(
         assert newer != secret
         assert met_from(replace(lab, visitor=here)) == linked
 
+        another = forge_known_worker(machine, lab.room)
+        refusal = replace(lab, visitor=here).run(
+            KNOWN
+            + """
+            const room = new peer.Room(args[0], {times, ...local.peerSettings()});
+            const refusal = await refused(room.connect(args[1]));
+            room.close();
+            return refusal;
+            """
+        )
+        assert (refusal["code"], f"its id was {another}" in refusal["sentence"]) == ("authentication", True)
+        assert "sleap-rtc worker trust" in refusal["sentence"]
+    here.expect("403")
+
+
+def forge_known_worker(machine: Machine, room: str) -> str:
+    """Let the machine have met another worker under that name; return its id."""
+    known = KnownWorkers(machine.home / "known_workers")
+    (met,) = known.forget(lambda each: each.room == room)
+    other = replace(met, key=Key(9).public)
+    known.change(lambda _: ((), [other]))
+    return other.worker_id
+
 
 def met_from(lab: PageLab) -> object:
     """Link to the worker with what the page knows of this machine, and ask for its jobs."""
     return lab.run(
         KNOWN
         + """
-        const room = new peer.Room(args[0], {times, pins: local.pins, secrets: local.secrets});
+        const room = new peer.Room(args[0], {times, ...local.peerSettings()});
         const heard = [];
         room.onWorkers((workers) => heard.push(...workers.map((each) => each.worker_id)));
         await until(() => heard.includes(args[1]));

@@ -38,7 +38,7 @@ const ROUTES = [
   ["join", join],
   ["join/:invite", join],
 ];
-const AGAIN_MS = 3_000;
+const AGAIN_MS = 2_000;
 const PAGE = new URL("page.json", document.baseURI);
 // the page for logging in leaves here what stood behind the # (signaling_server/pages/static/login.js)
 const KEPT = "sleap-rtc:place";

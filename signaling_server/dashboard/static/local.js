@@ -4,6 +4,7 @@
 // when it has just been made. A page that comes from the service has none of this: rooms with a secret are closed to it.
 
 import { get, path, post, put } from "./api.js";
+import { onlyHere } from "./commands.js";
 import { current } from "./store.js";
 
 const PIN = "sleap-rtc:pin:";
@@ -51,7 +52,7 @@ export const peerSettings = () => ({
   pins,
   secrets,
   // two peers of one machine meet on loopback only where the service is on that machine, too, and not just this page
-  ...(onThisMachine() && { allowLoopback: isLoopback(new URL(current().page.server).hostname) }),
+  ...(onThisMachine() && { allowLoopback: onlyHere(current().page.server) }),
 });
 
 /** What this machine has of a room's secret: {known, here, since, ids, words, warning}. */
@@ -59,8 +60,6 @@ export const standing = (roomId, signal) => get(path`secrets/${roomId}/standing`
 
 /** Make a newer secret for a room. The answer holds its text, which is shown this once. */
 export const makeSecret = (roomId, endOld) => post(path`secrets/${roomId}`, { end_old: endOld }, local());
-
-const isLoopback = (host) => host === "localhost" || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
 
 function stored(act) {
   try {
