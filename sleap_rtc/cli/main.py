@@ -2,19 +2,22 @@
 
 import signal
 import sys
-import traceback
 
 import click
 
 from sleap_rtc import __version__
+from sleap_rtc.cli.keeping_bugs import keep_bug
 from sleap_rtc.cli.lazy import LazyGroup
 from sleap_rtc.cli.output import fail, note
-from sleap_rtc.config.paths import home, write_private
 from sleap_rtc.errors import SleapRTCError
 
 COMMANDS = {
     "client": ("sleap_rtc.cli.train:client", "Train on the worker of a session string (short for train)."),
     "config": ("sleap_rtc.cli.config:config", "Show and change the settings of this machine."),
+    "dashboard": (
+        "sleap_rtc.cli.dashboard.command:dashboard",
+        "Show the dashboard with this machine's login.",
+    ),
     "demo": ("sleap_rtc.cli.demo.command:demo", "Try everything on this machine: train a small model, score it."),
     "doctor": ("sleap_rtc.cli.doctor.command:doctor", "Check this machine, the service and a link."),
     "jobs": ("sleap_rtc.cli.jobs:jobs", "List, watch, stop and fetch the jobs of workers."),
@@ -73,16 +76,5 @@ def main(arguments: list[str]) -> int:
         note("Interrupted.")
         return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence: the details go to a file
-        return _report_bug(error)
+        return fail(keep_bug(error))
     return result if isinstance(result, int) else 0
-
-
-def _report_bug(error: Exception) -> int:
-    try:
-        path = home() / "crash.txt"
-        write_private(path, "".join(traceback.format_exception(error)).encode())
-    except (SleapRTCError, OSError) as unwritten:
-        return fail(f"Something inside sleap-rtc broke ({error!r}), and its details could not be kept ({unwritten}).")
-    return fail(
-        f"Something inside sleap-rtc broke ({type(error).__name__}). The details are in {path}; please report them."
-    )

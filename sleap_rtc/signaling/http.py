@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -41,6 +42,8 @@ async def http_client(address: ServiceAddress, timeouts: Timeouts) -> "AsyncIter
         async with httpx2.AsyncClient(
             timeout=timeouts.request,
             follow_redirects=False,
+            # whoever speaks to the service shows a token, and nothing else
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=not address.local,
             # plain http never looks at it, and the library's default one takes a while to load
             verify=tls_context(address) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),

@@ -69,7 +69,13 @@ async def open_socket(
     Raises:
         OSError: as the network says, and the websockets library's errors: `classify` judges them.
     """
-    async with _Connect(
+    async with open_connection(address, token, timeouts, room) as connection:
+        yield Socket(connection)
+
+
+def open_connection(address: ServiceAddress, token: str, timeouts: Timeouts, room: str | None = None) -> connect:
+    """The same, as the library's own connection: for whoever passes on what it does not read."""
+    return _Connect(
         address.websocket + ("" if room is None else f"?room={room}"),
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         additional_headers={"Authorization": f"Bearer {token}"},
@@ -80,5 +86,4 @@ async def open_socket(
         close_timeout=timeouts.close,
         max_size=MAX_MESSAGE,
         ssl=tls_context(address),
-    ) as connection:
-        yield Socket(connection)
+    )

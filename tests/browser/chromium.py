@@ -38,9 +38,11 @@ class Visitor:
 
     Attributes:
         name: whom they are logged in as.
+        base: the origin of the page: whatever it asks of another one is a complaint.
         context: their cookies and storage.
         page: the tab they look at.
         complaints: what went wrong in their tabs, whether they saw it or not.
+        home: the page's path.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Visitor:
     page: Page
     complaints: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
+    home: str = "/dashboard/"
 
     def expect(self, complaint: str) -> None:
         """Say that the test causes complaints with these words: a network that is cut, a service that is away."""
@@ -75,7 +78,7 @@ class Visitor:
 
     def go(self, *parts: str) -> Page:
         """Open a view of the dashboard."""
-        self.page.goto(f"{self.base}/dashboard/#/" + "/".join(parts))
+        self.page.goto(f"{self.base}{self.home}#/" + "/".join(parts))
         return self.page
 
 

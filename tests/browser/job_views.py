@@ -15,10 +15,10 @@ from tests.jobs.conftest import LABELS, training_config
 TIMES = Path("signaling_server/dashboard/static/peer/times.js")
 SHORT = {"ping": 300, "dead": 3_000, "first": 50, "most": 500, "poll": 300}
 SUBMIT = """
-    const pkg = await peer.makePackage(dropped(args[2]));
+    const pkg = await peer.makePackage(dropped(args[2]), {name: args[4]});
     const met = await meet(args[0], args[1]);
     const job = peer.newJobId();
-    await met.worker.submit(job, pkg, {kind: "train", ...args[3]}, {name: args[4]});
+    await met.worker.submit(job, pkg, {kind: "train", ...args[3]});
     if (args[5]) await watched(met.worker, job).ended;
     await part(met);
     return job;

@@ -1,9 +1,11 @@
 // The page: who is logged in, what stands on top, and which view is shown.
 
 import { get, onLoggedOut, onTrouble } from "./api.js";
-import { replace } from "./dom.js";
+import { h, replace } from "./dom.js";
+import { onThisMachine } from "./local.js";
+import { poll } from "./poll.js";
 import { startRouter } from "./router.js";
-import { change, current } from "./store.js";
+import { change } from "./store.js";
 import { buildTop, showTrouble } from "./top.js";
 import { problem } from "./ui.js";
 import * as devices from "./views/devices.js";
@@ -46,9 +48,13 @@ const ROUTES = [
   ["join", join],
   ["join/:invite", join],
 ];
+const AGAIN_MS = 2_000;
 const PAGE = new URL("page.json", document.baseURI);
 // the page for logging in leaves here what stood behind the # (signaling_server/pages/static/login.js)
 const KEPT = "sleap-rtc:place";
+
+let started = false;
+let waiting = null;
 
 async function start() {
   const main = document.getElementById("main");
@@ -58,21 +64,47 @@ async function start() {
     change({ page: await get("page.json", { base: PAGE }) });
     change({ me: await get("me") });
   } catch (error) {
-    replace(main, problem(error));
+    if (waiting) say(main, h("p.quiet", { role: "status" }, "The page goes on as soon as this machine is logged in."));
+    else say(main, problem(error));
+    if (error.passing) setTimeout(start, AGAIN_MS);
     return;
   }
   comeBack();
+  started = true;
   startRouter(ROUTES, main, buildTop(document.getElementById("top")));
+}
+
+function say(main, what) {
+  // what was read out is not read out again
+  if (main.textContent !== what.textContent) replace(main, what);
 }
 
 // the address behind the # does not survive the login page: it is kept here meanwhile, for this tab alone
 function logInAgain(sentence) {
-  if (current().page?.kind === "loopback") {
+  if (onThisMachine()) {
     showTrouble(sentence);
+    waitForLogin();
     return;
   }
   sessionStorage.setItem(KEPT, location.hash);
   location.assign(new URL("../login?return_to=/dashboard/", document.baseURI));
+}
+
+// somebody logs in on this machine, in a terminal; whatever the view had open belonged to the login before
+function waitForLogin() {
+  if (waiting) return;
+  waiting = new AbortController();
+  poll(async () => {
+    try {
+      await get("me");
+    } catch {
+      return; // the sentence is shown already
+    }
+    waiting.abort();
+    waiting = null;
+    if (started) dispatchEvent(new Event("hashchange"));
+    else start();
+  }, AGAIN_MS, waiting.signal);
 }
 
 function comeBack() {

@@ -8,7 +8,7 @@ const drafts = new Map();
 
 /** What was picked in this room since the page was loaded: a package, a worker, settings. Changed in place. */
 export function draftOf(room) {
-  if (!drafts.has(room)) drafts.set(room, { name: "", pkg: null, worker: "", sentTo: "", inspected: null, values: {}, registerAs: "" });
+  if (!drafts.has(room)) drafts.set(room, { pkg: null, worker: "", sentTo: "", inspected: null, values: {}, registerAs: "" });
   return drafts.get(room);
 }
 

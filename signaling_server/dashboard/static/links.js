@@ -1,7 +1,7 @@
 // The rooms and workers that views talk to. A link outlives the view that asked for it for a while, so that the next view
 // finds it and need not prove itself again.
 
-import { pins, secrets } from "./local.js";
+import { peerSettings } from "./local.js";
 import { Room } from "./peer/worker.js";
 
 const KEPT_MS = 30_000;
@@ -35,7 +35,7 @@ export async function meet(roomId, workerId, signal) {
 
 function used(roomId, signal) {
   if (!rooms.has(roomId)) {
-    rooms.set(roomId, { room: new Room(roomId, { pins, secrets }), workers: new Map(), views: new Set(), timer: 0 });
+    rooms.set(roomId, { room: new Room(roomId, peerSettings()), workers: new Map(), views: new Set(), timer: 0 });
   }
   const entry = rooms.get(roomId);
   clearTimeout(entry.timer);

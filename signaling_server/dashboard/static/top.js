@@ -2,9 +2,10 @@
 
 import { post } from "./api.js";
 import { h } from "./dom.js";
+import { onThisMachine } from "./local.js";
 import { link } from "./router.js";
 import { current } from "./store.js";
-import { name, toast } from "./ui.js";
+import { badge, name, toast } from "./ui.js";
 
 const PLACES = [["rooms", "Rooms"], ["tokens", "Tokens"], ["setup", "Setup"]];
 
@@ -19,6 +20,7 @@ export function buildTop(root) {
   const menu = account();
   root.replaceChildren(
     h("a.brand", { href: link("rooms") }, "sleap-rtc"),
+    ...(onThisMachine() ? [badge("on this machine")] : []),
     h("nav", { "aria-label": "Main" }, links.map(([, each]) => each)),
     menu,
   );

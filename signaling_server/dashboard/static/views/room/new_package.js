@@ -60,9 +60,9 @@ export class PackageStep {
       if (why) throw new Error(why);
       replace(this.told, h("p", {}, "Reading ", h("b", {}, h("bdi", {}, name)), " …"), bar.element);
       const onHashed = (done, total) => bar.show(done, total, `${sizeText(done)} of ${sizeText(total)} (${percentText(done, total)})`);
-      const pkg = await makePackage(entries, { onHashed, signal });
+      const pkg = await makePackage(entries, { name, onHashed, signal });
       if (signal.aborted) return;
-      Object.assign(this.draft, { name, pkg, sentTo: sentTo(this.room, pkg.ref.digest) });
+      Object.assign(this.draft, { pkg, sentTo: sentTo(this.room, pkg.manifest.digest) });
       this.#tell();
       this.onPackage(pkg);
     } catch (error) {
@@ -74,7 +74,7 @@ export class PackageStep {
   }
 
   #tell() {
-    const { name, pkg } = this.draft;
-    replace(this.told, h("p.picked", {}, h("b", {}, h("bdi", {}, name)), ` · ${count(pkg.files.length, "file")}, ${sizeText(pkg.size)}`));
+    const { pkg } = this.draft;
+    replace(this.told, h("p.picked", {}, h("b", {}, h("bdi", {}, pkg.name)), ` · ${count(pkg.files.length, "file")}, ${sizeText(pkg.size)}`));
   }
 }

@@ -48,7 +48,7 @@ export class PlanStep {
   }
 
   get #job() {
-    return jobIdOf(this.room, this.draft.pkg.ref.digest);
+    return jobIdOf(this.room, this.draft.pkg.manifest.digest);
   }
 
   #show(busy = this.busy) {
@@ -71,18 +71,18 @@ export class PlanStep {
   async #begin() {
     const { worker_id: worker } = this.workers.worker;
     Object.assign(this.draft, { sentTo: worker, sentFor: this.draft.worker });
-    noteSentTo(this.room, this.draft.pkg.ref.digest, worker);
+    noteSentTo(this.room, this.draft.pkg.manifest.digest, worker);
     await this.#do("Send", async (remote, how) => {
       this.#take(await this.#inspected(remote, how));
       this.plan.querySelector("input")?.focus();
     });
   }
 
-  #inspected(remote, { name, signal }) {
+  #inspected(remote, { signal }) {
     if (!remote.abilities.has("inspect")) {
       throw new Error("This worker cannot say beforehand what it would train. Ask its owner to upgrade sleap-rtc there, or use 'sleap-rtc train'.");
     }
-    return remote.inspect(this.#job, this.draft.pkg, optionsOf(this.draft), { name, signal });
+    return remote.inspect(this.#job, this.draft.pkg, optionsOf(this.draft), { signal });
   }
 
   #take(inspected) {
@@ -100,7 +100,7 @@ export class PlanStep {
     this.start.disabled = true;
     try {
       const inspected = await this.sending.run(this.draft.sentTo, { job: this.#job, pkg: this.draft.pkg },
-        (remote) => this.#inspected(remote, { name: this.draft.name, signal: this.signal }));
+        (remote) => this.#inspected(remote, { signal: this.signal }));
       if (asked !== this.#asked) return;
       this.draft.inspected = inspected;
       replace(this.table, planned(inspected));
@@ -131,7 +131,7 @@ export class PlanStep {
     this.#show(true);
     try {
       await this.sending.run(this.draft.sentTo, { job: this.#job, pkg: this.draft.pkg },
-        (remote) => work(remote, { name: this.draft.name, signal }));
+        (remote) => work(remote, { signal }));
     } catch (error) {
       if (!signal.aborted) replace(this.trouble, problem(error), also(error));
       else replace(this.trouble, h("p.hint", { role: "status" }, "Stopped. What has arrived there is not sent again."));
