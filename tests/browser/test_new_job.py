@@ -13,8 +13,9 @@ from tests.browser.chromium import log_in
 from tests.browser.conftest import Visit
 from tests.browser.job_views import be_quick, drop, write_folder
 from tests.browser.labs import PageLab, page_lab
+from tests.e2e.programs import end
 from tests.jobs.conftest import LABELS
-from tests.roles.faults import METER, Counters
+from tests.roles.faults import DIE_RECEIVED, METER, Counters
 
 MB = 1024 * 1024
 
@@ -171,4 +172,23 @@ def test_a_page_that_is_loaded_again_while_it_sends_goes_on(visit: Visit, tmp_pa
         page.get_by_role("button", name="Start training").click()
         job_in(page, lab)
         assert sent >= 1 * MB
+        assert Counters(meter).received < 16.8e6 + 4 * MB
+
+
+def test_a_worker_that_dies_while_a_package_arrives_is_sent_the_rest(visit: Visit, tmp_path: Path) -> None:
+    ada = visit("ada")
+    be_quick(ada)
+    folder = write_folder(tmp_path / "package", labels=LABELS + bytes(range(256)) * (64 * 1024))
+    with page_lab(ada, tmp_path) as lab:
+        meter = tmp_path / "meter"
+        lab.start_worker(**{METER: str(meter), DIE_RECEIVED: str(6 * MB)})
+        page = ada.go("rooms", lab.room, "jobs", "new")
+        drop(page, folder)
+        page.get_by_role("button", name="Send and check").click()
+        assert lab.worker
+        end(lab.worker)
+        expect(page.get_by_text("Reconnecting to the worker …")).to_be_visible()
+        lab.start_worker(**{METER: str(meter)})
+        page.get_by_role("button", name="Start training").click()
+        job_in(page, lab)
         assert Counters(meter).received < 16.8e6 + 4 * MB
