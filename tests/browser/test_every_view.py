@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -32,9 +33,8 @@ def full(owner: Visitor, member: Visitor, database: Path) -> MadeRoom:
         room.token(name)
     ask(owner, "POST", f"rooms/{room.id}/invites", {"uses": 3})
     # no way to log in on this service allows such a name, but others do
-    with sqlite3.connect(database, timeout=30) as rows:
+    with closing(sqlite3.connect(database, timeout=30)) as rows, rows:
         rows.execute("UPDATE users SET name = ? WHERE name = ?", (IMAGE, member.name))
-    rows.close()
     return room
 
 

@@ -37,7 +37,7 @@ def test_who_has_nothing_makes_a_room_and_a_token_there(
 ) -> None:
     zoe = visit("zoe")
     page = zoe.go("setup")
-    assert page.get_by_role("heading", level=2).all_inner_texts() == SECTIONS
+    expect(page.get_by_role("heading", level=2)).to_have_text(SECTIONS)
     expect(page.get_by_text("sleap-rtc train --room YOUR_ROOM --auto-select").first).to_be_visible()
 
     page.get_by_role("button", name="Create a room").click()
@@ -74,6 +74,7 @@ def test_the_room_in_the_commands_can_be_chosen(visit: Visit) -> None:
     others.let_in(bob)
     page = bob.go("setup")
     expect(page.get_by_text(f"sleap-rtc train --room {mine.id} --auto-select").first).to_be_visible()
+    page.get_by_label("Your room in the commands below").focus()
     page.get_by_label("Your room in the commands below").select_option("others'")
     expect(page.get_by_text(f"sleap-rtc train --room {others.id} --auto-select").first).to_be_visible()
     expect(page.get_by_text("You are a member of this room: ask its owner for a token.")).to_be_visible()
