@@ -50,6 +50,7 @@ def test_one_signs_out_of_everything_else_and_then_here(visit: Visit, site: str)
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     page.goto("/dashboard/")
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert page.evaluate("() => sessionStorage.length") == 0
 
 
 def test_a_command_line_is_let_in_from_the_menu(visit: Visit) -> None:

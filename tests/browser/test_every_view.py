@@ -57,6 +57,8 @@ def test_names_of_others_are_text_in_every_view(visit: Visit, site: str, site_da
     with machine(site, room.token("gpu"), info):
         for name, page in views(ada, room):
             assert page.locator("img, main script, iframe").count() == 0
+            # the page that a service serves asks for no secret
+            assert page.locator("input[type=password]").count() == 0
             seen[name] = page.get_by_role("main").inner_text()
             outside = page.get_by_text(ARABIC, exact=True).evaluate_all(
                 "all => all.filter(each => !each.closest('bdi'))"

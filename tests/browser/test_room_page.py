@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -48,6 +49,34 @@ def test_an_owner_renames_extends_and_deletes_a_room(visit: Visit) -> None:
     dialog.get_by_role("button", name="Delete for ever").click()
     expect(page.get_by_role("heading", name=re.compile(r"Your rooms"))).to_be_visible()
     expect(page.get_by_role("link", name="Fly lab, second floor")).to_be_hidden()
+
+
+def test_an_expired_room_says_so_and_is_brought_back(visit: Visit, site_database: Path) -> None:
+    ada = visit("ada")
+    room = make_room(ada, "Summer school")
+    with closing(sqlite3.connect(site_database, timeout=30)) as rows, rows:
+        rows.execute("UPDATE rooms SET expires_at = created_at - 7200000 WHERE id = ?", (room.id,))
+    ada.expect(REFUSED)
+    page = ada.go("rooms", room.id, "workers")
+    expect(page.get_by_text("This room expired 2 hours ago.")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("its owner can bring it back")
+    tab(page, "Overview")
+    page.get_by_role("button", name="Extend").click()
+    page.get_by_role("dialog").get_by_role("button", name="Extend").click()
+    expect(page.get_by_text("This room expired 2 hours ago.")).to_be_hidden()
+    tab(page, "Workers")
+    expect(page.get_by_text("No worker is online.")).to_be_visible()
+
+
+def test_a_laptop_whose_clock_is_wrong_shows_the_services_times(visit: Visit) -> None:
+    ada = visit("ada")
+    room = make_room(ada, "in time", 7)
+    page = ada.page
+    page.goto("about:blank")
+    page.clock.set_system_time(datetime.now(UTC) + timedelta(days=9))
+    ada.go("rooms", room.id)
+    expect(page.get_by_role("main")).to_contain_text("in 7 days")
+    expect(page.get_by_text("This room expired")).to_have_count(0)
 
 
 def test_what_the_service_refuses_is_said_in_the_dialog(visit: Visit) -> None:
@@ -129,9 +158,10 @@ def remove(owner: Visitor, name: str) -> None:
     outcome = owner.page.get_by_role("dialog", name=f"{name} is removed")
     expect(outcome).to_contain_text("1 open invite ended with it.")
     expect(outcome).to_contain_text(re.compile(r"sleap-rtc room create-secret r_\w+ --end-old"))
-    outcome.get_by_role("button", name="Done").click()
-    expect(owner.page.get_by_role("row", name=name)).to_be_hidden()
-    tab(owner.page, "Invites")
+    expect(owner.page.get_by_role("row", name=name)).to_have_count(0)
+    # it leads on to what is left to do, and is out of the way there
+    outcome.get_by_role("link", name="Make a new invite").click()
+    expect(outcome).to_be_hidden()
     expect(owner.page.get_by_role("row", name=re.compile("revoked"))).to_contain_text("1 of 2")
 
 
