@@ -334,6 +334,55 @@ def test_after_a_reload_nothing_that_arrived_is_sent_again(lab: PageLab) -> None
     assert said["state"] != "received"
 
 
+def test_an_upload_that_was_given_up_is_taken_up_again(lab: PageLab) -> None:
+    size, job, seed = 4 * MIB, "j_givenup0", 4
+    said = lab.run(
+        GOING.replace('{kind: "train"}', '{kind: "train"}, {signal: (globalThis.giving = new AbortController()).signal}')
+        + """
+        await until(() => gate.left < 0);
+        giving.abort();
+        gate.open();
+        const given = await going.catch((error) => error.name);
+        await until(() => met.worker.state === "ready");
+        const {state} = await met.worker.show(args[4]);
+        const again = await met.worker.submit(args[4], pkg, {kind: "train"});
+        const {reason} = await watched(met.worker, args[4]).ended;
+        await part(met);
+        return {given, state, again, reason};
+        """,
+        CONFIG, size, job, seed,
+    )  # fmt: skip
+    assert (said["given"], said["state"], said["reason"]) == ("AbortError", "received", None)
+    assert said["again"]["job"] == job
+
+
+def test_a_link_outlives_the_connection_to_the_service(lab: PageLab) -> None:
+    said = lab.run(
+        """
+        const sockets = [];
+        globalThis.WebSocket = class extends WebSocket {
+          constructor(...both) { super(...both); sockets.push(this); }
+        };
+        const met = await meet(args[0], args[1]);
+        const troubles = [];
+        met.room.onWorkers((workers, trouble) => troubles.push(trouble));
+        await until(() => troubles.length);
+        sockets[0].close();
+        await until(() => troubles.some(Boolean));
+        const jobs = await met.worker.jobs();
+        await until(() => met.room.trouble === null);
+        const other = await met.room.connect(args[1]);
+        const states = [met.worker.state, other.state];
+        await other.close();
+        await part(met);
+        return {troubles, states, sockets: sockets.length, jobs};
+        """
+    )
+    assert any("connection to the signaling service was lost" in (each or "") for each in said["troubles"])
+    assert said["states"] == ["ready", "ready"]
+    assert said["sockets"] == 2
+
+
 def test_a_file_that_changed_since_it_was_dropped_is_refused_with_a_sentence(lab: PageLab, tmp_path: Path) -> None:
     labels = tmp_path / "labels.pkg.slp"
     labels.write_bytes(LABELS + bytes(4 * MIB))

@@ -36,9 +36,6 @@ export function join(parts) {
 /** SHA-256 (FIPS 180-4) of bytes, 32 bytes. */
 export const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 
-/** Whether two pieces of bytes are the same. */
-export const same = (one, other) => one.length === other.length && one.every((byte, at) => byte === other[at]);
-
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /** Base32 (RFC 4648) without padding. */

@@ -107,13 +107,13 @@ export class Lanes {
     this.tend();
   }
 
-  /** Wait for the open lane with the least under way, and not more than `most` bytes. */
-  async pick(most = Infinity) {
+  /** Wait for the open lane with the least under way. */
+  async pick() {
     for (;;) {
       if (this.#ended.signal.aborted) throw lost("The link ended.");
       const open = [...this.#lanes.values()].filter((lane) => lane.isOpen).slice(0, MOST_LANES);
       const best = open.reduce((least, lane) => (least && least.asked <= lane.asked ? least : lane), null);
-      if (best && best.asked <= most) return best;
+      if (best) return best;
       await new Promise((resolve) => this.#waiting.push(resolve));
     }
   }

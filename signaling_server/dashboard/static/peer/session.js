@@ -83,11 +83,6 @@ export class Session {
     return this.#streams.ask(request, how);
   }
 
-  /** Wait for a lane that has at most so many bytes under way. */
-  lane(most) {
-    return this.#lanes.pick(most);
-  }
-
   /** Say how many lanes this page wants for what it receives. */
   wantLanes(count) {
     this.#lanes.want(count);
