@@ -21,7 +21,7 @@ from tests.jobs.ending import end_jobs
 from tests.roles.worker_process import ENGINE, TOKEN
 
 PRELUDE = """
-    const peer = await import("/dashboard/static/peer/worker.js");
+    const peer = await import(new URL("static/peer/worker.js", document.baseURI));
     const bytesOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
     const hexOf = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const fileOf = ([path, hex]) => ({path, file: new File([bytesOf(hex)], path)});
@@ -61,7 +61,7 @@ PRELUDE = """
       return gate;
     };
 """
-POST = "async ([path, body]) => (await import('/dashboard/static/api.js')).post(path, body)"
+POST = "async ([path, body]) => (await import(new URL('static/api.js', document.baseURI))).post(path, body)"
 
 
 @dataclass
