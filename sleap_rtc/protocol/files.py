@@ -219,7 +219,7 @@ class ManifestRef(BaseModel):
 
 
 TransferId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
-"""Names a set of files; today always the id of the job they belong to."""
+"""Names a set of files: the id of a job, ``m_`` and a model's digest, or ``z_`` and one of these for one zip of it."""
 
 
 class ManifestGet(StreamRequest):

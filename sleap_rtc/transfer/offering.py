@@ -13,6 +13,7 @@ from sleap_rtc.protocol.chunks import SINGLE, ChunkList, average_for, max_chunks
 from sleap_rtc.protocol.files import MAX_FILE_SIZE, FileEntry, Manifest
 from sleap_rtc.transfer.chunker import Chunker
 from sleap_rtc.transfer.source import UNREADABLE, Source
+from sleap_rtc.transfer.threads import Stopped, stoppable
 
 _BLOCK = 4 * 1024 * 1024
 _LARGEST_BLOCK = 16 * 1024 * 1024
@@ -52,21 +53,8 @@ async def make_offering(source: Source, on_bytes: Callable[[int], None] = lambda
     """
     loop = asyncio.get_running_loop()
     with _Hashing(lambda size: loop.call_soon_threadsafe(on_bytes, size)) as hashing:
-        # owned by this call, which does not return before it has ended
-        running = asyncio.ensure_future(asyncio.to_thread(hashing.run, source))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            # the source is the caller's again when this returns: a block later nothing reads it any more
-            hashing.stop()
-            await asyncio.wait([running])
-            if not running.cancelled():
-                running.exception()
-            raise
-
-
-class _Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """Nobody waits for the result any more."""
+        # the source is the caller's again when this returns: a block later nothing reads it any more
+        return await stoppable(lambda stopped: hashing.run(source, stopped))
 
 
 class _Hashing:
@@ -79,7 +67,6 @@ class _Hashing:
     def __init__(self, report: Callable[[int], object]) -> None:
         self._report = report
         self._unreported = 0
-        self._stopped = threading.Event()
         # one thread each: a file's blocks stay in order
         self._whole = ThreadPoolExecutor(1, "sleap-rtc-hash")
         self._parts = ThreadPoolExecutor(1, "sleap-rtc-cut")
@@ -91,12 +78,9 @@ class _Hashing:
         self._whole.shutdown(wait=False)
         self._parts.shutdown(wait=False)
 
-    def stop(self) -> None:
-        """Make `run` end soon."""
-        self._stopped.set()
-
-    def run(self, source: Source) -> Offering:
-        """See `make_offering`; blocks."""
+    def run(self, source: Source, stopped: threading.Event) -> Offering:
+        """See `make_offering`; blocks, until `stopped` is set."""
+        self._stopped = stopped
         entries, lists = [], []
         for path, size in source.files():
             entry, chunks = self._file(source, path, size)
@@ -130,7 +114,7 @@ class _Hashing:
         seen = 0
         while seen <= size and (data := file.read(block)):
             if self._stopped.is_set():
-                raise _Stopped
+                raise Stopped
             seen += len(data)
             if size <= _INLINE:
                 chunker.feed(data)

@@ -1,6 +1,7 @@
 """Blocking work of transfers, in threads of its own, and done to its end whatever is cancelled meanwhile."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,6 +20,30 @@ _pool = ThreadPoolExecutor(8, "sleap-rtc-transfer")
 async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Run blocking work in one of the transfers' threads; whoever is cancelled does not wait for it."""
     return await asyncio.get_running_loop().run_in_executor(_pool, partial(work, *arguments, **named))
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Nobody waits for the result any more."""
+
+
+async def stoppable(work: Callable[[threading.Event], T]) -> T:
+    """Run blocking work that may take minutes in a thread; whoever is cancelled returns when it has stopped.
+
+    Args:
+        work: given an event; once that is set, it is to end soon, say by `Stopped`.
+    """
+    stopped = threading.Event()
+    # owned by this call, which does not return before it has ended
+    running = asyncio.ensure_future(asyncio.to_thread(work, stopped))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        # what it reads is the caller's again when this returns
+        stopped.set()
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()
+        raise
 
 
 @asynccontextmanager

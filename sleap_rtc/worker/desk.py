@@ -20,8 +20,10 @@ from sleap_rtc.transfer.fetch import Fetch, Target
 from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.source import FilesSource
 from sleap_rtc.transfer.store import Store
+from sleap_rtc.transfer.stored_zip import make_zip
 from sleap_rtc.worker.model_service import ModelDesk
 from sleap_rtc.worker.offerings import Offerings
+from sleap_rtc.worker.zip_names import zip_name
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Desk:
         self._listing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._receiving: dict[str, asyncio.Task[Manifest]] = {}
         self._results: Offerings[str] = Offerings()
+        self._zips: Offerings[str] = Offerings()
         self._owners: dict[str, Owner] = {}
 
     @asynccontextmanager
@@ -102,10 +105,11 @@ class Desk:
         finally:
             del self._receiving[upload.key]
 
-    def hashed_results(self, job: str, access: Access) -> Offering | None:
+    def hashed_results(self, job: str, access: Access, *, zipped: bool = False) -> Offering | None:
         """The results of a job, if somebody has asked for them of late and whoever asks now may have them."""
         owner = self._owners.get(job)
-        return self._results.known(job) if owner and access.may_act_on(owner) else None
+        known = self._zips if zipped else self._results
+        return known.known(job) if owner and access.may_act_on(owner) else None
 
     def note_asked(self, job: str) -> None:
         """Note that somebody fetches the results of a job now."""
@@ -117,6 +121,7 @@ class Desk:
 
     async def drop_results(self, job: str) -> None:
         """Hand out the results of a job no longer: it goes on, and will have others."""
+        await self._zips.drop(job)
         await self._results.drop(job)
         self._owners.pop(job, None)
 
@@ -131,9 +136,20 @@ class Desk:
             await self.drop_results(job)
             yield
 
-    async def results(self, folder: JobFolder) -> Offering:
-        """The results of a job that has ended, hashed once for all who ask and may have them."""
+    async def results(self, folder: JobFolder, *, zipped: bool = False) -> Offering:
+        """The results of a job that has ended, hashed once for all who ask and may have them; or one zip of them."""
+        if zipped:
+            return await self._zips.get(folder.job, partial(self._zip, folder))
         return await self._results.get(folder.job, partial(self._hash, folder))
+
+    async def _zip(self, folder: JobFolder) -> Offering:
+        while True:
+            results = await self.results(folder)
+            async with self._listing.setdefault(folder.job, asyncio.Lock()):
+                # asked here: it may have been made to go on since, and these results be those of before
+                if results is self._results.known(folder.job):
+                    title = (await asyncio.to_thread(folder.spec)).name
+                    return await make_zip(results, zip_name(title, folder.job))
 
     async def _hash(self, folder: JobFolder) -> Offering:
         async with self._listing.setdefault(folder.job, asyncio.Lock()):
@@ -146,6 +162,7 @@ class Desk:
 
     async def close(self) -> None:
         """End what is being hashed, and give all files back."""
+        await self._zips.close()
         await self._results.close()
         await self.models.close()
 

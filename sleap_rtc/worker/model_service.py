@@ -17,14 +17,17 @@ from sleap_rtc.protocol.files import Manifest
 from sleap_rtc.protocol.jobs import Owner
 from sleap_rtc.protocol.model_messages import MAX_FILES, ModelPush, ModelPushed, digest_of
 from sleap_rtc.protocol.models import MAX_RECORD, RECORD, BundleFile, ModelPart, ModelRecord
+from sleap_rtc.protocol.zipping import inside_of
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.fetch import Fetch, Target
 from sleap_rtc.transfer.offering import Offering, make_offering
 from sleap_rtc.transfer.source import FilesSource
 from sleap_rtc.transfer.store import Store
+from sleap_rtc.transfer.stored_zip import make_zip
 from sleap_rtc.transfer.threads import in_thread
 from sleap_rtc.worker.offerings import Offerings
+from sleap_rtc.worker.zip_names import zip_name
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,24 @@ class ModelDesk:
         self.store = store
         self.pushing = 0
         self._offerings: Offerings[tuple[str, str]] = Offerings()
+        self._zips: Offerings[tuple[str, str]] = Offerings()
+
+    async def zipped(self, room: str, digest: str) -> Offering:
+        """A model of a room as one zip.
+
+        Raises:
+            NotFoundError: if the room has no such model here.
+            TransferError: if a file of it cannot be read.
+        """
+        key = room, digest
+        self._offerings.note_asked(key)
+        return self._zips.known(key) or await self._zips.get(key, partial(self._zip, room, digest))
+
+    async def _zip(self, room: str, digest: str) -> Offering:
+        files = await self.offering(room, digest)
+        note = await asyncio.to_thread(self.shelf.note, room, digest)
+        title = note.title if note.version is None else f"{note.register_as}-{note.version}"
+        return await make_zip(files, zip_name(title, f"model-{digest[:12]}"))
 
     async def offering(self, room: str, digest: str) -> Offering:
         """A model of a room, listed and hashed once for all who ask.
@@ -68,10 +89,12 @@ class ModelDesk:
 
     async def drop(self, room: str, digest: str) -> None:
         """Hand a model out no longer: it was removed."""
+        await self._zips.drop((room, digest))
         await self._offerings.drop((room, digest))
 
     async def close(self) -> None:
         """End what is being hashed, and give all files back."""
+        await self._zips.close()
         await self._offerings.close()
 
 
@@ -95,11 +118,14 @@ class ModelService:
         return {ModelPush: self._push}
 
     async def offering(self, transfer: str) -> Offering:
-        """The model that a transfer id asks for.
+        """The model that a transfer id asks for, or one zip of it.
 
         Raises:
             NotFoundError: if the room has no such model here.
         """
+        inside = inside_of(transfer)
+        if inside is not None:
+            return await self._desk.zipped(self._owner.room, digest_of(inside) or "")
         return await self._desk.offering(self._owner.room, digest_of(transfer) or "")
 
     async def _push(self, session: Session, message: ModelPush) -> Message:

@@ -26,6 +26,7 @@ from sleap_rtc.protocol.jobs import (
     JobWatchEnded,
 )
 from sleap_rtc.protocol.link import Done
+from sleap_rtc.protocol.zipping import inside_of
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.offering import Offering
@@ -166,21 +167,23 @@ class JobService:
             await session.request(part, Done, timeout=FOR_EVER)
 
     async def offering(self, transfer: str) -> Offering:
-        """The results of a job that this client may have.
+        """The results of a job that this client may have, or one zip of them.
 
         Raises:
             NotFoundError: if there is no such job of theirs.
             ConflictError: if it still runs.
         """
+        inside = inside_of(transfer)
+        job, zipped = inside or transfer, inside is not None
         # asked for every few hundred kilobytes of a download: what was checked once need not be read again
-        if (known := self._desk.hashed_results(transfer, self._access)) is not None:
-            self._desk.note_asked(transfer)
+        if (known := self._desk.hashed_results(job, self._access, zipped=zipped)) is not None:
+            self._desk.note_asked(job)
             return known
-        folder = await self._find(transfer)
-        self._desk.note_asked(transfer)
+        folder = await self._find(job)
+        self._desk.note_asked(job)
         if not await asyncio.to_thread(has_ended, folder):
             raise still_running()
-        return await self._desk.results(folder)
+        return await self._desk.results(folder, zipped=zipped)
 
     async def _find(self, job: str) -> JobFolder:
         return await asyncio.to_thread(self._board.find, job, self._owner, owns_room=self._access.owns_room)

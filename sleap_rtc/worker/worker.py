@@ -36,6 +36,8 @@ from sleap_rtc.protocol.mounts import ABILITY as MOUNTS
 from sleap_rtc.protocol.peers import ABILITY as PEERS
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.signaling import Offer, WorkerInfo
+from sleap_rtc.protocol.zipping import ABILITY as ZIP
+from sleap_rtc.protocol.zipping import inside_of
 from sleap_rtc.session.link import LinkSettings, accept
 from sleap_rtc.session.requests import Handlers
 from sleap_rtc.session.session import Producers
@@ -61,7 +63,7 @@ from sleap_rtc.worker.visitors import Visit, Visitors
 
 logger = logging.getLogger(__name__)
 
-ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS, AGAIN, INSPECT)
+ABILITIES = ("train", TRACK, EXPORT, MOUNTS, MODELS, PEERS, AGAIN, INSPECT, ZIP)
 ANNOUNCE_EVERY = 1.0
 """Seconds between two looks at whether the load has changed."""
 SWEEP_EVERY = 3600.0
@@ -335,7 +337,7 @@ def _provider(jobs: JobService, models: ModelService) -> Provider:
     """Hands out both: the id of a transfer says of which it is."""
 
     async def find(transfer: str) -> Offering:
-        return await (jobs if digest_of(transfer) is None else models).offering(transfer)
+        return await (jobs if digest_of(inside_of(transfer) or transfer) is None else models).offering(transfer)
 
     return Provider(find)
 

@@ -91,8 +91,11 @@ def upload(browser: Browser, lab: PageLab, folder: Path, size: int) -> Figures:
     lab.page.set_input_files("#dropped", labels)
     others = {path: digits for path, digits in package_files().items() if path != "labels.pkg.slp"}
     before = _resident(tab)
-    with Meter(tab, children=False) as meter:
+    assert lab.worker
+    with Meter(tab, children=False) as meter, Meter(lab.worker.pid) as theirs:
         said = lab.run(SEND, others)
+    gigabytes = said["size"] / 1e9
+    sys.stdout.write(f"CPU s/GB: tab {meter.cpu / gigabytes:.1f}, worker {theirs.cpu / gigabytes:.1f}\n")
     return {
         "hash_mb_s": round(said["size"] / said["hash"] / 1e6, 1),
         "upload_mb_s": round(said["size"] / said["send"] / 1e6, 1),

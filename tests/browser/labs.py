@@ -23,6 +23,7 @@ from tests.roles.worker_process import ENGINE, TOKEN
 PRELUDE = """
     const peer = await import(new URL("static/peer/worker.js", document.baseURI));
     const bytesOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
+    const hexOf = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const fileOf = ([path, hex]) => ({path, file: new File([bytesOf(hex)], path)});
     const dropped = (files) => Object.entries(files).map(fileOf);
     const until = async (met) => { while (!met()) await new Promise((resolve) => setTimeout(resolve, 20)); };

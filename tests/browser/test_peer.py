@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from tests.browser.chromium import log_in
 from tests.browser.conftest import Visit
 from tests.browser.labs import PageLab, package_files, page_lab
 from tests.jobs.conftest import LABELS
 from tests.protocol.test_webcrypto_proof import derived
-from tests.roles.worker_process import SECRET
+from tests.roles.worker_process import MODEL_SIZE, SECRET
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -90,57 +91,105 @@ def test_a_page_links_to_a_worker(lab: PageLab) -> None:
     assert worker["info"]["gpus"] == [{"name": "Test GPU", "memory_mb": 4096, "uuid": "GPU-0"}]
 
 
-def test_a_page_sends_a_package_to_a_worker_on_the_other_engine(visit: Visit, tmp_path: Path) -> None:
+def test_results_come_as_one_zip_from_a_worker_on_the_other_engine(visit: Visit, tmp_path: Path) -> None:
     with page_lab(visit("ada"), tmp_path, engine="aiortc") as lab:
-        lab.start_worker()
-        said = lab.run(
+        lab.start_worker(**{MODEL_SIZE: str(5 * MIB)})
+        lab.run(
             """
             const [config] = dropped(args[2]);
             const pkg = await peer.makePackage([{path: "labels.pkg.slp", file: gated(args[3], 0).file}, config]);
-            const met = await meet(args[0], args[1]);
-            const job = peer.newJobId();
+            globalThis.met = await meet(args[0], args[1]);
+            globalThis.job = peer.newJobId();
             await met.worker.submit(job, pkg, {kind: "train"});
-            const {reason, log} = await watched(met.worker, job).ended;
-            const {state} = await met.worker.show(job);
-            await part(met);
-            return {job, reason, state, log};
+            globalThis.trained = await watched(met.worker, job).ended;
+            // what comes is not looked at any more from some part on, until the gate is opened
+            let left = 4;
+            const opened = new Promise((resolve) => (globalThis.open = () => { left = Infinity; resolve(); }));
+            const {digest} = SubtleCrypto.prototype;
+            SubtleCrypto.prototype.digest = async function (...both) {
+              if ((left -= 1) < 0) await opened;
+              return digest.apply(this, both);
+            };
+            globalThis.progress = [];
+            globalThis.fetching = met.worker.download(`z_${job}`, {onProgress: (...both) => progress.push(both)});
+            fetching.catch(() => {});
+            await until(() => progress.length > 3);
             """,
-            CONFIG, 3 * MIB,
+            CONFIG, MIB,
         )  # fmt: skip
+        lab.kill_worker()
+        lab.run("await until(() => met.worker.state === 'lost');")
+        lab.start_worker()
+        said = lab.run(
+            """
+            const before = progress.length;
+            open();
+            const {name, blob} = await fetching;
+            const {state} = await met.worker.show(job);
+            const zip = await blob.arrayBuffer();
+            const unknown = await refused(met.worker.download("z_j_87654321"));
+            await part(met);
+            return {job, ...trained, state, name, zip: hexOf(zip), progress, before, unknown};
+            """
+        )
+        folder = JobFolder(lab.jobs / said["job"])
         assert (said["reason"], said["state"]) == (None, "done")
-        assert (lab.jobs / said["job"] / "inputs" / "labels.pkg.slp").stat().st_size == 3 * MIB
+        assert (folder.path / "inputs" / "labels.pkg.slp").stat().st_size == MIB
+        with zipfile.ZipFile(BytesIO(bytes.fromhex(said["zip"]))) as archive:
+            found = {name: archive.read(name) for name in archive.namelist()}
+        assert found == {file.path: file.source.read_bytes() for file in folder.results()}
+        assert said["name"].endswith(".zip")
+        done = [done for done, _ in said["progress"]]
+        assert done == sorted(done)
+        assert done[said["before"]] >= done[said["before"] - 1] > 0
+        assert done[-1] == said["progress"][0][1]
+        assert said["unknown"]["code"] == "not_found"
 
 
-def test_a_dropped_folder_is_trained(lab: PageLab) -> None:
+def test_a_dropped_folder_is_looked_at_and_trained(lab: PageLab) -> None:
     files = package_files() | {"configs/.DS_Store": "00"}
     said = lab.run(
         """
         const hashed = [];
         const how = {name: "flies", onHashed: (...both) => hashed.push(both)};
         const pkg = await peer.makePackage(dropped(args[2]), how);
-        const {room, worker} = await meet(args[0], args[1]);
+        const met = await meet(args[0], args[1]);
+        const {worker} = met;
         const job = peer.newJobId();
-        const transfers = [];
+        let transfers = [];
         worker.onTransfer((each) => transfers.push(each));
-        const summary = await worker.submit(job, pkg, {kind: "train"});
+        const options = {kind: "train", overrides: [{key: "trainer_config.max_epochs", value: 3}]};
+        const inspected = await worker.inspect(job, pkg, options);
+        const [sent] = transfers.splice(0).slice(-1);
+        const unknown = await refused(worker.inspect(job, pkg, {kind: "train", configs: ["none.yaml"]}));
+        const listed = await worker.jobs({all: true});
+        const summary = await worker.submit(job, pkg, options);
         const seen = await watched(worker, job).ended;
         const shown = await worker.show(job);
         const jobs = await worker.jobs({all: true});
-        await worker.close();
-        room.close();
-        return {...seen, job, summary, transfers, shown, jobs, hashed, size: pkg.size};
+        await part(met);
+        const told = {inspected, unknown, listed, summary, sent, again: transfers, shown, jobs, hashed};
+        return {...seen, ...told, job, size: pkg.size};
         """,
         files,
-    )  # fmt: skip
+    )
+    assert said["hashed"][-1] == [said["size"], said["size"]]
+    (run,) = said["inspected"]["runs"]
+    assert (run["model_type"], run["max_epochs"], run["batch_size"]) == ("single_instance", 3, 4)
+    assert (said["inspected"]["size"], said["inspected"]["files"]) == (said["size"], len(package_files()))
+    assert said["unknown"]["code"] == "package"
+    assert said["job"] not in {each["job"] for each in said["listed"]}
+    assert said["sent"]["transfer"] == said["job"]
+    assert said["sent"]["here"] + said["sent"]["arrived"] == said["size"]
+    assert {each["arrived"] for each in said["again"]} <= {0}
+
     assert said["summary"]["name"] == "flies"
     assert said["reason"] is None
     assert [event["seq"] for event in said["events"]] == list(range(1, len(said["events"]) + 1))
-    assert "epoch_ended" in {event["body"]["type"] for event in said["events"]}
+    epochs = [event["body"]["epoch"] for event in said["events"] if event["body"]["type"] == "epoch_ended"]
+    assert epochs == [0, 1, 2]
     assert said["shown"]["state"] == "done"
     assert said["shown"] in said["jobs"]
-    last = said["transfers"][-1]
-    assert (last["transfer"], last["here"] + last["arrived"]) == (said["job"], said["size"])
-    assert said["hashed"][-1] == [said["size"], said["size"]]
     inputs = lab.jobs / said["job"] / "inputs"
     assert {path.relative_to(inputs).as_posix() for path in inputs.rglob("*.*")} == set(package_files())
 
@@ -283,6 +332,56 @@ def test_after_a_reload_nothing_that_arrived_is_sent_again(lab: PageLab) -> None
     assert here + arrived >= size
     assert here >= before - 4 * MIB
     assert said["state"] != "received"
+
+
+def test_an_upload_that_was_given_up_is_taken_up_again(lab: PageLab) -> None:
+    size, job, seed = 4 * MIB, "j_givenup0", 4
+    said = lab.run(
+        "globalThis.giving = new AbortController();"
+        + GOING.replace('{kind: "train"}', '{kind: "train"}, {signal: giving.signal}')
+        + """
+        await until(() => gate.left < 0);
+        giving.abort();
+        gate.open();
+        const given = await going.catch((error) => error.name);
+        await until(() => met.worker.state === "ready");
+        const {state} = await met.worker.show(args[4]);
+        const again = await met.worker.submit(args[4], pkg, {kind: "train"});
+        const {reason} = await watched(met.worker, args[4]).ended;
+        await part(met);
+        return {given, state, again, reason};
+        """,
+        CONFIG, size, job, seed,
+    )  # fmt: skip
+    assert (said["given"], said["state"], said["reason"]) == ("AbortError", "received", None)
+    assert said["again"]["job"] == job
+
+
+def test_a_link_outlives_the_connection_to_the_service(lab: PageLab) -> None:
+    said = lab.run(
+        """
+        const sockets = [];
+        globalThis.WebSocket = class extends WebSocket {
+          constructor(...both) { super(...both); sockets.push(this); }
+        };
+        const met = await meet(args[0], args[1]);
+        const troubles = [];
+        met.room.onWorkers((workers, trouble) => troubles.push(trouble));
+        await until(() => troubles.length);
+        sockets[0].close();
+        await until(() => troubles.some(Boolean));
+        const jobs = await met.worker.jobs();
+        await until(() => met.room.trouble === null);
+        const other = await met.room.connect(args[1]);
+        const states = [met.worker.state, other.state];
+        await other.close();
+        await part(met);
+        return {troubles, states, sockets: sockets.length, jobs};
+        """
+    )
+    assert any("connection to the signaling service was lost" in (each or "") for each in said["troubles"])
+    assert said["states"] == ["ready", "ready"]
+    assert said["sockets"] == 2
 
 
 def test_a_file_that_changed_since_it_was_dropped_is_refused_with_a_sentence(lab: PageLab, tmp_path: Path) -> None:

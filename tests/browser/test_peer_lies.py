@@ -31,7 +31,6 @@ def test_a_page_refuses_whoever_cannot_prove_who_they_are(visit: Visit) -> None:
 
 def test_a_worker_that_misbehaves_costs_the_page_no_more_than_its_link(visit: Visit) -> None:
     results = lied_to(visit("ada").page, "return misbehaviours(peer);")
-    print(*results.items(), sep="\n")
     for name, result in results.items():
         if result["what"] == "request":
             assert (result["code"], result["state"]) == (result["expected"], "ready"), name
@@ -39,6 +38,7 @@ def test_a_worker_that_misbehaves_costs_the_page_no_more_than_its_link(visit: Vi
             assert result["state"] in (("closed",) if result["what"] == "closed" else ("lost", "ready")), name
             assert result["reason"], name
     assert results["a goodbye for ever"]["reason"] == "Not you."
+    assert results["a lane of its own"]["value"][0]["owner"] == "protocol"
     (listed,) = results["a list without end"]["value"]
     assert listed["name"] == "fly<img src=x>"
     assert results["an honest download"]["value"]["name"] == "e_vil_.zip"

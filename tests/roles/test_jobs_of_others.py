@@ -41,6 +41,7 @@ from sleap_rtc.protocol.jobs import (
 )
 from sleap_rtc.protocol.link import Done
 from sleap_rtc.protocol.streams import StreamRequest
+from sleap_rtc.protocol.zipping import zip_of
 from sleap_rtc.session.session import Session
 from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
@@ -136,6 +137,7 @@ async def asked(session: Session, job: str, what: str) -> SleapRTCError | Messag
         "submit": (JobSubmit(job=job, name="mine", manifest=ManifestRef.of(manifest)), JobAccepted),
         "inspect": (JobInspect(job=job, name="mine", manifest=ManifestRef.of(manifest)), JobInspected),
     }
+    transfer = job if not what.startswith("zip ") else zip_of(job)
     streams: dict[str, tuple[type[StreamRequest], dict[str, object]]] = {
         "manifest": (ManifestGet, {}),
         "chunks": (ChunksGet, {"file": 0}),
@@ -144,16 +146,32 @@ async def asked(session: Session, job: str, what: str) -> SleapRTCError | Messag
     try:
         if what in requests:
             return await session.request(*requests[what])
-        kind, fields = streams[what]
+        kind, fields = streams[what.removeprefix("zip ")]
         with await session.slot(100) as slot:
-            async with session.ask(slot, kind, transfer=job, **fields) as stream:
+            async with session.ask(slot, kind, transfer=transfer, **fields) as stream:
                 await stream.read_all(1000)
         return Done()
     except SleapRTCError as error:
         return error
 
 
-ACTS = ("show", "watch", "logs", "stop", "cancel", "resume", "again", "submit", "inspect", "manifest", "chunks", "file")
+ACTS = (
+    "show",
+    "watch",
+    "logs",
+    "stop",
+    "cancel",
+    "resume",
+    "again",
+    "submit",
+    "inspect",
+    "manifest",
+    "chunks",
+    "file",
+    "zip manifest",
+    "zip chunks",
+    "zip file",
+)
 
 
 @pytest.mark.parametrize("who", [STRANGER, ELSEWHERE], ids=["another user", "the same user in another room"])
@@ -161,6 +179,7 @@ async def test_a_foreign_job_looks_like_none_and_nothing_changes(worker: Worker,
     # the owner's own results are known and hashed: that opens them to nobody
     async with worker.serving(OWNER) as owner:
         assert isinstance(await asked(owner, DONE, "manifest"), Done)
+        assert isinstance(await asked(owner, DONE, "zip manifest"), Done)
     before = worker.everything()
     async with worker.serving(who) as stranger:
         for job in (RUNNING, DONE):

@@ -40,6 +40,7 @@ from sleap_rtc.protocol.mounts import MountList, MountListed
 from sleap_rtc.protocol.peers import PeerProve, peer_text
 from sleap_rtc.protocol.room_secrets import RoomSecret
 from sleap_rtc.protocol.training import TrainOptions
+from sleap_rtc.protocol.zipping import zip_of
 from sleap_rtc.session.link import dial
 from sleap_rtc.session.reading import read_whole
 from sleap_rtc.session.session import Session
@@ -324,6 +325,9 @@ async def test_a_worker_gets_no_model_before_it_has_proven_its_key(bench: Bench)
                 await manifest(session, digest)
             await prove(session, key(2))
             assert (await manifest(session, digest)).files
+            # what is made for browsers is not for workers
+            with pytest.raises(NotFoundError):
+                await read_whole(session, ManifestGet, 100_000, transfer=zip_of(transfer_of(digest)))
         # another key than the one that it has registered with: the link ends
         async with unproven(models.peers) as session:
             with pytest.raises((AuthenticationError, ConnectionLost)):
