@@ -21,7 +21,8 @@ os.environ.setdefault("SLEAP_RTC_WORKER_MIN_FREE_BYTES", "0")
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 os.environ.pop("SLEAP_RTC_ROOM_SECRET", None)
 
-# there is a process of tests for each processor and one for while another waits: threads would only fight with them
+# there is a process of tests for each of two processors and two for while others wait, for a program that starts or a
+# link that is silent: threads would only fight with them
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
