@@ -10,6 +10,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_threa
 
 # hundreds of programs are started: none shall compile again what another one has compiled
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# nor look through all packages for plugins of pydantic: there are none
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # a worker of a test imports sleap-nn only if the test says so: it takes a processor for a quarter of a minute
 os.environ.setdefault("SLEAP_RTC_WORKER_WARM", "false")
