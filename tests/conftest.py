@@ -10,6 +10,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_threa
 
 # hundreds of programs are started: none shall compile again what another one has compiled
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# nor look through all packages for plugins of pydantic: there are none
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # a worker of a test imports sleap-nn only if the test says so: it takes a processor for a quarter of a minute
 os.environ.setdefault("SLEAP_RTC_WORKER_WARM", "false")
@@ -21,7 +23,8 @@ os.environ.setdefault("SLEAP_RTC_WORKER_MIN_FREE_BYTES", "0")
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 os.environ.pop("SLEAP_RTC_ROOM_SECRET", None)
 
-# there is a process of tests for each processor and one for while another waits: threads would only fight with them
+# there is a process of tests for each of two processors and two for while others wait, for a program that starts or a
+# link that is silent: threads would only fight with them
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest

@@ -9,9 +9,11 @@ import shutil
 import string
 import subprocess
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_HOME = os.environ.get("HOME", "")  # a test has another one
 
 NEEDS_AN_IMAGE = ("apt-get ", "useradd ")
 """How the RUN lines begin that are left out here: they change the system, not the scratch folder."""
@@ -39,7 +41,15 @@ def instructions(file: Path) -> list[Instruction]:
 
 
 def _outer_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return outer | {"UV_CACHE_DIR": _uv_cache()}
+
+
+@cache
+def _uv_cache() -> str:
+    """Where uv keeps the packages of whoever runs the tests: a worker's are gigabytes to bring again."""
+    there = os.environ | {"HOME": _HOME}
+    return subprocess.run(["uv", "cache", "dir"], env=there, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @dataclass

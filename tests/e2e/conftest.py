@@ -108,3 +108,10 @@ def fly(lab: Lab) -> str:
     said = lab.good("ada", "train", *package, "--register", "fly")
     assert "fly@1" in said
     return "fly@1"
+
+
+@pytest.fixture(scope="package")
+def seen(lab: Lab, fly: str) -> Path:
+    """What bob saw with ada's model, by an alias of hers, in the frames that its training has not seen."""
+    lab.good("ada", "models", "promote", fly, "production", "--room", "lab")
+    return lab.tracked("bob", "by-alias.slp", "--model", "fly@production")

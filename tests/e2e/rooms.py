@@ -46,6 +46,13 @@ class Lab:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def tracked(self, who: str, name: str, *words: str) -> Path:
+        """Look for the animal in the frames of the video that were kept apart; where the predictions are."""
+        frames = ",".join(map(str, self.dataset.held_out))
+        data = ("--data", str(self.dataset.video), "--frames", frames)
+        self.good(who, "track", "--room", "lab", "--auto-select", *data, "-o", name, *words)
+        return self.folder / who / name
+
     def until_listed(self, who: str, model: str) -> None:
         """Wait until a member is shown a model, which its worker tells of within seconds."""
         deadline = time.monotonic() + 60

@@ -2,11 +2,9 @@
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,37 +24,9 @@ from tests.secret_forms import SECRET
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 
 
-def pack(path: Path, labels: bytes, *heads: str, **sections: object) -> Path:
-    """A zip as SLEAP exports it, its name no hint of what it is."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("labels.pkg.slp", labels)
-        for head in heads:
-            archive.writestr(f"{head}.yaml", write_yaml(training_config(head) | sections))
-        archive.writestr("train-script.sh", "sleap-nn train\n")
-    return path
-
-
 def rows(model: Path) -> list[dict[str, str]]:
     with (model / "training_log.csv").open() as file:
         return list(csv.DictReader(file))
-
-
-def test_a_real_package_trains_and_returns_its_model(terminals: Terminals, real_labels: bytes, tmp_path: Path) -> None:
-    given = os.environ.get("SLEAP_RTC_TEST_PACKAGE")
-    package = pack(tmp_path / "fly day 3.export", Path(given).read_bytes() if given else real_labels, "centroid")
-    done = terminals.client(package, tmp_path / "models", "--json")
-    assert done.returncode == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    progress = [item for item in said if item["event"] == "progress"]
-    assert [item["run"] for item in progress if item["type"] == "run_started"] == ["centroid"]
-    of_run = [item for item in progress if item["run"] == "centroid"]
-    ends = [index for index, item in enumerate(of_run) if item["type"] == "epoch_ended"]
-    # row 2 of the log is written when the second epoch ends
-    assert ends[1] >= 3
-    model = tmp_path / "models" / "centroid"
-    assert (model / "best.ckpt").stat().st_size > 0
-    shown = of_run[ends[-1]]["metrics"]["val/loss"]
-    assert shown == pytest.approx(float(rows(model)[-1]["val/loss"]), rel=1e-6)
 
 
 def test_a_config_that_sleap_nn_refuses_is_its_sentence(
