@@ -1,13 +1,16 @@
 """``sleap-rtc dashboard`` in a real browser: the same page from this machine, for a service somewhere else."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from sleap_rtc.config.known_workers import KnownWorkers
+from tests.browser.accessible import grave_findings
 from tests.browser.chromium import Visitor
 from tests.browser.conftest import Visit
 from tests.browser.labs import PageLab, page_lab
@@ -120,6 +123,28 @@ def test_a_room_with_a_secret_is_used_from_this_machine_alone(
         assert (refusal["code"], f"its id was {another}" in refusal["sentence"]) == ("authentication", True)
         assert "sleap-rtc worker trust" in refusal["sentence"]
     here.expect("403")
+
+
+def test_the_secret_of_a_room_is_made_by_keyboard_and_seen_by_anybody(look: Look, machine: Machine) -> None:
+    room = json.loads(machine.type("room", "create", "--name", "by keyboard", "--json"))["room_id"]
+    page = look(viewport={"width": 390, "height": 844}).go("rooms", room, "secret")
+    page.get_by_role("button", name="Generate a secret").focus()
+    page.keyboard.press("Enter")
+    send = page.get_by_role("dialog").get_by_role("button", name="Generate")
+    send.focus()
+    nobody_is_kept_out(page)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="The new secret")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    nobody_is_kept_out(page)
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def nobody_is_kept_out(page: Page) -> None:
+    colours: Literal["light", "dark"]
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        assert grave_findings(page) == []
 
 
 def forge_known_worker(machine: Machine, room: str) -> str:
