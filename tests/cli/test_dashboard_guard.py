@@ -1,6 +1,8 @@
 """``sleap-rtc dashboard``: who may speak to its page's server, and who hears nothing of it."""
 
+import asyncio
 import hashlib
+import os
 import socket
 import sys
 
@@ -12,6 +14,7 @@ from sleap_rtc.signaling.address import API
 from tests.cli.loopback import log_in, loopback
 from tests.cli.odd_service import odd_service, says
 from tests.cli.test_dashboard_proxy import keep_odd_login
+from tests.service.peers import WAIT
 from tests.service.running import RunningService
 
 NOTHING = (404, b"")
@@ -197,6 +200,36 @@ async def test_the_address_that_a_browser_is_started_with_opens_the_page_once(se
         assert (await dashboard.browser.get(first)).status_code == 404
         assert (await dashboard.browser.get(second + "/dashboard/")).status_code == 404
         assert (await dashboard.browser.get(second)).status_code == 303
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody sees with what others start their programs")
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+async def test_another_user_who_sees_that_address_does_not_get_in(
+    service: RunningService, family: socket.AddressFamily
+) -> None:
+    await log_in(service.url)
+    async with loopback(service.url) as dashboard:
+        door = dashboard.address.new_door()
+        with socket.socket(family) as theirs:
+            if os.getuid() == 0:
+                os.fchown(theirs.fileno(), 65534, -1)
+            else:
+                dashboard.address.user = os.getuid() + 1
+            assert await _answer(theirs, door) == 403
+        dashboard.address.user = os.getuid()
+        with socket.socket(family) as ours:
+            assert await _answer(ours, door) == 303
+
+
+async def _answer(by: socket.socket, door: str) -> int:
+    """The status of what a socket is answered that asks for an address."""
+    _, _, place, word = door.split("/")
+    by.setblocking(False)
+    loop, port = asyncio.get_running_loop(), int(place.partition(":")[2])
+    async with asyncio.timeout(WAIT):
+        await loop.sock_connect(by, ("127.0.0.1" if by.family == socket.AF_INET else "::ffff:127.0.0.1", port))
+        await loop.sock_sendall(by, f"GET /{word} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
+        return int((await loop.sock_recv(by, 4096)).split(b" ")[1])
 
 
 async def test_each_start_has_an_address_of_its_own(service: RunningService) -> None:

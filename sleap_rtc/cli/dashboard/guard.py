@@ -5,8 +5,10 @@ server a name of its own (DNS rebinding). What comes without the secret is answe
 """
 
 import hmac
+import os
 import re
 import secrets
+import sys
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from signaling_server.dashboard.assets import HEADERS
 from signaling_server.errors import error_response
+from sleap_rtc.cli.dashboard.visitors import user_at
 from sleap_rtc.errors import ForbiddenError
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -34,11 +37,13 @@ class Address:
         port: where it listens.
         token: the first part of every path.
         door: what leads to the page once; empty when it has done so.
+        user: the number of the user whose programs the door opens for; None where programs are not told apart.
     """
 
     port: int
     token: str = field(default_factory=lambda: secrets.token_urlsafe(_TOKEN_BYTES), repr=False)
     door: str = field(default="", repr=False)
+    user: int | None = field(default_factory=lambda: os.getuid() if sys.platform == "linux" else None)
 
     @property
     def url(self) -> str:
@@ -46,19 +51,17 @@ class Address:
         return f"http://127.0.0.1:{self.port}/{self.token}{PAGE}"
 
     def new_door(self) -> str:
-        """An address that leads to the page, once.
+        """An address that leads the user's own browser to the page, once.
 
-        Programs that are started are seen by every user of the machine, with the addresses that they are given.
+        Programs that are started are seen by every user of the machine, with the addresses that they are given. Where
+        that is so, it is of no use to others, who may be faster than a browser that has yet to start.
         """
         self.door = secrets.token_urlsafe(_TOKEN_BYTES)
         return f"http://127.0.0.1:{self.port}/{self.door}"
 
-    def opened_by(self, word: str) -> bool:
-        """Whether `word` opens the door, which is closed then."""
-        opened = bool(self.door) and hmac.compare_digest(word.encode(), self.door.encode())
-        if opened:
-            self.door = ""
-        return opened
+    def is_door(self, word: str) -> bool:
+        """Whether `word` is the door, which is not opened by that."""
+        return bool(self.door) and hmac.compare_digest(word.encode(), self.door.encode())
 
     def is_token(self, word: str) -> bool:
         """Whether `word` is the secret part of the address."""
@@ -95,8 +98,9 @@ class Guard:
         raw: bytes = scope["raw_path"]
         word, slash, rest = raw.removeprefix(b"/").decode("latin-1").partition("/")
         asks = scope["type"] == "http" and scope["method"] == "GET"
-        if asks and not slash and self._address.opened_by(word):
-            await _enter(self._address)(scope, receive, send)
+        if asks and not slash and self._address.is_door(word):
+            answer = _enter(self._address) if _is_of_same_user(scope, self._address) else _not_theirs()
+            await answer(scope, receive, send)
             return
         path = f"/{rest}"
         if not self._address.is_token(word) or not slash or not _is_plain(path):
@@ -126,10 +130,25 @@ def _is_of_own_page(scope: Scope, headers: Headers, path: str) -> bool:
     return origin in (None, own) and (site in (None, "same-origin", "none") or path == PAGE)
 
 
+def _is_of_same_user(scope: Scope, address: Address) -> bool:
+    # root could read all of this anyway, and passes on what a browser on the Windows around a Linux asks for
+    return address.user is None or user_at(scope["client"], scope["server"]) in (address.user, 0)
+
+
 def _nothing() -> Response:
     # of a handshake that is refused, too: Starlette then speaks of it as such
     return Response(status_code=HTTPStatus.NOT_FOUND)
 
 
+def _not_theirs() -> Response:
+    return error_response(
+        ForbiddenError(
+            "This address is for a browser of the user who started the dashboard, and this one could not be seen to be "
+            "that. Open the address that the terminal shows."
+        )
+    )
+
+
 def _enter(address: Address) -> Response:
+    address.door = ""
     return RedirectResponse(address.url, HTTPStatus.SEE_OTHER, headers=dict(HEADERS) | {"Cache-Control": "no-store"})
