@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from secrets import token_bytes
 
-from sleap_rtc.config.room_secrets import Kept, RoomSecretStore
+from sleap_rtc.config.room_secrets import MOST_REMEMBERED, Kept, RoomSecretStore
 from sleap_rtc.config.schema import secret_key
 from sleap_rtc.config.servers import normal_server, server_words
 from sleap_rtc.config.settings import Settings, load_settings
@@ -128,6 +128,28 @@ class SecretLookup:
 
         if room in rooms:
             self._note(server, room, name=wanted)
+
+    def secrets_shown(self, server: str, names: Sequence[str], room: str) -> tuple[RoomSecret, ...]:
+        """The secrets of a room that was picked where the service shows it under `names`.
+
+        A room without a secret is refused under a name of one that has a secret: the service may have put it there.
+
+        Args:
+            server: the service's address.
+            names: what the room was called; names that are new are remembered while there is space for them.
+            room: the id of the room that was picked.
+
+        Raises:
+            AuthenticationError: as `secrets` does, and if a name stands for another room here.
+        """
+        found = self.secrets(server, room)
+        for name in names:
+            if not found:
+                self.check_name(server, name, room)
+            # none that is known gives way: the service could call the room what it likes until all are forgotten
+            elif (kept := self.store.kept(server, room)) is not None and len(kept.names) < MOST_REMEMBERED:
+                self._note(server, room, name=name.strip())
+        return found
 
     def check_worker_key(self, server: str, token: str, room: str) -> None:
         """Refuse a room to which a worker's token has not led before, if it led to one with a secret.

@@ -125,6 +125,19 @@ def test_a_room_with_a_secret_is_used_from_this_machine_alone(
     here.expect("403")
 
 
+def test_a_room_is_not_entered_under_the_name_of_one_that_has_a_secret(look: Look, machine: Machine) -> None:
+    real, other = (
+        json.loads(machine.type("room", "create", "--name", "the lab", "--json"))["room_id"] for _ in range(2)
+    )
+    here = look()
+    generate(here.go("rooms", real, "secret"))
+    page = here.go("rooms", other)
+    expect(page.get_by_role("heading", name="the lab", level=1)).to_be_visible()
+    refused = page.evaluate(f"async (room) => {{ {KNOWN} return local.secrets(room).catch(String); }}", other)
+    assert f"By 'the lab' this machine knows the room {real}" in refused
+    here.expect("403")
+
+
 def test_the_secret_of_a_room_is_made_by_keyboard_and_seen_by_anybody(look: Look, machine: Machine) -> None:
     room = json.loads(machine.type("room", "create", "--name", "by keyboard", "--json"))["room_id"]
     page = look(viewport={"width": 390, "height": 844}).go("rooms", room, "secret")

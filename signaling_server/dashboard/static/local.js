@@ -5,11 +5,23 @@
 
 import { get, path, post, put } from "./api.js";
 import { onlyHere } from "./commands.js";
-import { current } from "./store.js";
+import { current, listen } from "./store.js";
+import { plain } from "./words.js";
 
 const PIN = "sleap-rtc:pin:";
 
 const local = () => ({ base: new URL("../local/", document.baseURI) });
+
+// what the page has called each room since it was loaded: whoever picks one by its name must get that one
+const names = new Map();
+listen(({ room, rooms }) => {
+  for (const each of [room, ...(rooms ?? [])]) if (each) namesOf(each.room_id).add(seen(each.name));
+});
+
+const namesOf = (roomId) => names.get(roomId) ?? names.set(roomId, new Set()).get(roomId);
+
+// as a browser shows it
+const seen = (name) => plain(name).split(/\s+/).filter(Boolean).join(" ");
 
 /** Whether the page comes from this machine. */
 export const onThisMachine = () => current().page?.kind === "loopback";
@@ -17,10 +29,16 @@ export const onThisMachine = () => current().page?.kind === "loopback";
 /**
  * The keys for links in a room, those of its newest secret first; none where the room has no secret.
  *
+ * A room without a secret is refused where it is called like one that has a secret on this machine.
+ *
  * @param {string} roomId
  * @returns {Promise<{epoch: number, id: string, clientKey: string, workerKey: string}[]>} keys in hex.
  */
-export const secrets = async (roomId) => (onThisMachine() ? get(path`secrets/${roomId}`, local()) : []);
+export async function secrets(roomId) {
+  if (!onThisMachine()) return [];
+  const query = new URLSearchParams([...namesOf(roomId)].map((name) => ["name", name]));
+  return get(`${path`secrets/${roomId}`}?${query}`, local());
+}
 
 /**
  * The keys (hex) that workers had when they were met before.
@@ -59,7 +77,8 @@ export const peerSettings = () => ({
 export const standing = (roomId, signal) => get(path`secrets/${roomId}/standing`, { ...local(), signal });
 
 /** Make a newer secret for a room. The answer holds its text, which is shown this once. */
-export const makeSecret = (roomId, endOld) => post(path`secrets/${roomId}`, { end_old: endOld }, local());
+export const makeSecret = (roomId, name, endOld) =>
+  post(path`secrets/${roomId}`, { end_old: endOld, name: seen(name) }, local());
 
 function stored(act) {
   try {

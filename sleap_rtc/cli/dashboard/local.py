@@ -63,10 +63,11 @@ class Standing(BaseModel):
 
 
 class MakeSecret(BaseModel):
-    """Whether the secret before this one ends here now, and not in a day."""
+    """Whether the secret before this one ends here now, and not in a day; and what the room is called."""
 
     model_config = ConfigDict(extra="forbid")
     end_old: bool = False
+    name: str = Field(default="", max_length=256)
 
 
 class MadeSecret(BaseModel):
@@ -120,12 +121,17 @@ LookupDep = Annotated[SecretLookup, Depends(_lookup)]
 
 
 @router.get("/secrets/{room}", response_model=list[Keys])
-def read_keys(room: str, settings: SettingsDep, lookup: LookupDep) -> list[Keys] | JSONResponse:
-    """The keys for links in a room, those of its newest secret first; none if the room has no secret."""
+def read_keys(
+    room: str, settings: SettingsDep, lookup: LookupDep, called: Annotated[list[str] | None, Query(alias="name")] = None
+) -> list[Keys] | JSONResponse:
+    """The keys for links in a room, those of its newest secret first; none if the room has no secret.
+
+    Refused if the room has none, and the page calls it by a `name` of one that has.
+    """
 
     def found() -> list[Keys]:
         made = []
-        for secret in lookup.secrets(settings.server, room):
+        for secret in lookup.secrets_shown(settings.server, called or (), room):
             name = secret.name_in(room)
             client, worker = (secret.proof_key(room, role).hex() for role in ("client", "worker"))
             made.append(Keys(epoch=name.epoch, id=name.id, client_key=client, worker_key=worker))
@@ -148,7 +154,7 @@ def read_standing(room: str, settings: SettingsDep, lookup: LookupDep) -> Standi
 def make_secret(room: str, body: MakeSecret, settings: SettingsDep, lookup: LookupDep) -> MadeSecret:
     """Make a secret for a room, newer than all that this machine knows of it, and keep it here."""
     check_id("room", room)
-    secret, kept = lookup.make_newer(settings.server, room, end_old=body.end_old)
+    secret, kept = lookup.make_newer(settings.server, room, end_old=body.end_old, name=body.name.strip())
     words = server_words(settings.server)
     return MadeSecret(
         secret=secret.text,

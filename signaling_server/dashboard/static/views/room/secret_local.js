@@ -47,7 +47,7 @@ function generate(room, known, shown, again) {
     known.here && h("p", {}, "The secret of now is good for a day more, so that everybody can get the new one meanwhile."),
     known.here && h("p", {}, h("label.check", {}, endOld, h("span", {}, "End the old one at once, because somebody has left or has seen it"))),
   ], "Generate", async (form) => {
-    const made = await makeSecret(room.room_id, form.has("end"));
+    const made = await makeSecret(room.room_id, room.name, form.has("end"));
     replace(shown, revealed(made));
     again();
   });
