@@ -466,3 +466,34 @@ def test_a_worker_whose_key_is_another_than_before_is_refused(lab: PageLab) -> N
     assert said["nowhere"]["code"] == "not_found"
     lab.visitor.expect("WebSocket")
     lab.visitor.expect("404")
+
+
+def test_a_worker_that_was_shown_under_a_known_name_is_not_met_under_another(lab: PageLab) -> None:
+    said = lab.run(
+        """
+        const Real = globalThis.WebSocket;
+        const name = (await meet(args[0], args[1]).then(async (met) => (await part(met), met.room.workers)))[0].name;
+        // a service that lists it twice: the page shows the one, and might ask for the other
+        globalThis.WebSocket = class extends Real {
+          set onmessage(take) {
+            super.onmessage = ({data}) => {
+              const body = JSON.parse(data);
+              if (body.type === "worker_list")
+                body.workers = body.workers.flatMap((each) => [{...each, name: "unknown"}, each]);
+              take({data: JSON.stringify(body)});
+            };
+          }
+        };
+        const asked = [];
+        const get = async (_, met) => {
+          asked.push(met.name);
+          if (met.name === name) throw Object.assign(new Error("known as another"), {code: "authentication"});
+          return null;
+        };
+        const refusal = await refused(meet(args[0], args[1], {pins: {get, set: async () => {}}}));
+        globalThis.WebSocket = Real;
+        return {refusal, asked, name};
+        """
+    )
+    assert said["refusal"] == {"code": "authentication", "sentence": "known as another"}
+    assert said["asked"] == ["unknown", said["name"]]

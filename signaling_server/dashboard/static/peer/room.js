@@ -2,7 +2,7 @@
 
 import { apiBase } from "../api.js";
 import { dial } from "./dial.js";
-import { PeerError } from "./errors.js";
+import { broken, PeerError } from "./errors.js";
 import { isId } from "./ids.js";
 import { RemoteWorker } from "./remote.js";
 import { Signaling } from "./signaling.js";
@@ -17,6 +17,8 @@ export const browserPins = {
 /** A page of the service knows no room's secret. */
 const noSecrets = async () => [];
 
+const MOST_NAMES = 16;
+
 /** A room: who is in it, and links to its workers. */
 export class Room {
   #signaling;
@@ -24,6 +26,7 @@ export class Room {
   #listeners = new Set();
   #ended = new AbortController();
   #secretsSeen = false;
+  #names = new Map();
 
   /** The latest list of the room's workers, ordered by id: WorkerPresence of the protocol. Null before the first. */
   workers = null;
@@ -33,7 +36,8 @@ export class Room {
    * @param {object} [settings]
    * @param {{get: function, set: function}} [settings.pins] the keys (hex) that workers had when they were met:
    *   `get(workerId, {room, name})` gives one or null, `set(workerId, key, {room, name})` is told after each proof.
-   *   `name` is what the room's list calls the worker. An error of either ends the link before anything is sent.
+   *   `name` is what the room's list calls the worker; `get` is asked for each name that it was called by. An error of
+   *   either ends the link before anything is sent.
    * @param {(roomId: string) => Promise<object[]>} [settings.secrets] the keys derived from the room's secrets, as
    *   {epoch, id, clientKey, workerKey} in hex
    * @param {boolean} [settings.allowLoopback] whether the service is on this machine: then its workers may be as well
@@ -106,19 +110,32 @@ export class Room {
       );
     }
     const name = await this.#nameOf(workerId);
+    // whoever was picked under a name must be the one who is known by it, whatever the list says now
+    for (const called of this.#names.get(workerId) ?? [])
+      await this.#settings.pins.get(workerId, { room: this.roomId, name: called });
     return dial(this.#signaling, workerId, { ...this.#settings, ...parts, secrets, name });
   }
 
   async #nameOf(workerId) {
     const named = (workers) => workers?.find((each) => each.worker_id === workerId)?.name;
-    return named(this.workers) ?? named(await this.#signaling.workers()) ?? "";
+    return named(this.workers) ?? named(await this.#list()) ?? "";
+  }
+
+  async #list() {
+    const workers = await this.#signaling.workers();
+    for (const { worker_id: id, name } of workers) {
+      if (!this.#names.has(id)) this.#names.set(id, new Set());
+      const names = this.#names.get(id).add(name);
+      if (names.size > MOST_NAMES) throw broken("The signaling service calls a worker by too many names.");
+    }
+    return workers;
   }
 
   async #poll() {
     while (!this.#ended.signal.aborted) {
       if (this.#signaling.connected && !document.hidden) {
         try {
-          this.workers = await this.#signaling.workers();
+          this.workers = await this.#list();
           this.#tell();
         } catch (error) {
           if (!(error instanceof PeerError)) throw error; // else: the connection is called again, and then asked again
