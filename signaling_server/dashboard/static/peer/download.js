@@ -179,10 +179,10 @@ function maxChunks(size) {
   return Math.min(2 ** 20, Math.floor((4 * size) / average) + 1);
 }
 
-/** A worker's file name as one that may lie in anybody's folder of downloads. */
+/** A worker's name for a zip as one that may lie in anybody's folder of downloads, and is opened as a zip at most. */
 export function safeName(path) {
   const name = printable(path.split(/[\\/]/).at(-1), 200)
     .replace(/[<>:"|?*\n\t]/g, "_")
     .replace(/^[. ]+|[. ]+$/g, "");
-  return name || "download.zip";
+  return /\.zip$/i.test(name) ? name : `${name || "download"}.zip`;
 }
