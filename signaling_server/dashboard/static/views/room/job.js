@@ -2,13 +2,16 @@
 
 import { h, replace } from "../../dom.js";
 import { JobSource } from "../../job_source.js";
-import { onceAFrame } from "../../pace.js";
+import { atMostEvery } from "../../pace.js";
 import { badge, loading, problem, when } from "../../ui.js";
 import { brief } from "../../words.js";
 import { Actions } from "./job_actions.js";
 import { LogTail } from "./job_log.js";
 import { Runs } from "./job_runs.js";
 import { kindText, progressText, queueText, stateBadge } from "./job_words.js";
+
+/** How often what is known is drawn anew at most; curves follow once a frame. */
+const EVERY_MS = 150;
 
 export const title = ({ job }) => `Job ${brief(job)}`;
 
@@ -20,7 +23,7 @@ export function mount(root, { room, job }, signal) {
     notices: h("div", {}), log: new LogTail(), runs: new Runs(signal),
   };
   const source = new JobSource(room, job, {
-    onChange: onceAFrame(() => !signal.aborted && show(parts, source)),
+    onChange: atMostEvery(EVERY_MS, () => !signal.aborted && show(parts, source)),
     onLog: (text) => parts.log.add(text),
     onAgain: () => parts.log.clear(),
   });
