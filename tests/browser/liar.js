@@ -1,10 +1,10 @@
-// A service and a worker in one, inside the page that is tested: `Liar` stands in for the browser's WebSocket, links come
-// about over real connections, and one part of what both say is a lie.
+// A service and a worker in one, inside the page that is tested: `Liar` stands in for the browser's WebSocket, links
+// come about over real connections, and one part of what both say is a lie.
 //
-// A case names the lie: `welcome`, `sdp`, `hello` and `proof` edit what is said, `context` what the proof covers, `opened`
-// does something with the open control channel, and `proven` with the proven link.
+// A case names the lie: `welcome`, `sdp`, `hello` and `proof` edit what is said, `context` what the proof covers,
+// `opened` does something with the open control channel, and `proven` with the proven link.
 
-const { base32, hex, join, sha256, u32, unhex, utf8 } = await import("/dashboard/static/peer/bytes.js");
+const { hex, join, sha256, u32, unhex, utf8 } = await import("/dashboard/static/peer/bytes.js");
 const { workerIdOf } = await import("/dashboard/static/peer/ids.js");
 const { pack } = await import("/dashboard/static/peer/frames.js");
 
@@ -15,13 +15,21 @@ const fingerprint = (sdp) => unhex(/a=fingerprint:sha-256 (.*)/.exec(sdp)[1].tri
 const newKey = async () => {
   const { privateKey, publicKey } = await crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"]);
   const raw = new Uint8Array(await crypto.subtle.exportKey("raw", publicKey));
-  return { raw, id: await workerIdOf(raw), sign: async (bytes) => hex(await crypto.subtle.sign("Ed25519", privateKey, bytes)) };
+  return {
+    raw,
+    id: await workerIdOf(raw),
+    sign: async (bytes) => hex(await crypto.subtle.sign("Ed25519", privateKey, bytes)),
+  };
 };
 
 async function noSecretKey(role) {
   const material = await crypto.subtle.importKey("raw", new Uint8Array(32), "HKDF", false, ["deriveBits"]);
   const salt = await sha256(join([utf8("sleap-rtc room"), utf8(ROOM)]));
-  const bits = await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt, info: utf8(`${role} proof`) }, material, 256);
+  const bits = await crypto.subtle.deriveBits(
+    { name: "HKDF", hash: "SHA-256", salt, info: utf8(`${role} proof`) },
+    material,
+    256,
+  );
   return crypto.subtle.importKey("raw", bits, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
 }
 
@@ -37,7 +45,8 @@ class End {
       this.read.push(data);
       this.unread.push(data);
       this.waiting?.();
-      if (typeof data === "string" && data.startsWith('{"type":"error"') && !this.proven) channel.close(); // it was refused
+      const refused = typeof data === "string" && data.startsWith('{"type":"error"') && !this.proven;
+      if (refused) channel.close();
     };
   }
   async next() {
@@ -51,7 +60,9 @@ class End {
       if (message.type === type) return message;
     }
   }
-  say(message) { this.channel.send(typeof message === "object" && !ArrayBuffer.isView(message) ? JSON.stringify(message) : message); }
+  say(message) {
+    this.channel.send(typeof message === "object" && !ArrayBuffer.isView(message) ? JSON.stringify(message) : message);
+  }
 }
 
 async function answered(sdp, edit = (text) => text) {
@@ -60,23 +71,45 @@ async function answered(sdp, edit = (text) => text) {
   const end = new End(channel);
   await pc.setRemoteDescription({ type: "offer", sdp });
   await pc.setLocalDescription();
-  if (pc.iceGatheringState !== "complete") await new Promise((resolve) => (pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve()));
-  const opened = new Promise((resolve) => { if (channel.readyState === "open") resolve(); else channel.onopen = resolve; });
+  if (pc.iceGatheringState !== "complete")
+    await new Promise(
+      (resolve) => (pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve()),
+    );
+  const opened = new Promise((resolve) => {
+    if (channel.readyState === "open") resolve();
+    else channel.onopen = resolve;
+  });
   return { pc, end, opened, own: pc.localDescription.sdp, sdp: edit(pc.localDescription.sdp) };
 }
 
 function liar(lie, key) {
   const self = { ends: [], connections: [] };
   self.Socket = class {
-    constructor() { setTimeout(() => this.tell({ type: "welcome", nonce: "00".repeat(32), principal: { user: "u_12345678", name: "ada", role: "client", room: ROOM, session: "p_12345678" }, ...lie.welcome })); }
-    tell(message) { this.onmessage?.({ data: JSON.stringify(message) }); }
+    constructor() {
+      setTimeout(() =>
+        this.tell({
+          type: "welcome",
+          nonce: "00".repeat(32),
+          principal: { user: "u_12345678", name: "ada", role: "client", room: ROOM, session: "p_12345678" },
+          ...lie.welcome,
+        }),
+      );
+    }
+    tell(message) {
+      this.onmessage?.({ data: JSON.stringify(message) });
+    }
     send(text) {
       const message = JSON.parse(text);
       if (message.type === "workers") this.tell({ type: "worker_list", re: message.id, workers: [] });
       else if (message.type === "offer") this.meet(message);
-      else if (message.type === "candidate" && message.candidate) self.connections.at(-1)?.then(({ pc }) => pc.addIceCandidate({ candidate: message.candidate.candidate, sdpMLineIndex: 0 }));
+      else if (message.type === "candidate" && message.candidate)
+        self.connections
+          .at(-1)
+          ?.then(({ pc }) => pc.addIceCandidate({ candidate: message.candidate.candidate, sdpMLineIndex: 0 }));
     }
-    close() { this.onclose?.({ code: 1000 }); }
+    close() {
+      this.onclose?.({ code: 1000 });
+    }
     async meet({ link, sdp }) {
       const made = answered(sdp, lie.sdp);
       self.connections.push(made);
@@ -85,14 +118,45 @@ function liar(lie, key) {
       this.tell({ type: "answer", link, sdp: said });
       await opened;
       if (lie.opened && (await lie.opened(end, pc)) !== "go on") return;
-      const hello = { type: "hello", v: 1, suite: SUITE, worker_id: key.id, worker_pub: hex(key.raw), secrets: [], nonce: "11".repeat(32), abilities: ["train"], ...lie.hello };
+      const hello = {
+        type: "hello",
+        v: 1,
+        suite: SUITE,
+        worker_id: key.id,
+        worker_pub: hex(key.raw),
+        secrets: [],
+        nonce: "11".repeat(32),
+        abilities: ["train"],
+        ...lie.hello,
+      };
       const helloText = JSON.stringify(hello);
       end.say(lie.helloText ? lie.helloText(helloText) : helloText);
       const first = await end.next();
       const client = JSON.parse(first);
       if (client.type !== "proof.client") return;
-      const context = { room: ROOM, user: "u_12345678", link, fpClient: fingerprint(sdp), fpWorker: fingerprint(own), ...lie.context };
-      const covered = framed(utf8("sleap-rtc/p2p-auth/1"), utf8(SUITE), utf8(context.room), u32(0), utf8(key.id), key.raw, utf8(context.user), utf8(context.link), context.fpClient, context.fpWorker, unhex("11".repeat(32)), unhex(JSON.parse(client.hello).nonce), await sha256(framed(utf8(helloText), utf8(client.hello))));
+      const context = {
+        room: ROOM,
+        user: "u_12345678",
+        link,
+        fpClient: fingerprint(sdp),
+        fpWorker: fingerprint(own),
+        ...lie.context,
+      };
+      const covered = framed(
+        utf8("sleap-rtc/p2p-auth/1"),
+        utf8(SUITE),
+        utf8(context.room),
+        u32(0),
+        utf8(key.id),
+        key.raw,
+        utf8(context.user),
+        utf8(context.link),
+        context.fpClient,
+        context.fpWorker,
+        unhex("11".repeat(32)),
+        unhex(JSON.parse(client.hello).nonce),
+        await sha256(framed(utf8(helloText), utf8(client.hello))),
+      );
       const mac = hex(await crypto.subtle.sign("HMAC", await noSecretKey("worker"), covered));
       const signature = await (lie.signer ?? key).sign(join([utf8("sleap-rtc worker/1"), covered]));
       const proof = { type: "proof.worker", mac, signature, ...lie.proof };
@@ -132,7 +196,10 @@ const parts = join([u32(part.length), partHash, u32(part.length), partHash]);
 const entry = { path: "../../e<vil>.zip", size: 2 * part.length, chunks: hex(await sha256(parts)) };
 
 // answers a page's download, with what a case says instead
-async function offer({ end, lane }, { manifest = { files: [entry] }, list = parts, file = () => part, frames = (pieces) => pieces } = {}) {
+async function offer(
+  { end, lane },
+  { manifest = { files: [entry] }, list = parts, file = () => part, frames = (pieces) => pieces } = {},
+) {
   const over = await lane();
   const send = (stream, bytes) => {
     for (const each of frames([[stream, 0, bytes, true]])) over.end.say(pack(...each));
@@ -153,7 +220,13 @@ const download = async (remote) => {
   return { name, bytes: hex(await sha256(new Uint8Array(await blob.arrayBuffer()))) };
 };
 const over = (act) => async (worker) => act((await worker.lane()).end, worker.end);
-const summary = { job: "j_12345678", name: "\u001b]52;c;aGk=\u0007fly\u202e<img src=x>", state: "done", submitted: 1, owner: "ada" };
+const summary = {
+  job: "j_12345678",
+  name: "\u001b]52;c;aGk=\u0007fly\u202e<img src=x>",
+  state: "done",
+  submitted: 1,
+  owner: "ada",
+};
 const MISBEHAVIOURS = {
   "bytes on the control channel": ["link", "protocol", list, ({ end }) => end.say(new Uint8Array(4))],
   "no JSON": ["link", "protocol", list, ({ end }) => end.say("{")],
@@ -161,43 +234,141 @@ const MISBEHAVIOURS = {
   "an id that is none": ["link", "protocol", list, ({ end }) => end.say('{"type":"x","id":-1}')],
   "text on a lane": ["link", "protocol", list, over((lane) => lane.say("text"))],
   "no frame on a lane": ["link", "protocol", list, over((lane) => lane.say(new Uint8Array(15)))],
-  "a frame for a stream that nobody opened": ["link", "protocol", list, over((lane) => lane.say(pack(9, 0, part, true)))],
-  "a stream of the page's own numbers": ["link", "protocol", list, over((_, end) => end.say({ type: "manifest.get", transfer: "j_12345678", stream: 1, lane: 0, window: 9 }))],
-  "a window beyond all": ["link", "protocol", list, over((_, end) => end.say({ type: "manifest.get", transfer: "j_12345678", stream: 2, lane: 0, window: 2 ** 40 }))],
+  "a frame for a stream that nobody opened": [
+    "link",
+    "protocol",
+    list,
+    over((lane) => lane.say(pack(9, 0, part, true))),
+  ],
+  "a stream of the page's own numbers": [
+    "link",
+    "protocol",
+    list,
+    over((_, end) => end.say({ type: "manifest.get", transfer: "j_12345678", stream: 1, lane: 0, window: 9 })),
+  ],
+  "a window beyond all": [
+    "link",
+    "protocol",
+    list,
+    over((_, end) => end.say({ type: "manifest.get", transfer: "j_12345678", stream: 2, lane: 0, window: 2 ** 40 })),
+  ],
   "lanes without number": ["link", "protocol", list, ({ end }) => end.say({ type: "lane.wanted", lanes: 1e9 })],
-  "a lane of its own": ["request", null, list, async ({ end }) => {
-    const { id } = await end.heard("job.list");
-    end.say({ type: "lane.open", id: 7, lane: 1, sdp: "" });
-    const { error } = await end.heard("error");
-    end.say({ type: "job.listed", re: id, jobs: [{ ...summary, owner: error.code }] });
-  }],
-  "a goodbye for ever": ["closed", "forbidden", list, ({ end }) => end.say({ type: "bye", id: 3, reason: "x", error: { code: "forbidden", sentence: "Not \u001b[1myou." } })],
-  "another answer": ["request", "protocol", list, async ({ end }) => end.say({ type: "ok", re: (await end.heard("job.list")).id })],
-  "a list of nothing": ["request", "protocol", list, async ({ end }) => end.say({ type: "job.listed", re: (await end.heard("job.list")).id, jobs: [null] })],
-  "a list without end": ["request", null, list, async ({ end }) => {
-    for (;;) end.say({ type: "job.listed", re: (await end.heard("job.list")).id, jobs: [summary], more: true });
-  }],
+  "a lane of its own": [
+    "request",
+    null,
+    list,
+    async ({ end }) => {
+      const { id } = await end.heard("job.list");
+      end.say({ type: "lane.open", id: 7, lane: 1, sdp: "" });
+      const { error } = await end.heard("error");
+      end.say({ type: "job.listed", re: id, jobs: [{ ...summary, owner: error.code }] });
+    },
+  ],
+  "a goodbye for ever": [
+    "closed",
+    "forbidden",
+    list,
+    ({ end }) =>
+      end.say({ type: "bye", id: 3, reason: "x", error: { code: "forbidden", sentence: "Not \u001b[1myou." } }),
+  ],
+  "another answer": [
+    "request",
+    "protocol",
+    list,
+    async ({ end }) => end.say({ type: "ok", re: (await end.heard("job.list")).id }),
+  ],
+  "a list of nothing": [
+    "request",
+    "protocol",
+    list,
+    async ({ end }) => end.say({ type: "job.listed", re: (await end.heard("job.list")).id, jobs: [null] }),
+  ],
+  "a list without end": [
+    "request",
+    null,
+    list,
+    async ({ end }) => {
+      for (;;) end.say({ type: "job.listed", re: (await end.heard("job.list")).id, jobs: [summary], more: true });
+    },
+  ],
   "an honest download": ["request", null, download, (worker) => offer(worker)],
-  "two files where one was asked for": ["request", "protocol", download, (worker) => offer(worker, { manifest: { files: [entry, entry] } })],
-  "a size beyond all": ["request", "protocol", download, (worker) => offer(worker, { manifest: { files: [{ ...entry, size: 2 ** 60 }] } })],
-  "a list of other parts": ["request", "protocol", download, (worker) => offer(worker, { list: join([u32(65536), partHash]) })],
-  "parts that are too many": ["link", "protocol", download, (worker) => offer(worker, { list: new Uint8Array(36 * 50) })],
-  "a part that is damaged each time": ["request", "transfer", download, (worker) => offer(worker, { file: (at) => (at ? new Uint8Array(32768).fill(1) : part) })],
-  "more than was asked for": ["link", "protocol", download, (worker) => offer(worker, { file: () => join([part, part]) })],
-  "parts out of order": ["link", "protocol", download, (worker) => offer(worker, { frames: ([[stream, , bytes]]) => [[stream, 5, bytes, true]] })],
-  "crumbs": ["link", "protocol", download, (worker) => offer(worker, { frames: ([[stream, , bytes]]) => Array.from(bytes.subarray(0, 100), (_, at) => [stream, at, bytes.subarray(at, at + 1), false]) })],
+  "two files where one was asked for": [
+    "request",
+    "protocol",
+    download,
+    (worker) => offer(worker, { manifest: { files: [entry, entry] } }),
+  ],
+  "a size beyond all": [
+    "request",
+    "protocol",
+    download,
+    (worker) => offer(worker, { manifest: { files: [{ ...entry, size: 2 ** 60 }] } }),
+  ],
+  "a list of other parts": [
+    "request",
+    "protocol",
+    download,
+    (worker) => offer(worker, { list: join([u32(65536), partHash]) }),
+  ],
+  "parts that are too many": [
+    "link",
+    "protocol",
+    download,
+    (worker) => offer(worker, { list: new Uint8Array(36 * 50) }),
+  ],
+  "a part that is damaged each time": [
+    "request",
+    "transfer",
+    download,
+    (worker) => offer(worker, { file: (at) => (at ? new Uint8Array(32768).fill(1) : part) }),
+  ],
+  "more than was asked for": [
+    "link",
+    "protocol",
+    download,
+    (worker) => offer(worker, { file: () => join([part, part]) }),
+  ],
+  "parts out of order": [
+    "link",
+    "protocol",
+    download,
+    (worker) => offer(worker, { frames: ([[stream, , bytes]]) => [[stream, 5, bytes, true]] }),
+  ],
+  crumbs: [
+    "link",
+    "protocol",
+    download,
+    (worker) =>
+      offer(worker, {
+        frames: ([[stream, , bytes]]) =>
+          Array.from(bytes.subarray(0, 100), (_, at) => [stream, at, bytes.subarray(at, at + 1), false]),
+      }),
+  ],
 };
 
 // ends in a refusal before anything but the page's proof was sent; the code that it has
 const REFUSED = {
-  "another room": ["forbidden", { welcome: { principal: { user: "u_12345678", name: "ada", role: "client", room: "r_87654321", session: "p_12345678" } } }],
+  "another room": [
+    "forbidden",
+    {
+      welcome: {
+        principal: { user: "u_12345678", name: "ada", role: "client", room: "r_87654321", session: "p_12345678" },
+      },
+    },
+  ],
   "two fingerprints": ["protocol", { sdp: twice }],
-  "a fingerprint of another kind beside it": ["protocol", { sdp: (sdp) => sdp.replace(/(a=fingerprint:)/, `a=fingerprint:sha-1 ${Array(20).fill("AA").join(":")}\r\n$1`) }],
+  "a fingerprint of another kind beside it": [
+    "protocol",
+    { sdp: (sdp) => sdp.replace(/(a=fingerprint:)/, `a=fingerprint:sha-1 ${Array(20).fill("AA").join(":")}\r\n$1`) },
+  ],
   "sound beside the data": ["protocol", { sdp: (sdp) => `${sdp}m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n` }],
   "a description that is too long": ["protocol", { sdp: (sdp) => sdp + "a=x\r\n".repeat(4000) }],
   "another key": ["authentication", { hello: { worker_pub: hex(other.raw) } }],
   "another worker": ["authentication", { hello: { worker_pub: hex(other.raw), worker_id: other.id } }],
-  "a secret that the page does not have": ["authentication", { hello: { secrets: [{ epoch: 1, id: "00".repeat(8) }] } }],
+  "a secret that the page does not have": [
+    "authentication",
+    { hello: { secrets: [{ epoch: 1, id: "00".repeat(8) }] } },
+  ],
   "another version": ["protocol", { hello: { v: 2 } }],
   "another suite": ["protocol", { hello: { suite: "none" } }],
   "a hello that is nested too deep": ["protocol", { helloText: () => nested }],
@@ -214,10 +385,20 @@ const REFUSED = {
   "half a signature": ["protocol", { proof: { signature: "00".repeat(32) } }],
   "success without proof": ["protocol", { proofText: () => ({ type: "ok" }) }],
   "the page's own words": ["protocol", { proofText: (first) => first }],
-  "silence": ["unreachable", { opened: () => "say nothing" }],
+  silence: ["unreachable", { opened: () => "say nothing" }],
   "a second channel": ["protocol", { opened: (end, pc) => void pc.createDataChannel("another") }],
-  "more than hellos and proofs take": ["protocol", { opened: (end) => { for (let at = 0; at < 30; at += 1) end.say("x".repeat(60_000)); } }],
-  "a refusal": ["busy", { helloText: () => JSON.stringify({ type: "error", error: { code: "busy", sentence: "Not \u001b[31mnow." } }) }],
+  "more than hellos and proofs take": [
+    "protocol",
+    {
+      opened: (end) => {
+        for (let at = 0; at < 30; at += 1) end.say("x".repeat(60_000));
+      },
+    },
+  ],
+  "a refusal": [
+    "busy",
+    { helloText: () => JSON.stringify({ type: "error", error: { code: "busy", sentence: "Not \u001b[31mnow." } }) },
+  ],
 };
 
 async function meets(peer, lie, use) {
@@ -244,9 +425,21 @@ async function refusals(peer) {
   const results = {};
   for (const [name, [code, lie]] of Object.entries({ "an honest worker": [null, {}], ...REFUSED })) {
     results[name] = await meets(peer, lie, async (room, id, self) => {
-      const found = await room.connect(id).then((remote) => remote.close(), (error) => error);
-      const said = self.ends.flatMap((end) => end.read).filter((data) => typeof data === "string").map((data) => JSON.parse(data).type);
-      return { code: found?.code ?? null, sentence: found?.message ?? "", expected: code, said: code ? said : [], links: self.ends.length };
+      const found = await room.connect(id).then(
+        (remote) => remote.close(),
+        (error) => error,
+      );
+      const said = self.ends
+        .flatMap((end) => end.read)
+        .filter((data) => typeof data === "string")
+        .map((data) => JSON.parse(data).type);
+      return {
+        code: found?.code ?? null,
+        sentence: found?.message ?? "",
+        expected: code,
+        said: code ? said : [],
+        links: self.ends.length,
+      };
     });
   }
   return results;
@@ -257,12 +450,25 @@ async function misbehaviours(peer) {
   for (const [name, [what, code, ask, act]] of Object.entries(MISBEHAVIOURS)) {
     let turn = 0;
     // only the first link misbehaves: a page that redials must not be told the same again before we have looked
-    const lie = { proven: (worker) => { turn += 1; return turn > 1 ? undefined : act(worker); } };
+    const lie = {
+      proven: (worker) => {
+        turn += 1;
+        return turn > 1 ? undefined : act(worker);
+      },
+    };
     results[name] = await meets(peer, lie, async (room, id) => {
       const remote = await room.connect(id);
       const ends = [];
-      const ended = new Promise((resolve) => remote.onState((state, reason) => { ends.push([state, reason]); if (state !== "ready") resolve(); }));
-      const asked = ask(remote).then((value) => ({ code: null, value }), (error) => ({ code: error.code, sentence: error.message }));
+      const ended = new Promise((resolve) =>
+        remote.onState((state, reason) => {
+          ends.push([state, reason]);
+          if (state !== "ready") resolve();
+        }),
+      );
+      const asked = ask(remote).then(
+        (value) => ({ code: null, value }),
+        (error) => ({ code: error.code, sentence: error.message }),
+      );
       const late = new Promise((resolve) => setTimeout(() => resolve({ code: "nothing came of it" }), 8000));
       const found = await Promise.race([what === "request" ? asked : ended, late]);
       const state = remote.state;

@@ -93,7 +93,7 @@ def test_a_page_links_to_a_worker(lab: PageLab) -> None:
 
 def test_results_come_as_one_zip_from_a_worker_on_the_other_engine(visit: Visit, tmp_path: Path) -> None:
     with page_lab(visit("ada"), tmp_path, engine="aiortc") as lab:
-        lab.start_worker(**{MODEL_SIZE: str(12 * MIB)})
+        lab.start_worker(**{MODEL_SIZE: str(5 * MIB)})
         lab.run(
             """
             const [config] = dropped(args[2]);
@@ -103,7 +103,7 @@ def test_results_come_as_one_zip_from_a_worker_on_the_other_engine(visit: Visit,
             await met.worker.submit(job, pkg, {kind: "train"});
             globalThis.trained = await watched(met.worker, job).ended;
             // what comes is not looked at any more from some part on, until the gate is opened
-            let left = 8;
+            let left = 4;
             const opened = new Promise((resolve) => (globalThis.open = () => { left = Infinity; resolve(); }));
             const {digest} = SubtleCrypto.prototype;
             SubtleCrypto.prototype.digest = async function (...both) {
@@ -113,9 +113,9 @@ def test_results_come_as_one_zip_from_a_worker_on_the_other_engine(visit: Visit,
             globalThis.progress = [];
             globalThis.fetching = met.worker.download(`z_${job}`, {onProgress: (...both) => progress.push(both)});
             fetching.catch(() => {});
-            await until(() => progress.length > 4);
+            await until(() => progress.length > 3);
             """,
-            CONFIG, 3 * MIB,
+            CONFIG, MIB,
         )  # fmt: skip
         lab.kill_worker()
         lab.run("await until(() => met.worker.state === 'lost');")
@@ -134,7 +134,7 @@ def test_results_come_as_one_zip_from_a_worker_on_the_other_engine(visit: Visit,
         )
         folder = JobFolder(lab.jobs / said["job"])
         assert (said["reason"], said["state"]) == (None, "done")
-        assert (folder.path / "inputs" / "labels.pkg.slp").stat().st_size == 3 * MIB
+        assert (folder.path / "inputs" / "labels.pkg.slp").stat().st_size == MIB
         with zipfile.ZipFile(BytesIO(bytes.fromhex(said["zip"]))) as archive:
             found = {name: archive.read(name) for name in archive.namelist()}
         assert found == {file.path: file.source.read_bytes() for file in folder.results()}
@@ -332,6 +332,56 @@ def test_after_a_reload_nothing_that_arrived_is_sent_again(lab: PageLab) -> None
     assert here + arrived >= size
     assert here >= before - 4 * MIB
     assert said["state"] != "received"
+
+
+def test_an_upload_that_was_given_up_is_taken_up_again(lab: PageLab) -> None:
+    size, job, seed = 4 * MIB, "j_givenup0", 4
+    said = lab.run(
+        "globalThis.giving = new AbortController();"
+        + GOING.replace('{kind: "train"}', '{kind: "train"}, {signal: giving.signal}')
+        + """
+        await until(() => gate.left < 0);
+        giving.abort();
+        gate.open();
+        const given = await going.catch((error) => error.name);
+        await until(() => met.worker.state === "ready");
+        const {state} = await met.worker.show(args[4]);
+        const again = await met.worker.submit(args[4], pkg, {kind: "train"});
+        const {reason} = await watched(met.worker, args[4]).ended;
+        await part(met);
+        return {given, state, again, reason};
+        """,
+        CONFIG, size, job, seed,
+    )  # fmt: skip
+    assert (said["given"], said["state"], said["reason"]) == ("AbortError", "received", None)
+    assert said["again"]["job"] == job
+
+
+def test_a_link_outlives_the_connection_to_the_service(lab: PageLab) -> None:
+    said = lab.run(
+        """
+        const sockets = [];
+        globalThis.WebSocket = class extends WebSocket {
+          constructor(...both) { super(...both); sockets.push(this); }
+        };
+        const met = await meet(args[0], args[1]);
+        const troubles = [];
+        met.room.onWorkers((workers, trouble) => troubles.push(trouble));
+        await until(() => troubles.length);
+        sockets[0].close();
+        await until(() => troubles.some(Boolean));
+        const jobs = await met.worker.jobs();
+        await until(() => met.room.trouble === null);
+        const other = await met.room.connect(args[1]);
+        const states = [met.worker.state, other.state];
+        await other.close();
+        await part(met);
+        return {troubles, states, sockets: sockets.length, jobs};
+        """
+    )
+    assert any("connection to the signaling service was lost" in (each or "") for each in said["troubles"])
+    assert said["states"] == ["ready", "ready"]
+    assert said["sockets"] == 2
 
 
 def test_a_file_that_changed_since_it_was_dropped_is_refused_with_a_sentence(lab: PageLab, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ export const hex = (bytes) => Array.from(new Uint8Array(bytes), (byte) => byte.t
 export const unhex = (digits) => Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 
 /** Whether a value is `bytes` bytes written as lower-case hex digits. */
-export const isHex = (value, bytes) => typeof value === "string" && value.length === 2 * bytes && /^[0-9a-f]*$/.test(value);
+export const isHex = (value, bytes) =>
+  typeof value === "string" && value.length === 2 * bytes && /^[0-9a-f]*$/.test(value);
 
 /** A number as u32 in network order. */
 export const u32 = (number) => Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number);
@@ -35,9 +36,6 @@ export function join(parts) {
 
 /** SHA-256 (FIPS 180-4) of bytes, 32 bytes. */
 export const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-
-/** Whether two pieces of bytes are the same. */
-export const same = (one, other) => one.length === other.length && one.every((byte, at) => byte === other[at]);
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 

@@ -73,6 +73,7 @@ function checkDepth(text) {
     } else if (found === "]" || found === "}") {
       depth -= 1;
     }
-    if (depth > MAX_DEPTH || opened > MAX_CONTAINERS) throw broken("A message arrived that is nested too deep or too often.");
+    if (depth > MAX_DEPTH || opened > MAX_CONTAINERS)
+      throw broken("A message arrived that is nested too deep or too often.");
   }
 }

@@ -86,7 +86,8 @@ export class Connection {
 
   /** Take a candidate of the other side's; one that may not be used is dropped. */
   async take(candidate) {
-    if (typeof candidate?.candidate !== "string") throw broken("The other side sent an ICE candidate that cannot be read.");
+    if (typeof candidate?.candidate !== "string")
+      throw broken("The other side sent an ICE candidate that cannot be read.");
     if (!candidate.candidate || !this.#theirs.accepts(candidate.candidate)) return;
     if (this.#early) this.#early.push(candidate.candidate);
     else await this.#use(candidate.candidate);
@@ -114,10 +115,16 @@ export class Connection {
    * @param {number} limit milliseconds
    */
   async opened(limit) {
-    const timer = setTimeout(() => this.#end(unreachable(
-      `No connection to the worker within ${limit / 1000} s: a firewall may block UDP between the two machines, and no ` +
-      "TURN server relayed for them. Ask the service's admin about TURN.",
-    )), limit);
+    const timer = setTimeout(
+      () =>
+        this.#end(
+          unreachable(
+            `No connection to the worker within ${limit / 1000} s: a firewall may block UDP between the two machines, ` +
+              "and no TURN server relayed for them. Ask the service's admin about TURN.",
+          ),
+        ),
+      limit,
+    );
     await this.#settled;
     clearTimeout(timer);
     if (this.#reason) throw this.#reason;
@@ -214,7 +221,9 @@ function connected(iceServers) {
   try {
     return new RTCPeerConnection({ iceServers });
   } catch (error) {
-    throw broken(`The service named STUN or TURN servers that the browser refuses (${error.message}). Tell its operator.`);
+    throw broken(
+      `The service named STUN or TURN servers that the browser refuses (${error.message}). Tell its operator.`,
+    );
   }
 }
 

@@ -57,8 +57,11 @@ export async function dial(signaling, workerId, settings) {
   }
 }
 
-const iceServer = ({ urls, username, credential }) =>
-  ({ urls, ...(username !== null && { username }), ...(credential !== null && { credential }) });
+const iceServer = ({ urls, username, credential }) => ({
+  urls,
+  ...(username !== null && { username }),
+  ...(credential !== null && { credential }),
+});
 
 /** Exchange offer, answer and candidates until the channel is open. */
 async function connect(signaling, connection, link, workerId, times) {
@@ -91,7 +94,12 @@ function whyNot(message) {
 async function prove(connection, context, times) {
   const late = () => unreachable(`The worker did not prove who it is within ${times.proof / 1000} s. Try again.`);
   const exchange = async () => {
-    const made = await answer(context, await connection.receive(), crypto.getRandomValues(new Uint8Array(32)), ABILITIES);
+    const made = await answer(
+      context,
+      await connection.receive(),
+      crypto.getRandomValues(new Uint8Array(32)),
+      ABILITIES,
+    );
     connection.send(made.text);
     await check(made, await connection.receive());
     return made;
@@ -107,7 +115,8 @@ async function prove(connection, context, times) {
 
 async function refuse(connection, { code, sentence }) {
   // why this side cannot prove the other is for its own user: a stranger learns no more than that it is so
-  const said = code === "authentication" ? "The link was refused because the other side could not prove who it is." : sentence;
+  const said =
+    code === "authentication" ? "The link was refused because the other side could not prove who it is." : sentence;
   try {
     connection.send(encode({ type: "error", error: { code, sentence: said } }));
     // closing drops what is queued, and the reason with it

@@ -77,7 +77,8 @@ export class Download {
     const { path, size, sha256: whole, chunks } = entry;
     const hasChunks = isHex(chunks, 32);
     const good = typeof path === "string" && Number.isSafeInteger(size) && size >= 0 && size <= MAX_FILE_SIZE;
-    if (!good || !(hasChunks || (size <= SINGLE && isHex(whole, 32)))) throw broken("The worker's list of files cannot be read.");
+    if (!good || !(hasChunks || (size <= SINGLE && isHex(whole, 32))))
+      throw broken("The worker's list of files cannot be read.");
     return { path, size, sha256: whole, chunks: hasChunks ? chunks : null };
   }
 
@@ -85,7 +86,8 @@ export class Download {
     if (chunks === null) return size ? [{ length: size, sha256: whole }] : [];
     const request = { type: "chunks.get", transfer: this.#transfer, file: 0 };
     const data = await this.#whole(session, request, maxChunks(size) * ENTRY);
-    if (hex(await sha256(data)) !== chunks) throw broken("The list of the file's parts is not the one that was announced.");
+    if (hex(await sha256(data)) !== chunks)
+      throw broken("The list of the file's parts is not the one that was announced.");
     const view = new DataView(data.buffer);
     const found = Array.from({ length: Math.floor(data.length / ENTRY) }, (_, at) => ({
       length: view.getUint32(at * ENTRY),
@@ -131,8 +133,11 @@ export class Download {
     const failures = (this.#failures.get(span.at) ?? 0) + 1;
     this.#failures.set(span.at, failures);
     if (failures >= MOST_FAILURES) {
-      throw new PeerError("transfer", `A part of the file arrived damaged ${MOST_FAILURES} times: it changed on the worker, or ` +
-        "the worker's disk is failing. Try the download again.");
+      throw new PeerError(
+        "transfer",
+        `A part of the file arrived damaged ${MOST_FAILURES} times: it changed on the worker, or ` +
+          "the worker's disk is failing. Try the download again.",
+      );
     }
     waiting.unshift(span);
   }
@@ -176,6 +181,8 @@ function maxChunks(size) {
 
 /** A worker's file name as one that may lie in anybody's folder of downloads. */
 export function safeName(path) {
-  const name = printable(path.split(/[\\/]/).at(-1), 200).replace(/[<>:"|?*\n\t]/g, "_").replace(/^[. ]+|[. ]+$/g, "");
+  const name = printable(path.split(/[\\/]/).at(-1), 200)
+    .replace(/[<>:"|?*\n\t]/g, "_")
+    .replace(/^[. ]+|[. ]+$/g, "");
   return name || "download.zip";
 }

@@ -58,6 +58,7 @@ export function fromWire(info) {
 }
 
 /** What is told to the other side of an error; of one that is none of ours nothing but that it happened. */
-export const toWire = (error) => error instanceof PeerError
-  ? { code: error.code, sentence: error.sentence.slice(0, 8000) }
-  : { code: "internal", sentence: "The page failed inside; its browser's console says more." };
+export const toWire = (error) =>
+  error instanceof PeerError
+    ? { code: error.code, sentence: error.sentence.slice(0, 8000) }
+    : { code: "internal", sentence: "The page failed inside; its browser's console says more." };

@@ -1,4 +1,4 @@
-// Binary frames of a lane: 16 bytes in network order (u8 kind, u8 flags, u16 zero, u32 stream, u64 offset), then payload.
+// Binary frames of a lane: u8 kind, u8 flags, u16 zero, u32 stream, u64 offset, all in network order, then payload.
 
 import { broken } from "./errors.js";
 
@@ -45,5 +45,10 @@ export function unpack(buffer) {
   if (view.getUint8(0) !== DATA || flags & ~LAST || view.getUint16(2) || !stream) {
     throw broken("A frame of an unknown kind arrived.");
   }
-  return { stream, offset: Number(view.getBigUint64(8)), last: flags === LAST, payload: new Uint8Array(buffer, HEADER) };
+  return {
+    stream,
+    offset: Number(view.getBigUint64(8)),
+    last: flags === LAST,
+    payload: new Uint8Array(buffer, HEADER),
+  };
 }

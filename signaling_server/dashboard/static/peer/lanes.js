@@ -1,4 +1,4 @@
-// Lanes: the connections of a link that carry bulk. They are negotiated over its proven control channel and inherit its proof.
+// Lanes: the connections of a link that carry bulk, negotiated over its proven control channel, whose proof they inherit.
 
 import { lost, PeerError } from "./errors.js";
 import { integer } from "./shapes.js";
@@ -16,7 +16,7 @@ export const laneLost = (sentence = "The lane that this came over ended.") => ne
 /** One lane. */
 class Lane {
   isOpen = false;
-  /** Streams asked for over it that have not ended, those of them that nothing has to be computed for, and their bytes. */
+  /** Streams awaited over it, those of them that nothing has to be computed for, and the bytes of all. */
   streams = 0;
   due = 0;
   asked = 0;
@@ -73,7 +73,8 @@ export class Lanes {
     this.#lanes.set(lane.number, lane);
     const { connection, number } = lane;
     connection.onlost = () => this.drop(lane);
-    connection.oncandidate = (candidate) => candidate && this.#link.notify({ type: "lane.candidate", lane: number, candidate });
+    connection.oncandidate = (candidate) =>
+      candidate && this.#link.notify({ type: "lane.candidate", lane: number, candidate });
     try {
       const sdp = await connection.offer();
       const answer = await this.#link.request({ type: "lane.open", lane: number, sdp }, "lane.answer");
@@ -107,13 +108,13 @@ export class Lanes {
     this.tend();
   }
 
-  /** Wait for the open lane with the least under way, and not more than `most` bytes. */
-  async pick(most = Infinity) {
+  /** Wait for the open lane with the least under way. */
+  async pick() {
     for (;;) {
       if (this.#ended.signal.aborted) throw lost("The link ended.");
       const open = [...this.#lanes.values()].filter((lane) => lane.isOpen).slice(0, MOST_LANES);
       const best = open.reduce((least, lane) => (least && least.asked <= lane.asked ? least : lane), null);
-      if (best && best.asked <= most) return best;
+      if (best) return best;
       await new Promise((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -169,7 +170,10 @@ export class Lanes {
 
   /** A candidate of the worker's for a lane. */
   takeCandidate({ lane, candidate }) {
-    this.#lanes.get(lane)?.connection.take(candidate).catch((error) => this.#link.end(error));
+    this.#lanes
+      .get(lane)
+      ?.connection.take(candidate)
+      .catch((error) => this.#link.end(error));
   }
 
   /** The worker ended a lane. */

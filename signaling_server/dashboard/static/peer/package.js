@@ -1,7 +1,7 @@
 // A package on its way from this page to a worker: listed, hashed chunk by chunk, and read again as the worker asks.
 //
-// A browser hashes whole buffers only. So files are cut at fixed lengths, each chunk is hashed, and the digest of a file of
-// several chunks is left to the worker: the manifest names the digest of its chunk list alone.
+// A browser hashes whole buffers only. So files are cut at fixed lengths, each chunk is hashed, and the digest of a file
+// of several chunks is left to the worker: the manifest names the digest of its chunk list alone.
 
 import { hex, join, sha256, utf8 } from "./bytes.js";
 import { PeerError, printable } from "./errors.js";
@@ -59,7 +59,10 @@ export class Package {
  */
 export async function makePackage(entries, { name = "package", onHashed = () => {}, signal } = {}) {
   const wanted = entries.filter(({ path }) => !isClutter(path));
-  if (!wanted.length) throw refused("There is no file in what was dropped. Drop the package that SLEAP exported, or its unpacked folder.");
+  if (!wanted.length)
+    throw refused(
+      "There is no file in what was dropped. Drop the package that SLEAP exported, or its unpacked folder.",
+    );
   if (wanted.length > MAX_ENTRIES) throw refused(`The package has more than ${MAX_ENTRIES} files. Drop it as one zip.`);
   const total = wanted.reduce((size, { file }) => size + file.size, 0);
   let done = 0;
@@ -68,14 +71,18 @@ export async function makePackage(entries, { name = "package", onHashed = () => 
   for (const { path, file } of wanted) files.push(await hashed(path, file, count, signal));
   onHashed(total, total);
   const bytes = utf8(JSON.stringify({ files: files.map(described) }));
-  if (bytes.length > MAX_MANIFEST) throw refused("The package has too many files with too long names. Drop it as one zip.");
+  if (bytes.length > MAX_MANIFEST)
+    throw refused("The package has too many files with too long names. Drop it as one zip.");
   return new Package(printable(name, 256).trim() || "package", files, bytes, await digestOf(files));
 }
 
 const described = ({ path, file, sha256, chunks }) => ({ path, size: file.size, sha256, chunks });
 const refused = (sentence) => new PeerError("package", sentence);
 const changed = (path) =>
-  new PeerError("transfer", `${path} changed or vanished since it was dropped. Wait until nothing writes to it, then drop it again.`);
+  new PeerError(
+    "transfer",
+    `${path} changed or vanished since it was dropped. Wait until nothing writes to it, then drop it again.`,
+  );
 
 /** What a desktop leaves in folders, and is none of the user's. */
 const isClutter = (path) => path.startsWith("__MACOSX/") || path.split("/").at(-1).startsWith(".");
@@ -93,7 +100,9 @@ async function hashed(path, file, count, signal) {
   const view = new DataView(list.buffer);
   let at = 0;
   for await (const block of blocks(path, file, signal)) {
-    const cuts = Array.from({ length: Math.ceil(block.length / chunk) }, (_, each) => block.subarray(each * chunk, (each + 1) * chunk));
+    const cuts = Array.from({ length: Math.ceil(block.length / chunk) }, (_, each) =>
+      block.subarray(each * chunk, (each + 1) * chunk),
+    );
     const digests = await Promise.all(cuts.map(sha256));
     cuts.forEach((cut, each) => {
       view.setUint32(at, cut.length);
@@ -129,7 +138,9 @@ async function read(path, file, offset, size) {
 
 /** SHA-256 over the sorted lines of all files: the same tree has the same digest whatever its order. */
 async function digestOf(files) {
-  const lines = files.map(({ path, file, sha256, chunks }) => utf8(`${sha256 ?? `chunks:${chunks}`} ${file.size} ${path}\n`));
+  const lines = files.map(({ path, file, sha256, chunks }) =>
+    utf8(`${sha256 ?? `chunks:${chunks}`} ${file.size} ${path}\n`),
+  );
   // by their bytes, which is by code points: a plain sort would compare UTF-16
   lines.sort((one, other) => {
     const at = one.findIndex((byte, index) => byte !== other[index]);

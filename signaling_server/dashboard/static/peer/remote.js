@@ -65,7 +65,7 @@ export class RemoteWorker {
   /** The jobs of the room that this worker has, the newest first; with `all` those that are over as well. */
   async jobs({ all = false } = {}) {
     const found = new Map();
-    for (let before; ; ) {
+    for (let before; ;) {
       const answer = await this.#ask({ type: "job.list", all, before }, "job.listed");
       const page = shapes.list(shapes.jobSummary, 64)(answer.jobs, "jobs");
       const fresh = page.filter(({ job }) => !found.has(job));
@@ -103,7 +103,7 @@ export class RemoteWorker {
   /**
    * Be told how far uploads are: `{transfer, here, arrived, paused}`, in bytes; returns what ends that.
    *
-   * `here` did not have to be sent (or came over an earlier link), `arrived` was. `paused` says why nothing is asked for.
+   * `here` did not have to be sent (or came over an earlier link), `arrived` was; `paused` says why nothing comes.
    */
   onTransfer(listener) {
     this.#transfers.add(listener);
@@ -119,7 +119,7 @@ export class RemoteWorker {
    * @param {boolean} [what.log] whether the log is wanted
    * @param {(events: object[]) => void} [what.onEvents]
    * @param {(text: string) => void} [what.onLog]
-   * @param {(reason: string | null) => void} [what.onEnded] told null at the job's own end, else why nothing more is seen
+   * @param {(reason: string | null) => void} [what.onEnded] told null at the job's own end, else why no more is seen
    */
   watch(job, { since = 0, log = false, onEvents = () => {}, onLog = () => {}, onEnded = () => {} } = {}) {
     const watch = new Watch(job, this.#numbers++, { since, onEvents, onLog: log ? onLog : null });
@@ -130,8 +130,12 @@ export class RemoteWorker {
       const ended = await Promise.race([watch.ended, session.closed.then((reason) => Promise.reject(reason))]);
       if (ended) throw ended;
     };
-    this.#link.call(see, stopped.signal)
-      .then(() => onEnded(null), (error) => stopped.signal.aborted || onEnded(sentenceOf(error)))
+    this.#link
+      .call(see, stopped.signal)
+      .then(
+        () => onEnded(null),
+        (error) => stopped.signal.aborted || onEnded(sentenceOf(error)),
+      )
       .finally(() => this.#watches.delete(watch.number));
     return () => stopped.abort();
   }
@@ -211,4 +215,7 @@ function accepted(job, answer) {
   return summary;
 }
 
-const sentenceOf = (error) => (typeof error.code === "string" ? printable(error.message) : "This page failed inside; its browser's console says more.");
+const sentenceOf = (error) =>
+  typeof error.code === "string"
+    ? printable(error.message)
+    : "This page failed inside; its browser's console says more.";

@@ -32,22 +32,30 @@ export class Room {
    * @param {string} roomId
    * @param {object} [settings]
    * @param {{get: function, set: function}} [settings.pins] the keys (hex) that workers had when they were met:
-   *   `get(workerId, {room, name})` gives one or null, `set(workerId, key, {room, name})` is told after each proof. `name`
-   *   is what the room's list calls the worker. An error of either ends the link before anything is sent.
-   * @param {(roomId: string) => Promise<{epoch: number, id: string, clientKey: string, workerKey: string}[]>} [settings.secrets]
-   *   the keys derived from the room's secrets, in hex
+   *   `get(workerId, {room, name})` gives one or null, `set(workerId, key, {room, name})` is told after each proof.
+   *   `name` is what the room's list calls the worker. An error of either ends the link before anything is sent.
+   * @param {(roomId: string) => Promise<object[]>} [settings.secrets] the keys derived from the room's secrets, as
+   *   {epoch, id, clientKey, workerKey} in hex
    * @param {boolean} [settings.allowLoopback] whether the service is on this machine: then its workers may be as well
    * @param {Partial<typeof TIMES>} [settings.times] waiting times, in milliseconds
    */
   constructor(roomId, { pins = browserPins, secrets = noSecrets, times = {}, allowLoopback } = {}) {
     if (!isId("room", roomId)) throw new PeerError("not_found", "That is not the id of a room.");
     if (!globalThis.crypto?.subtle) {
-      throw new PeerError("dependency", "The browser lets this page use no cryptography, because it came over plain http. " +
-        "Open it over https, or on this machine as 127.0.0.1.");
+      throw new PeerError(
+        "dependency",
+        "The browser lets this page use no cryptography, because it came over plain http. " +
+          "Open it over https, or on this machine as 127.0.0.1.",
+      );
     }
     const base = new URL(apiBase(), document.baseURI);
     this.roomId = roomId;
-    this.#settings = { pins, secrets, times: { ...TIMES, ...times }, allowLoopback: allowLoopback ?? isLocal(base.hostname) };
+    this.#settings = {
+      pins,
+      secrets,
+      times: { ...TIMES, ...times },
+      allowLoopback: allowLoopback ?? isLocal(base.hostname),
+    };
     this.#signaling = new Signaling(base, roomId, this.#settings.times);
     this.#signaling.onchange = () => this.#tell();
     this.#poll();
@@ -92,7 +100,10 @@ export class Room {
     this.#secretsSeen ||= secrets.length > 0;
     if (this.#secretsSeen && !secrets.length) {
       // a room that has a secret is never entered without one, whatever became of it
-      throw new PeerError("unreachable", "The room's secret cannot be used just now. Look at what `sleap-rtc dashboard` says.");
+      throw new PeerError(
+        "unreachable",
+        "The room's secret cannot be used just now. Look at what `sleap-rtc dashboard` says.",
+      );
     }
     const name = await this.#nameOf(workerId);
     return dial(this.#signaling, workerId, { ...this.#settings, ...parts, secrets, name });

@@ -1,4 +1,4 @@
-// Session descriptions and ICE candidates, by the rules of protocol/sdp.py: exactly one fingerprint, sha-256, out and in.
+// Session descriptions and ICE candidates, by the rules of protocol/sdp.py: one fingerprint, sha-256, out and in.
 
 import { unhex } from "./bytes.js";
 import { broken } from "./errors.js";
@@ -96,7 +96,11 @@ function addressAllowed(host, allowLoopback) {
   }
   if (first === 127) return allowLoopback;
   const linkLocal = first === 169 && second === 254;
-  const nowhere = address === "0.0.0.0" || address === "255.255.255.255" || address === "[::ffff:0:0]" || address === "[::ffff:ffff:ffff]";
+  const nowhere =
+    address === "0.0.0.0" ||
+    address === "255.255.255.255" ||
+    address === "[::ffff:0:0]" ||
+    address === "[::ffff:ffff:ffff]";
   return !linkLocal && !nowhere && !(first >= 224 && first < 240);
 }
 

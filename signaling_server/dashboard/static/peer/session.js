@@ -83,11 +83,6 @@ export class Session {
     return this.#streams.ask(request, how);
   }
 
-  /** Wait for a lane that has at most so many bytes under way. */
-  lane(most) {
-    return this.#lanes.pick(most);
-  }
-
   /** Say how many lanes this page wants for what it receives. */
   wantLanes(count) {
     this.#lanes.want(count);
@@ -97,7 +92,11 @@ export class Session {
   async close() {
     if (this.reason) return;
     try {
-      await this.request({ type: "bye", reason: "the page was closed or needs the link no more." }, "ok", this.times.bye);
+      await this.request(
+        { type: "bye", reason: "the page was closed or needs the link no more." },
+        "ok",
+        this.times.bye,
+      );
     } catch {
       // whoever does not answer is left without it
     }
@@ -166,7 +165,8 @@ export class Session {
     const taker = TAKERS[message.type];
     if (message.re !== undefined) this.#takeAnswer(message);
     else if (taker) taker(this.#lanes, this.#streams, message);
-    else if (this.#streams.answers(message.type)) this.#streams.takeRequest(message).catch((error) => this.#fail(error));
+    else if (this.#streams.answers(message.type))
+      this.#streams.takeRequest(message).catch((error) => this.#fail(error));
     else if (message.id !== undefined) this.#takeRequest(message).catch((error) => this.#fail(error));
   }
 
@@ -196,7 +196,8 @@ export class Session {
   async #answer(message) {
     if (this.#answering > MAX_REQUESTS) throw new PeerError("busy", "Too many requests are waiting on this link.");
     if (message.type === "bye") return { type: "ok" };
-    if (!Object.hasOwn(this.#handlers, message.type)) throw broken(`This side does not answer ${message.type.slice(0, 64)}.`);
+    if (!Object.hasOwn(this.#handlers, message.type))
+      throw broken(`This side does not answer ${message.type.slice(0, 64)}.`);
     return this.#handlers[message.type](message, this);
   }
 

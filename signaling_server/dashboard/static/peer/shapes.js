@@ -15,10 +15,12 @@ export const text = (most) => (value, where) => {
 export const line = (most) => (value, where) => text(most)(value, where).split(/\s+/).filter(Boolean).join(" ");
 
 /** An integer from `least` to `most`. */
-export const integer = (least, most = Number.MAX_SAFE_INTEGER) => (value, where) => {
-  if (!Number.isSafeInteger(value) || value < least || value > most) throw wrong(where);
-  return value;
-};
+export const integer =
+  (least, most = Number.MAX_SAFE_INTEGER) =>
+  (value, where) => {
+    if (!Number.isSafeInteger(value) || value < least || value > most) throw wrong(where);
+    return value;
+  };
 
 /** A finite number. */
 export const number = (value, where) => {
@@ -43,13 +45,18 @@ export const form = (pattern) => (value, where) => {
   return value;
 };
 
-export const oneOf = (...words) => (value, where) => {
-  if (!words.includes(value)) throw wrong(where);
-  return value;
-};
+export const oneOf =
+  (...words) =>
+  (value, where) => {
+    if (!words.includes(value)) throw wrong(where);
+    return value;
+  };
 
 /** What may be missing; `instead` stands for it. */
-export const maybe = (shape, instead = null) => (value, where) => (value === undefined || value === null ? instead : shape(value, where));
+export const maybe =
+  (shape, instead = null) =>
+  (value, where) =>
+    value === undefined || value === null ? instead : shape(value, where);
 
 /** A list of at most so many. */
 export const list = (shape, most) => (value, where) => {
@@ -65,11 +72,15 @@ export const metrics = (value, where) => {
 };
 
 /** An object with these fields; others are left out. */
-export const object = (fields) => (value, where = "") => {
-  if (!isObject(value)) throw wrong(where);
-  const own = (name) => (Object.hasOwn(value, name) ? value[name] : undefined);
-  return Object.fromEntries(Object.entries(fields).map(([name, shape]) => [name, shape(own(name), where ? `${where}.${name}` : name)]));
-};
+export const object =
+  (fields) =>
+  (value, where = "") => {
+    if (!isObject(value)) throw wrong(where);
+    const own = (name) => (Object.hasOwn(value, name) ? value[name] : undefined);
+    return Object.fromEntries(
+      Object.entries(fields).map(([name, shape]) => [name, shape(own(name), where ? `${where}.${name}` : name)]),
+    );
+  };
 
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const wrongly = (where) => {
@@ -83,7 +94,18 @@ const error = (value) => {
 const label = line(128);
 const runName = form(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
 const when = integer(0);
-const state = oneOf("received", "staged", "queued", "starting", "running", "finishing", "done", "failed", "cancelled", "lost");
+const state = oneOf(
+  "received",
+  "staged",
+  "queued",
+  "starting",
+  "running",
+  "finishing",
+  "done",
+  "failed",
+  "cancelled",
+  "lost",
+);
 const verb = oneOf("train", "track", "export");
 
 const run = object({
@@ -116,16 +138,27 @@ const BODIES = {
   state: object({ state, error: maybe(error), attempt: maybe(integer(1), 1) }),
   queued: object({ position: integer(1), starts_in: maybe(number) }),
   run_started: object({
-    index: integer(0), runs: integer(0), verb: maybe(verb, "train"), model_type: line(64), max_epochs: maybe(integer(0)),
+    index: integer(0),
+    runs: integer(0),
+    verb: maybe(verb, "train"),
+    model_type: line(64),
+    max_epochs: maybe(integer(0)),
   }),
   epoch_started: object({ epoch: integer(0) }),
   step: object({ epoch: integer(0), batch: integer(0), metrics: maybe(metrics, {}) }),
   epoch_ended: object({ epoch: integer(0), metrics: maybe(metrics, {}) }),
   frames: object({
-    stage: maybe(oneOf("predict", "track"), "predict"), done: integer(0), total: maybe(integer(0)), rate: maybe(number), eta: maybe(number),
+    stage: maybe(oneOf("predict", "track"), "predict"),
+    done: integer(0),
+    total: maybe(integer(0)),
+    rate: maybe(number),
+    eta: maybe(number),
   }),
   run_ended: object({
-    outcome: oneOf("done", "stopped", "failed", "cancelled"), folder: maybe(line(1024)), metrics: maybe(metrics, {}), error: maybe(error),
+    outcome: oneOf("done", "stopped", "failed", "cancelled"),
+    folder: maybe(line(1024)),
+    metrics: maybe(metrics, {}),
+    error: maybe(error),
   }),
   notice: object({ text: text(2000) }),
 };
@@ -141,21 +174,29 @@ export const event = object({ seq: integer(1), t: when, run: maybe(runName), bod
 
 /** JobInspected: what would be trained. */
 export const jobInspected = object({
-  runs: list(object({
-    name: runName,
-    model_type: maybe(line(64), ""),
-    config: line(1024),
-    backbone: maybe(line(64)),
-    max_epochs: maybe(integer(0)),
-    batch_size: maybe(integer(0)),
-    learning_rate: maybe(number),
-    min_steps: maybe(integer(0)),
-    scale: maybe(number),
-    devices: maybe(integer(1), 1),
-  }), 64),
-  labels: maybe(object({
-    frames: integer(0), instances: maybe(integer(0)), videos: maybe(integer(0)), nodes: maybe(integer(0)),
-  })),
+  runs: list(
+    object({
+      name: runName,
+      model_type: maybe(line(64), ""),
+      config: line(1024),
+      backbone: maybe(line(64)),
+      max_epochs: maybe(integer(0)),
+      batch_size: maybe(integer(0)),
+      learning_rate: maybe(number),
+      min_steps: maybe(integer(0)),
+      scale: maybe(number),
+      devices: maybe(integer(1), 1),
+    }),
+    64,
+  ),
+  labels: maybe(
+    object({
+      frames: integer(0),
+      instances: maybe(integer(0)),
+      videos: maybe(integer(0)),
+      nodes: maybe(integer(0)),
+    }),
+  ),
   notices: maybe(list(text(2000), 256), []),
   size: integer(0),
   files: integer(0),
@@ -183,8 +224,16 @@ export const workerPresence = object({
 /** Welcome: what the service says first. */
 export const welcome = object({
   principal: object({ user: id("user"), name: label, room: id("room"), role: oneOf("client", "worker") }),
-  ice_servers: maybe(list(object({
-    urls: list(text(512), 8), username: maybe(text(509)), credential: maybe(text(512)),
-  }), 16), []),
+  ice_servers: maybe(
+    list(
+      object({
+        urls: list(text(512), 8),
+        username: maybe(text(509)),
+        credential: maybe(text(512)),
+      }),
+      16,
+    ),
+    [],
+  ),
   room_name: maybe(label, ""),
 });

@@ -64,12 +64,17 @@ export class Signaling {
         await new Promise((resolve) => this.#waiting.push(resolve));
       }
     };
-    await within(wait(), this.#times.connect, () => this.#error ?? unreachable("The signaling service does not answer."));
+    await within(
+      wait(),
+      this.#times.connect,
+      () => this.#error ?? unreachable("The signaling service does not answer."),
+    );
   }
 
   /** Send a message now. Nothing is kept for later: an offer belongs to the connection it was made on. */
   send(message) {
-    if (!this.#socket) throw this.#error ?? lost("The signaling service cannot be heard just now; it is being called again.");
+    if (!this.#socket)
+      throw this.#error ?? lost("The signaling service cannot be heard just now; it is being called again.");
     this.#socket.send(encode(message));
   }
 
@@ -88,7 +93,7 @@ export class Signaling {
   async workers() {
     await this.ready();
     const found = [];
-    for (let more = true; more && found.length < MAX_WORKERS; ) {
+    for (let more = true; more && found.length < MAX_WORKERS;) {
       const answer = await this.#ask({ type: "workers", after: found.at(-1)?.worker_id });
       if (answer.type !== "worker_list") throw broken("The signaling service gave an answer to another question.");
       const page = shapes.list(shapes.workerPresence, 1000)(answer.workers, "workers");
@@ -110,7 +115,9 @@ export class Signaling {
     const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
     try {
       this.send({ ...message, id });
-      return await within(answer, this.#times.request, () => unreachable("The signaling service did not answer in time."));
+      return await within(answer, this.#times.request, () =>
+        unreachable("The signaling service did not answer in time."),
+      );
     } finally {
       this.#pending.delete(id);
       answer.catch(() => {}); // where sending failed nobody waits for it
@@ -159,8 +166,11 @@ export class Signaling {
     socket.onmessage = null;
     socket.close();
     if (ended.error) return ended.error;
-    if (ended.code === REVOKED) return new PeerError("authentication", "Your login or your place in this room has ended. Log in again.");
-    return welcomed ? lost("The connection to the signaling service was lost; it is being called again.") : this.#whyRefused();
+    if (ended.code === REVOKED)
+      return new PeerError("authentication", "Your login or your place in this room has ended. Log in again.");
+    return welcomed
+      ? lost("The connection to the signaling service was lost; it is being called again.")
+      : this.#whyRefused();
   }
 
   /** A browser is not told why a WebSocket was refused: the same question as a plain request says it. */
@@ -181,7 +191,10 @@ export class Signaling {
     const welcome = shapes.welcome(message);
     // what is known of a room, such as its secret, must not be left aside because the service leads to another one
     if (welcome.principal.room !== this.#roomId) {
-      throw new PeerError("forbidden", "The signaling service led to another room than the one asked for. Ask its operator.");
+      throw new PeerError(
+        "forbidden",
+        "The signaling service led to another room than the one asked for. Ask its operator.",
+      );
     }
     this.#welcome = welcome;
     this.#socket = socket;

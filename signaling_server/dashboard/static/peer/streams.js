@@ -2,115 +2,14 @@
 
 import { join } from "./bytes.js";
 import { broken, fromWire, PeerError, toWire } from "./errors.js";
-import { HEADER, MAX_FRAME, pack, unpack, USUAL_FRAME } from "./frames.js";
+import { MAX_FRAME, unpack, USUAL_FRAME } from "./frames.js";
 import { laneLost } from "./lanes.js";
 import { integer } from "./shapes.js";
+import { Receiving, Sending } from "./stream.js";
 
-const FULL_WINDOW = 4 * 1024 * 1024;
 const LINK_WINDOW = 16 * 1024 * 1024;
 const FIRST_WINDOW = 256 * 1024;
-const READ_SIZE = 1024 * 1024;
 const MOST_SENT = 512;
-const FEW_FRAMES = 64; // frames of a stream that may be as small as they like; the others carry so much on average:
-const LEAST_PAYLOAD = 1024;
-
-/** The receiving end of a stream, which this page opened. */
-class Receiving {
-  parts = [];
-  #received = 0;
-  #frames = 0;
-  #ended = false;
-
-  constructor(number, lane, window, most, onCredit) {
-    Object.assign(this, { number, lane, window, most, onCredit });
-    this.whole = new Promise((resolve, reject) => Object.assign(this, { resolve, fail: reject }));
-    this.whole.catch(() => {}); // whoever gave it up does not wait any more
-  }
-
-  take({ offset, payload, last }) {
-    if (this.#ended || offset !== this.#received) throw broken("A frame arrived that does not continue its stream.");
-    if (offset + payload.length > this.window) throw broken("The worker sent more than its credit allows.");
-    this.#received += payload.length;
-    this.#frames += 1;
-    if (this.#frames > FEW_FRAMES + this.#received / LEAST_PAYLOAD) {
-      throw broken("A stream came in so small frames that they would fill the memory.");
-    }
-    if (this.#received > this.most) throw broken(`A stream is longer than the ${this.most} bytes that it may have.`);
-    this.parts.push(payload);
-    this.#ended = last;
-    if (last) this.resolve(this.parts);
-    else this.#grow();
-  }
-
-  #grow() {
-    // what is of unknown length goes on as it is read; what was asked for exactly has its window from the start
-    const target = this.#received + FULL_WINDOW;
-    if (this.window >= this.most || target - this.window < FULL_WINDOW / 4) return;
-    this.window = target;
-    this.onCredit(target);
-  }
-}
-
-/** The sending end of a stream that the worker asked for. */
-class Sending {
-  #sent = 0;
-  #limit;
-  #payload;
-  #more = null;
-  #error = null;
-  #finished = false;
-
-  constructor(request, lane) {
-    this.lane = lane;
-    this.number = request.stream;
-    this.#limit = request.window;
-    this.#payload = Math.min(request.frame, lane.connection.largestMessage) - HEADER;
-  }
-
-  /**
-   * Send bytes, waiting for the receiver's credit and for the network.
-   *
-   * @param {Uint8Array} bytes
-   * @param {boolean} last whether the stream ends with them
-   */
-  async write(bytes, last) {
-    let at = 0;
-    while (at < bytes.length || (last && !this.#finished)) {
-      await this.#credit(bytes.length - at);
-      const end = Math.min(at + Math.min(this.#limit - this.#sent, READ_SIZE), bytes.length);
-      const piece = bytes.subarray(at, end);
-      await this.lane.turn.take(() => this.#send(piece, last && end === bytes.length));
-      at = end;
-    }
-  }
-
-  async #send(piece, last) {
-    for (let at = 0; at < piece.length || (last && !this.#finished); ) {
-      await this.lane.connection.room();
-      if (this.#error) throw this.#error;
-      const payload = piece.subarray(at, at + this.#payload);
-      at += payload.length;
-      this.#finished = last && at === piece.length;
-      this.lane.connection.send(pack(this.number, this.#sent, payload, this.#finished));
-      this.#sent += payload.length;
-    }
-  }
-
-  async #credit(needed) {
-    while (!this.#error && needed && this.#limit <= this.#sent) await new Promise((resolve) => (this.#more = resolve));
-    if (this.#error) throw this.#error;
-  }
-
-  raise(limit) {
-    this.#limit = Math.max(this.#limit, limit);
-    this.#more?.();
-  }
-
-  fail(error) {
-    this.#error ??= error;
-    this.#more?.();
-  }
-}
 
 /** All streams of one link. */
 export class Streams {
@@ -124,7 +23,7 @@ export class Streams {
   /**
    * @param {object} link what `notify` and `reason` belong to
    * @param {import("./lanes.js").Lanes} lanes
-   * @param {Object<string, (request: object, stream: Sending) => Promise<void>>} providers what answers each kind of request
+   * @param {object} providers by type, what answers each kind of request: (request, stream: Sending) => Promise<void>
    */
   constructor(link, lanes, providers) {
     this.#link = link;
@@ -150,7 +49,8 @@ export class Streams {
     this.#next += 2;
     const window = exact ? most : Math.min(most, FIRST_WINDOW);
     const stream = new Receiving(number, chosen, window, most, (limit) =>
-      this.#link.notify({ type: "stream.credit", stream: number, limit }));
+      this.#link.notify({ type: "stream.credit", stream: number, limit }),
+    );
     const stop = () => this.#stop(stream, signal.reason);
     this.#receiving.set(number, stream);
     const forget = this.#lanes.expect(chosen, window, exact);
@@ -159,7 +59,13 @@ export class Streams {
     try {
       if (!chosen.isOpen) throw laneLost();
       signal?.throwIfAborted();
-      this.#link.notify({ ...request, stream: number, lane: chosen.number, window, frame: Math.max(frame, USUAL_FRAME) });
+      this.#link.notify({
+        ...request,
+        stream: number,
+        lane: chosen.number,
+        window,
+        frame: Math.max(frame, USUAL_FRAME),
+      });
       return join(await stream.whole);
     } finally {
       this.#receiving.delete(number);

@@ -27,16 +27,17 @@ export function* backoff({ first, most }) {
  * @param {number} milliseconds
  * @param {AbortSignal} signal
  */
-export const sleep = (milliseconds, signal) => new Promise((resolve) => {
-  const timer = setTimeout(done, milliseconds);
-  function done() {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", done);
-    resolve();
-  }
-  if (signal.aborted) done();
-  else signal.addEventListener("abort", done, { once: true });
-});
+export const sleep = (milliseconds, signal) =>
+  new Promise((resolve) => {
+    const timer = setTimeout(done, milliseconds);
+    function done() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+    if (signal.aborted) done();
+    else signal.addEventListener("abort", done, { once: true });
+  });
 
 /**
  * What `promise` gives, or an error after so many milliseconds.
