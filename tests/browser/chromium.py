@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # pages of tests are ours, and as root Chromium has no sandbox of its own
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking")
+
+WAIT_MS = 30_000
+"""After which something has not happened; a machine with much else to do is slow."""
 
 
 def program() -> str | None:
@@ -24,6 +27,7 @@ def running_chromium(path: str) -> Iterator[Browser]:
     """A browser without a window."""
     # asyncio's own checks would be made of Playwright's code
     os.environ.pop("PYTHONASYNCIODEBUG", None)
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:
@@ -92,7 +96,7 @@ def log_in(browser: Browser, base: str, name: str, **options: object) -> Visitor
         options: of the context: the size of its window, its colours.
     """
     context = browser.new_context(base_url=base, **options)  # type: ignore[arg-type] # Playwright's own words
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     visitor = Visitor(name, base, context, page)
     visitor.watch(page)

@@ -33,10 +33,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where that service keeps its data."""
+    return tmp_path_factory.mktemp("site") / "service.db"
+
+
+@pytest.fixture(scope="session")
+def site(site_database: Path) -> Iterator[str]:
     """The address of a service where anybody logs in by name."""
-    folder = tmp_path_factory.mktemp("site")
-    service = start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))
+    service = start(site_database.parent, "server", "run", "--dev", "--port", "0", "--database", str(site_database))
     try:
         yield word_with(service, "http://")
     finally:

@@ -17,25 +17,47 @@ import { loading, problem } from "./ui.js";
  * @returns {function(): Promise} looks at once, as after a change.
  */
 export function live(root, what, load, show, { ms, signal }) {
-  let mark = null;
+  let standing = false;
   let turn = 0;
-  const put = (newMark, make) => {
-    if (newMark === mark) return;
-    mark = newMark;
-    keepingFocus(root, () => replace(root, make()));
-  };
+  const draw = drawing(root, show);
+  const refuse = drawing(root, (message) => problem({ message }));
   const look = async () => {
     const mine = ++turn;
     try {
       const data = await load();
-      // "3 minutes ago" becomes untrue by itself
-      if (mine === turn && !signal.aborted) put(JSON.stringify([data, Math.floor(Date.now() / 60_000)]), () => show(data));
+      if (mine !== turn || signal.aborted) return;
+      refuse.forget();
+      draw(data);
     } catch (error) {
-      if (signal.aborted || mine !== turn || (error.passing && mark !== null)) return;
-      put(`problem ${error.message}`, () => problem(error));
+      if (signal.aborted || mine !== turn || (error.passing && standing)) return;
+      draw.forget();
+      refuse(error.message);
     }
+    standing = true;
   };
   replace(root, loading(what));
   poll(look, ms, signal);
   return look;
+}
+
+/**
+ * Draw something again only when it would look otherwise; whatever has the focus in there keeps it.
+ *
+ * @param {HTMLElement} root what it stands in; nothing else does.
+ * @param {function(*): (Node|Node[])} show makes what is to be seen of some data.
+ * @returns {function(*): void} given the data; its `forget()` says that something else stands there now.
+ */
+export function drawing(root, show) {
+  let mark = null;
+  const draw = (data) => {
+    // "3 minutes ago" becomes untrue by itself
+    const next = JSON.stringify([data, Math.floor(Date.now() / 60_000)]);
+    if (next === mark) return;
+    mark = next;
+    keepingFocus(root, () => replace(root, show(data)));
+  };
+  draw.forget = () => {
+    mark = null;
+  };
+  return draw;
 }

@@ -14,6 +14,8 @@ export function startRouter(routes, root, onShown) {
   const show = () => {
     leaving.abort();
     leaving = new AbortController();
+    // a dialog belongs to the view that opened it
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
     const path = decodedPath();
     const [view, params] = matching(routes, path);
     setTitle(view.title(params));

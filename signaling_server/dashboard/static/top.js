@@ -1,6 +1,6 @@
 // The top of the page: where one can go, who one is, and whether the service can be reached.
 
-import { post } from "./api.js";
+import { onLoggedOut, post } from "./api.js";
 import { h } from "./dom.js";
 import { onThisMachine } from "./local.js";
 import { link } from "./router.js";
@@ -66,9 +66,13 @@ function close(menu) {
 }
 
 async function signOut() {
+  const lead = onLoggedOut.call;
+  // what the view in sight still asks shall not bring the next one here
+  onLoggedOut.call = () => {};
   try {
     await post("auth/logout");
   } catch (error) {
+    onLoggedOut.call = lead;
     if (error.status !== 401) return toast(`You are still signed in. ${error.message}`);
   }
   location.assign(new URL("../login", document.baseURI));

@@ -120,7 +120,8 @@ export function when(ms, never = "never") {
  * @param {string|Node} title what it asks.
  * @param {Node[]} content what stands in it.
  * @param {string} verb what its button says.
- * @param {function(FormData): Promise} act does it; what it throws is shown, and the dialog stays.
+ * @param {function(FormData): Promise} act does it; what it throws is shown, and the dialog stays. If it returns a
+ *   function, that is called once the dialog is closed.
  * @param {{danger: boolean}} [options] whether something is lost by it.
  */
 export function ask(title, content, verb, act, { danger = false } = {}) {
@@ -133,7 +134,8 @@ export function ask(title, content, verb, act, { danger = false } = {}) {
     event.preventDefault();
     send.disabled = true;
     try {
-      await act(new FormData(form));
+      const next = await act(new FormData(form));
+      if (typeof next === "function") dialog.addEventListener("close", next, { once: true });
       dialog.close();
     } catch (error) {
       replace(trouble, problem(error));

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { TOKEN, command, configuration, workerLine, workerVariable } from "../commands.js";
-import { h, replace } from "../dom.js";
+import { h, keepingFocus, replace } from "../dom.js";
 import { tokenOf } from "../made.js";
 import { link } from "../router.js";
 import { change, current } from "../store.js";
@@ -22,10 +22,14 @@ export async function mount(root, _params, signal) {
     h("p.lead", {}, "You label animals on your own machine; the GPU stands somewhere else. After these steps it trains for you as if it were in your laptop."),
     body);
   try {
-    if (!current().rooms) change({ rooms: await get("rooms", { signal }) });
+    change({ rooms: await get("rooms", { signal }) });
   } catch (error) {
-    if (!signal.aborted) replace(body, problem(error));
-    return;
+    if (signal.aborted) return;
+    // what was known before is good enough for commands to copy
+    if (!error.passing || !current().rooms) {
+      replace(body, problem(error));
+      return;
+    }
   }
   new Setup(body).show();
 }
@@ -59,9 +63,7 @@ class Setup {
   }
 
   again() {
-    const key = document.activeElement?.dataset.key;
-    this.show();
-    if (key) this.body.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+    keepingFocus(this.body, () => this.show());
   }
 
   create(server) {

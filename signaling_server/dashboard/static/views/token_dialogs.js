@@ -55,7 +55,7 @@ export function createToken(room, changed) {
     const made = await post(path`rooms/${room}/tokens`, { name: form.get("name"), expires_days: lifetime(form) });
     keepToken(room, made.token);
     await changed();
-    reveal(["The token ", name(made.name)], shown(made));
+    return () => reveal(["The token ", name(made.name)], shown(made));
   });
 }
 
@@ -80,7 +80,7 @@ function rotate(room, token, changed) {
     const made = await post(path`rooms/${room}/tokens/${token.token_id}/rotate`, { grace_hours: Number(form.get("hours")) });
     keepToken(room, made.token);
     await changed();
-    reveal(["The new token ", name(made.name)], [shown(made), h("p", {}, "The old one ends ", when(made.old_ends_at), ".")]);
+    return () => reveal(["The new token ", name(made.name)], [shown(made), h("p", {}, "The old one ends ", when(made.old_ends_at), ".")]);
   });
 }
 

@@ -16,6 +16,7 @@ import { createToken } from "../token_dialogs.js";
  */
 export function deploy(room) {
   const section = h("section.card.deploy", {});
+  const open = new Set(["On a machine that you reach by SSH"]);
   const show = () => {
     const token = tokenOf(room.room_id);
     const { server } = current().page;
@@ -25,9 +26,9 @@ export function deploy(room) {
         "driver of its GPU; without a GPU it trains on the processor."),
       onlyHere(server) && h("p.notice", {}, "This service listens on one machine alone: the worker has to run there, too."),
       about(room, token, show),
-      way("On a machine that you reach by SSH", overSsh(ssh(server, token)), true),
-      way("As a systemd service, which starts by itself", asUnit(systemd(server, token))),
-      way("In a container, with Docker", inDocker(docker(server, token))));
+      way("On a machine that you reach by SSH", overSsh(ssh(server, token)), open),
+      way("As a systemd service, which starts by itself", asUnit(systemd(server, token)), open),
+      way("In a container, with Docker", inDocker(docker(server, token)), open));
   };
   show();
   return section;
@@ -42,7 +43,11 @@ function about(room, token, again) {
     h("div.actions.left", {}, button("Create a token", () => createToken(room.room_id, async () => again()), { "data-key": "create" })));
 }
 
-const way = (label, content, open = false) => h("details", { open }, h("summary", {}, label), h("div", {}, content));
+// it stays open, or closed, when it is drawn again with a token in it
+function way(label, content, open) {
+  const toggled = (event) => (event.target.open ? open.add(label) : open.delete(label));
+  return h("details", { open: open.has(label), ontoggle: toggled }, h("summary", {}, label), h("div", {}, content));
+}
 
 const step = (words, text) => [h("p", {}, words), copyable(text)];
 

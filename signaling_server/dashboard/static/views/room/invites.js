@@ -45,7 +45,7 @@ function create(room, changed) {
     const body = { uses: Number(form.get("uses")), expires_hours: Number(form.get("hours")) };
     const made = await post(path`rooms/${room.room_id}/invites`, body);
     await changed();
-    reveal("A new invite", shown(made));
+    return () => reveal("A new invite", shown(made));
   });
 }
 

@@ -47,7 +47,7 @@ function removeMember(room, member, removed) {
   ], "Remove", async () => {
     const outcome = await del(path`rooms/${room.room_id}/members/${member.user_id}`);
     await removed();
-    reveal([name(member.name), " is removed"], afterwards(room, outcome));
+    return () => reveal([name(member.name), " is removed"], afterwards(room, outcome));
   }, { danger: true });
 }
 

@@ -1,7 +1,8 @@
 // What a room is, and what its owner does with the whole of it: another name, a later end, another owner, its end.
 
 import { del, patch, path, post } from "../../api.js";
-import { h, replace } from "../../dom.js";
+import { h } from "../../dom.js";
+import { drawing } from "../../live.js";
 import { go, link } from "../../router.js";
 import { current, listen } from "../../store.js";
 import { ask, button, confirm, copyable, count, facts, field, name, select, toast, when } from "../../ui.js";
@@ -12,7 +13,7 @@ export const title = () => "Overview";
 /** Show it, and what may be done. */
 export function mount(root, { about, refresh }, signal) {
   const summary = h("section.card", {});
-  const show = (room) => replace(summary, h("h2", {}, "This room"), shown(room));
+  const show = drawing(summary, (room) => [h("h2", {}, "This room"), shown(room)]);
   show(about);
   listen(({ room }) => room?.room_id === about.room_id && show(room), signal);
   const room = () => current().room ?? about;
