@@ -160,6 +160,8 @@ async def test_nothing_is_told_to_another_sites_page(service: RunningService) ->
             assert (foreign.status_code, "access-control-allow-origin" in foreign.headers) == (403, False)
             # a program that is no browser says nothing of the kind
             assert (await dashboard.browser.get(dashboard.base + path)).status_code == 200
+        path = "/api/v1/rooms/dashboard/"
+        assert (await dashboard.get(path, **{"Sec-Fetch-Site": "cross-site"})).status_code == 403
         # a link leads to the page from anywhere, for whoever knows the address
         assert (await dashboard.get("/dashboard/", **{"Sec-Fetch-Site": "cross-site"})).status_code == 200
 
@@ -184,6 +186,7 @@ async def test_the_address_that_a_browser_is_started_with_opens_the_page_once(se
     async with loopback(service.url) as dashboard:
         door = dashboard.address.new_door()
         assert dashboard.address.token not in door
+        assert (await dashboard.browser.head(door)).status_code == 404
         opened = await dashboard.browser.get(door, headers={"Sec-Fetch-Site": "none"})
         assert (opened.status_code, opened.headers["location"]) == (303, dashboard.address.url)
         assert opened.headers["cache-control"] == "no-store"

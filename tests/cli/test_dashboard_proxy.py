@@ -244,6 +244,10 @@ async def test_a_page_that_leaves_has_left_the_room(service: RunningService) -> 
         for _ in range(service.settings.limits.clients_per_user + 1):
             async with dashboard.socket(f"{API}/ws?room={room}") as socket:
                 assert json.loads(await socket.recv())["type"] == "welcome"
+            async with dashboard.socket(f"{API}/ws?room={room}") as socket:
+                assert json.loads(await socket.recv())["type"] == "welcome"
+                await socket.send(b"")  # is sent away
+                await socket.wait_closed()
 
 
 async def test_a_service_that_restarts_or_vanishes_is_heard_of(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from sleap_rtc.errors import ForbiddenError
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 PAGE = "/dashboard/"
 # what the page asks for needs nothing that is escaped: whatever else stands there is a trick, or a mistake
-_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9._~-]+)*/?")
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
 _TOKEN_BYTES = 32
 _HTTP_PORT = 80
 
@@ -94,25 +94,27 @@ class Guard:
             return
         raw: bytes = scope["raw_path"]
         word, slash, rest = raw.removeprefix(b"/").decode("latin-1").partition("/")
-        if not slash and scope["type"] == "http" and self._address.opened_by(word):
+        asks = scope["type"] == "http" and scope["method"] == "GET"
+        if asks and not slash and self._address.opened_by(word):
             await _enter(self._address)(scope, receive, send)
             return
-        if not self._address.is_token(word) or not slash or not _is_plain(f"/{rest}".encode("latin-1")):
+        path = f"/{rest}"
+        if not self._address.is_token(word) or not slash or not _is_plain(path):
             await _nothing()(scope, receive, send)
             return
-        if not _is_of_own_page(scope, headers):
+        if not _is_of_own_page(scope, headers, path):
             refusal = ForbiddenError("This request came from another site's page, so nothing was done.")
             await error_response(refusal)(scope, receive, send)
             return
-        inside = dict(scope) | {"path": f"/{rest}", "raw_path": f"/{rest}".encode()}
+        inside = dict(scope) | {"path": path, "raw_path": path.encode()}
         await self._app(inside, receive, send)
 
 
-def _is_plain(path: bytes) -> bool:
-    return _PLAIN_PATH.fullmatch(path) is not None and not {b".", b".."} & set(path.split(b"/"))
+def _is_plain(path: str) -> bool:
+    return _PLAIN_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
 
 
-def _is_of_own_page(scope: Scope, headers: Headers) -> bool:
+def _is_of_own_page(scope: Scope, headers: Headers, path: str) -> bool:
     own = f"http://{headers['host'].lower()}"
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if scope["type"] == "websocket":
@@ -121,7 +123,7 @@ def _is_of_own_page(scope: Scope, headers: Headers) -> bool:
     if scope["method"] not in SAFE_METHODS:
         return origin == own and site == "same-origin"
     # the page itself is opened from anywhere: by hand, or from a terminal
-    return origin in (None, own) and (site in (None, "same-origin", "none") or scope["path"].endswith(PAGE))
+    return origin in (None, own) and (site in (None, "same-origin", "none") or path == PAGE)
 
 
 def _nothing() -> Response:
