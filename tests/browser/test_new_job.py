@@ -68,6 +68,10 @@ def test_a_dropped_folder_is_checked_changed_and_trained(visit: Visit, lab: Page
     page.get_by_label("Steps per epoch, at least").press("Tab")
     for cell in ("3", "6", "0.005", "0.5"):
         expect(row.get_by_role("cell", name=cell, exact=True)).to_be_visible()
+    # what was picked is still there for whoever looked at something else meanwhile
+    page.get_by_role("link", name="Workers").click()
+    page.go_back()
+    expect(page.get_by_label("Learning rate")).to_have_value("0.005")
     page.get_by_role("button", name="Start training").click()
 
     expect(page.get_by_role("heading", name="flies <b>day 3")).to_be_visible()

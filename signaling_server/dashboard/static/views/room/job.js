@@ -38,14 +38,14 @@ export function mount(root, { room, job }, signal) {
 }
 
 function show(parts, source) {
-  const { listed, summary, job, state, trouble } = source;
+  const { listed, summary, job, state, trouble, refusal } = source;
   if (summary?.name) replace(parts.heading, h("bdi", {}, summary.name));
   replace(parts.state, state && stateBadge(state), job.attempt > 1 && badge(`attempt ${job.attempt}`));
   replace(parts.about, aboutText(source));
   replace(parts.line, lineText(source));
   const error = job.error ?? summary?.error;
   replace(parts.trouble,
-    source.isOver && error && problem({ message: error.sentence }), trouble && problem(trouble));
+    source.isOver && error && problem({ message: error.sentence }), refusal && problem(refusal), trouble && problem(trouble));
   replace(parts.told, toldText(source));
   parts.actions.update();
   if (source.isMine) parts.runs.update(source);

@@ -36,6 +36,7 @@ export class PlanStep {
       h("h3", { id: "plan-head" }, "3. Training"), this.plan, this.under, this.trouble,
       h("div.tools", {}, this.look, this.start, this.stop), this.hint);
     signal.addEventListener("abort", () => this.#stopped.abort());
+    if (draft.inspected) this.#take(draft.inspected);
     this.#show();
   }
 
