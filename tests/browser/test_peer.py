@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -417,7 +418,7 @@ def test_a_room_with_a_secret_is_entered_with_keys_derived_from_it(visit: Visit,
     secret, other = (RoomSecret.make(bytes([number]) * 32, 1_800_000_000) for number in (1, 2))
     with page_lab(visit("ada"), tmp_path) as lab:
         lab.start_worker(**{SECRET: secret.text})
-        given = [derived(secret, lab.room)], [derived(other, lab.room)], []
+        given: list[list[dict[str, Any]]] = [[derived(secret, lab.room)], [derived(other, lab.room)], []]
         said = lab.run(
             """
             const results = [];

@@ -1,11 +1,12 @@
 // A package on its way from this page to a worker: listed, hashed chunk by chunk, and read again as the worker asks.
 //
-// A browser hashes whole buffers only. So files are cut at fixed lengths, each chunk is hashed, and the digest of a file
-// of several chunks is left to the worker: the manifest names the digest of its chunk list alone.
+// A browser hashes whole buffers only. So files are cut at fixed lengths, each chunk is hashed, and the digest of a
+// file of several chunks is left to the worker: the manifest names the digest of its chunk list alone.
 
 import { hex, join, sha256, utf8 } from "./bytes.js";
 import { PeerError, printable } from "./errors.js";
 import { abortable } from "./link.js";
+import { integer } from "./shapes.js";
 
 const CHUNK = 256 * 1024; // grows with the file, as the protocol's usual chunks do:
 const USUAL_CHUNKS = 64 * 1024;
@@ -158,7 +159,7 @@ const BLOCK_SENT = 1024 * 1024;
  */
 export function providersOf(find) {
   const fileOf = ({ transfer, file }) => {
-    const entry = find(transfer).files[file];
+    const entry = find(transfer).files[integer(0)(file, "file")];
     if (!entry) throw new PeerError("not_found", "That transfer has no such file.");
     return entry;
   };
@@ -167,8 +168,8 @@ export function providersOf(find) {
     "chunks.get": async (request, stream) => stream.write(fileOf(request).list ?? new Uint8Array(0), true),
     "file.get": async (request, stream) => {
       const entry = fileOf(request);
-      const end = request.offset + request.size;
-      if (!(request.offset >= 0 && request.size > 0 && end <= entry.file.size)) {
+      const end = integer(0)(request.offset, "offset") + integer(1)(request.size, "size");
+      if (end > entry.file.size) {
         throw new PeerError("protocol", `${entry.path} was asked for beyond its end.`);
       }
       for (let offset = request.offset; offset < end; offset += BLOCK_SENT) {
