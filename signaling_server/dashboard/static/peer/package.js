@@ -117,15 +117,41 @@ async function hashed(path, file, count, signal) {
   return file.size > SINGLE ? { ...found, list, chunks: hex(await sha256(list)) } : found;
 }
 
+/** The file's bytes, block by block, each good until the next one is asked for. */
 async function* blocks(path, file, signal) {
-  // one block is read while the one before it is hashed
-  let next = read(path, file, 0, BLOCK);
+  const reader = intoBuffer(file);
+  // one buffer again and again: what is left to a browser's collector of garbage grows to hundreds of megabytes
+  let buffer = new ArrayBuffer(BLOCK);
   for (let offset = 0; offset < file.size; offset += BLOCK) {
-    const block = await abortable(next, signal);
-    if (block.length !== Math.min(BLOCK, file.size - offset)) throw changed(path);
-    next = offset + BLOCK < file.size ? read(path, file, offset + BLOCK, BLOCK) : null;
-    next?.catch(() => {}); // awaited above, if it comes to that
+    const size = Math.min(BLOCK, file.size - offset);
+    let filled = reader ? 0 : size;
+    let block = reader ? null : await abortable(read(path, file, offset, size), signal);
+    while (filled < size) {
+      const { value, done } = await abortable(next(reader, new Uint8Array(buffer, filled, size - filled)), signal);
+      if (done) throw changed(path);
+      buffer = value.buffer;
+      filled += value.length;
+      block = new Uint8Array(buffer, 0, size);
+    }
+    if (block.length !== size) throw changed(path);
     yield block;
+  }
+}
+
+/** Reads a file into buffers of ours; null where the browser cannot do that. */
+function intoBuffer(file) {
+  try {
+    return file.stream().getReader({ mode: "byob" });
+  } catch {
+    return null;
+  }
+}
+
+async function next(reader, view) {
+  try {
+    return await reader.read(view);
+  } catch {
+    return { done: true }; // as in `read`
   }
 }
 
