@@ -55,6 +55,7 @@ def check_same(record: ModelRecord, manifest: Manifest, ref: str) -> None:
         if given[path] != sha256:
             raise PackageError(f"{other}: the labels '{shown}' have changed. Give the package as it was then.")
     raise PackageError(
-        f"{other}: its labels are the same, but a config or another file is not. Give the package as it was then, or "
-        "train it as a new model with sleap-rtc train."
+        f"{other}: its labels are the same, but a config or another file is not, unless it was submitted in a "
+        "browser, where that cannot be told. Give the package as it was then, or train it as a new model with "
+        "sleap-rtc train."
     )

@@ -30,7 +30,7 @@ class StoredZip(Source):
 
     Args:
         name: what the zip is called.
-        files: where its files are read from; closing it stays the caller's.
+        files: where its files are read from; closing this closes it.
         members: which, in their order, where they lie and with their checksums.
     """
 
@@ -72,7 +72,8 @@ class StoredZip(Source):
         return b"".join(self._parts(offset, size))
 
     def close(self) -> None:
-        """See `Source`: the files are read through another one, and closed with that."""
+        """See `Source`."""
+        self._files.close()
 
     def _check(self, path: str) -> None:
         if path != self._name:
@@ -108,7 +109,7 @@ async def make_zip(offering: Offering, name: str) -> Offering:
     """Offer the files of an offering as one zip, off the event loop: they are read once, for their checksums.
 
     Args:
-        offering: the files; closing its source stays the caller's.
+        offering: the files; closing the zip's source closes theirs.
         name: what the zip is called.
 
     Raises:

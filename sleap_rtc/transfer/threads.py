@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # not the event loop's own: a gigabyte that is hashed must not keep a job's state from being read
 _pool = ThreadPoolExecutor(8, "sleap-rtc-transfer")
+# few, and again their own: however many results a peer asks for at once, what is small goes on meanwhile
+_hashing = ThreadPoolExecutor(4, "sleap-rtc-offering")
 
 
 async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -27,19 +29,23 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 
 
 async def stoppable(work: Callable[[threading.Event], T]) -> T:
-    """Run blocking work that may take minutes in a thread; whoever is cancelled returns when it has stopped.
+    """Run blocking work that may take minutes in a thread, when one is free for it.
+
+    Whoever is cancelled returns when the work has stopped.
 
     Args:
         work: given an event; once that is set, it is to end soon, say by `Stopped`.
     """
     stopped = threading.Event()
+    turn = _hashing.submit(work, stopped)
     # owned by this call, which does not return before it has ended
-    running = asyncio.ensure_future(asyncio.to_thread(work, stopped))
+    running = asyncio.wrap_future(turn)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        # what it reads is the caller's again when this returns
+        # what it reads is the caller's again when this returns; one that has not begun never will
         stopped.set()
+        turn.cancel()
         await asyncio.wait([running])
         if not running.cancelled():
             running.exception()

@@ -56,7 +56,7 @@ def dying(*args, **kwargs):
     return result
 
 setattr(owner, name, dying)
-file = file_of(30)
+file = file_of(30, hashed=sys.argv[5] == "hashed")
 part = store.begin("ann", file.entry, file.chunks)
 for first in range(0, 30, 10):
     part.write(first, file.span(first, first + 10))
@@ -83,6 +83,12 @@ CRASHES = [
     (f"{TRANSFER}.shelf:remove", "after", 1),
     (f"{TRANSFER}.chunk_index:ChunkIndex.drop", "after", 1),
 ]
+UNHASHED = [
+    (f"{TRANSFER}.part:write_at", "after", 3),
+    (f"{TRANSFER}.chunk_index:ChunkIndex.add_list", "before", 1),
+    (f"{TRANSFER}.chunk_index:ChunkIndex.add_list", "after", 1),
+    (f"{TRANSFER}.shelf:Path.replace", "after", 1),
+]
 
 
 def python(code: str, *arguments: str) -> list[str]:
@@ -91,11 +97,14 @@ def python(code: str, *arguments: str) -> list[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills with SIGKILL")
 @pytest.mark.parametrize(
-    ("where", "when", "count"), CRASHES, ids=[f"{when} {where.split(':')[1]} {n}" for where, when, n in CRASHES]
+    ("where", "when", "count", "hashed"),
+    [(*crash, "hashed") for crash in CRASHES] + [(*crash, "not hashed") for crash in UNHASHED],
+    ids=lambda value: str(value).partition(":")[2] or str(value),
 )
-def test_a_killed_process_costs_at_most_work(tmp_path: Path, where: str, when: str, count: int) -> None:
-    file = file_of(30)
-    ended = subprocess.run(python(_DIES, str(tmp_path), where, when, str(count)), check=False, cwd=Path.cwd())
+def test_a_killed_process_costs_at_most_work(tmp_path: Path, where: str, when: str, count: int, hashed: str) -> None:
+    file = file_of(30, hashed=hashed == "hashed")
+    command = python(_DIES, str(tmp_path), where, when, str(count), hashed)
+    ended = subprocess.run(command, check=False, cwd=Path.cwd())
     assert ended.returncode == -signal.SIGKILL
     with closing(Store(tmp_path / "store", max_bytes=GB)) as store:
         assert_sound(store)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sleap_rtc.config.finishing import to_the_end
-from sleap_rtc.transfer.threads import held, in_thread
+from sleap_rtc.transfer.threads import Stopped, held, in_thread, stoppable
 
 
 async def test_what_is_made_for_somebody_who_is_cancelled_is_released() -> None:
@@ -69,3 +69,34 @@ async def test_results_and_errors_come_back() -> None:
     assert await to_the_end(in_thread(lambda: 5)) == 5
     with pytest.raises(ValueError, match="invalid literal"):
         await in_thread(int, "x")
+
+
+async def test_much_that_takes_long_holds_up_nothing_else_and_what_nobody_wants_never_begins() -> None:
+    begun = 0
+    counting = threading.Lock()
+    four = threading.Event()
+
+    def work(stopped: threading.Event) -> None:
+        nonlocal begun
+        with counting:
+            begun += 1
+            if begun == 4:
+                four.set()
+        assert stopped.wait(60)
+        raise Stopped
+
+    working = [asyncio.create_task(stoppable(work)) for _ in range(30)]
+    assert await in_thread(four.wait, 60)
+    assert await asyncio.to_thread(lambda: "as always") == await in_thread(lambda: "as always")
+    for each in reversed(working):
+        each.cancel()
+    assert all(
+        isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*working, return_exceptions=True)
+    )
+    assert begun == 4
+
+
+async def test_what_is_done_in_time_is_the_callers() -> None:
+    assert await stoppable(lambda stopped: stopped.is_set()) is False
+    with pytest.raises(ValueError, match="no"):
+        await stoppable(lambda stopped: (_ for _ in ()).throw(ValueError("no")))

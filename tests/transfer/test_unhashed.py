@@ -293,6 +293,23 @@ async def test_a_bit_that_flips_on_the_way_is_fetched_again(tmp_path: Path) -> N
     assert read_tree(tmp_path / "here") == FILES
 
 
+@pytest.mark.parametrize("size", [2 * MB - 1, 2 * MB + 1, 2**41])
+async def test_a_size_that_is_not_the_lists_is_refused(tmp_path: Path, size: int) -> None:
+    offering = unhashed(write_tree(tmp_path / "src", {"big": os.urandom(2 * MB)}))
+    offering.manifest = Manifest(files=(offering.manifest.files[0].model_copy(update={"size": size}),))
+    with pytest.raises(ProtocolError, match="does not fit its file"):
+        await fetch_once(offering, target_in(tmp_path))
+    assert_nothing_arrived(tmp_path)
+
+
+async def test_an_empty_file_may_come_that_way_too(tmp_path: Path) -> None:
+    offering = unhashed(write_tree(tmp_path / "src", {"empty": b""}))
+    entry = FileEntry(path="empty", size=0, chunks=hashlib.sha256(b"").hexdigest())
+    offering.manifest = Manifest(files=(entry,))
+    await fetch_once(offering, target_in(tmp_path))
+    assert read_tree(tmp_path / "here") == {"empty": b""}
+
+
 async def test_a_list_other_than_announced_is_refused(tmp_path: Path) -> None:
     """The list is all that the file is known by."""
     offering = unhashed(write_tree(tmp_path / "src", {"big": os.urandom(2 * MB)}))
