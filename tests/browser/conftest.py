@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
 from tests.browser import chromium
 from tests.browser.chromium import Visitor, log_in
@@ -21,24 +21,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+# of the package, not of the session: while Playwright's loop runs in a thread, no asynchronous test can run there
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium.program()
     if path is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
-    # a page waits for other programs, and those for a processor
-    expect.set_options(timeout=20_000)
     with chromium.running_chromium(path) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where that service keeps its data."""
     return tmp_path_factory.mktemp("site") / "service.db"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(site_database: Path) -> Iterator[str]:
     """The address of a service where anybody logs in by name."""
     service = start(site_database.parent, "server", "run", "--dev", "--port", "0", "--database", str(site_database))

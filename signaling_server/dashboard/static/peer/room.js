@@ -2,7 +2,7 @@
 
 import { apiBase } from "../api.js";
 import { dial } from "./dial.js";
-import { broken, PeerError } from "./errors.js";
+import { broken, PeerError, tellAll } from "./errors.js";
 import { isId } from "./ids.js";
 import { RemoteWorker } from "./remote.js";
 import { Signaling } from "./signaling.js";
@@ -10,9 +10,18 @@ import { sleep, TIMES } from "./times.js";
 
 /** Keys of workers that were met, in this browser's storage; they are no secrets. */
 export const browserPins = {
-  get: (workerId) => localStorage.getItem(`sleap-rtc pin ${workerId}`),
-  set: (workerId, key) => localStorage.setItem(`sleap-rtc pin ${workerId}`, key),
+  get: (workerId) => inStorage((storage) => storage.getItem(`sleap-rtc pin ${workerId}`)),
+  set: (workerId, key) => inStorage((storage) => storage.setItem(`sleap-rtc pin ${workerId}`, key)),
 };
+
+/** A browser may refuse its storage: an id is made of its key, so that a pin only says the same again. */
+function inStorage(work) {
+  try {
+    return work(localStorage);
+  } catch {
+    return null;
+  }
+}
 
 /** A page of the service knows no room's secret. */
 const noSecrets = async () => [];
@@ -100,6 +109,16 @@ export class Room {
   }
 
   async #dial(workerId, parts) {
+    try {
+      return await this.#dialNow(workerId, parts);
+    } catch (error) {
+      // whoever is not let in by the service, or has left the room, dials in vain for ever
+      if (this.#signaling.isOver) error.final = true;
+      throw error;
+    }
+  }
+
+  async #dialNow(workerId, parts) {
     const secrets = await this.#settings.secrets(this.roomId);
     this.#secretsSeen ||= secrets.length > 0;
     if (this.#secretsSeen && !secrets.length) {
@@ -146,7 +165,7 @@ export class Room {
   }
 
   #tell() {
-    if (this.workers) for (const listener of this.#listeners) listener(this.workers, this.trouble);
+    if (this.workers) tellAll(this.#listeners, this.workers, this.trouble);
   }
 }
 
