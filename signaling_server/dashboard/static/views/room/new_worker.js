@@ -2,6 +2,7 @@
 
 import { gpuText, isFree, ranked, reason, RULE, waitingText } from "../../choice.js";
 import { h, replace } from "../../dom.js";
+import { link } from "../../router.js";
 import { badge, count, empty } from "../../ui.js";
 
 /** The step; `element` is what stands in the page. `onWorker` is told when another worker would be taken. */
@@ -10,7 +11,7 @@ export class WorkerStep {
   #workers = [];
 
   constructor(draft, room, signal, onWorker) {
-    Object.assign(this, { draft, onWorker });
+    Object.assign(this, { draft, room, onWorker });
     this.auto = this.#row("", [h("b", {}, "Pick for me"), h("span.quiet", {}, `: ${RULE}`)]);
     this.list = h("div", {});
     this.told = h("p.hint", { role: "status" });
@@ -53,7 +54,8 @@ export class WorkerStep {
       // appended only where the order changed: the focus stays
       if (!row.isConnected) this.list.append(row);
     }
-    replace(this.trouble, !workers.length && empty("No worker of this room is online. Start one on a machine with a GPU: the room's page says how."),
+    replace(this.trouble, !workers.length && empty("No worker of this room is online. A job needs one, on a machine with a GPU.",
+      h("a.button.plain", { href: link("rooms", this.room.roomId, "workers") }, "Start a worker")),
       trouble && h("p.hint", {}, `The list may be old: ${trouble}`));
     this.#say();
     this.onWorker();
