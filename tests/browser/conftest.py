@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
 from tests.browser import chromium
 from tests.browser.chromium import Visitor, log_in
@@ -26,8 +26,6 @@ def browser() -> Iterator[Browser]:
     path = chromium.program()
     if path is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
-    # a page waits for other programs, and those for a processor
-    expect.set_options(timeout=20_000)
     with chromium.running_chromium(path) as running:
         yield running
 

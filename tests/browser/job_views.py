@@ -11,9 +11,14 @@ from sleap_rtc.jobs.yaml_data import write_yaml
 from tests.browser.chromium import Visitor
 from tests.browser.labs import PageLab
 from tests.jobs.conftest import LABELS, training_config
+from tests.roles.worker_process import DEAD
 
 TIMES = Path("signaling_server/dashboard/static/peer/times.js")
 SHORT = {"ping": 300, "dead": 3_000, "first": 50, "most": 500, "poll": 300}
+INVITE = "async (room) => (await import('/dashboard/static/api.js')).post(`rooms/${room}/invites`, {})"
+JOIN = "async (code) => (await import('/dashboard/static/api.js')).post('invites/redeem', {code})"
+PATIENT = {DEAD: "15"}
+"""A worker that waits as long for a silent page as one of a lab does: a page pings every five seconds."""
 SUBMIT = """
     const pkg = await peer.makePackage(dropped(args[2]), {name: args[4]});
     const met = await meet(args[0], args[1]);
@@ -23,6 +28,15 @@ SUBMIT = """
     await part(met);
     return job;
 """
+
+MODELS = """async ([room, number]) => {
+    const { get } = await import("/dashboard/static/api.js");
+    for (;;) {
+      const { models } = await get(`rooms/${room}/models`);
+      if (models.length >= number) return models;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+}"""
 
 
 def write_folder(folder: Path, *heads: str, labels: bytes = LABELS, **trainer: Any) -> Path:
@@ -55,6 +69,12 @@ def submitted(
     """
     job: str = lab.run(SUBMIT, hex_files(**trainer), dict(options or {}), name, ended)
     return job
+
+
+def until_models(lab: PageLab, number: int) -> list[dict[str, Any]]:
+    """Wait until the service knows so many models, which the worker tells of within seconds."""
+    found: list[dict[str, Any]] = lab.page.evaluate(MODELS, [lab.room, number])
+    return found
 
 
 def drop(page: Page, *paths: Path) -> None:

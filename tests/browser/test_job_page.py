@@ -10,13 +10,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import log_in
 from tests.browser.conftest import Visit
-from tests.browser.job_views import be_quick, submitted
+from tests.browser.job_views import INVITE, JOIN, PATIENT, be_quick, submitted
 from tests.browser.labs import PageLab, page_lab
 
 IMAGE = "<img src=x onerror=alert(1)>"
 MANY = {"max_epochs": 1_000_000}
-INVITE = "async (room) => (await import('/dashboard/static/api.js')).post(`rooms/${room}/invites`, {})"
-JOIN = "async (code) => (await import('/dashboard/static/api.js')).post('invites/redeem', {code})"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +22,7 @@ def endless(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactor
     """Ada's room, with a worker whose trainer only ends when it is told to."""
     ada = log_in(browser, site, "ada")
     with page_lab(ada, tmp_path_factory.mktemp("lab")) as made:
-        made.start_worker("endless")
+        made.start_worker("endless", **PATIENT)
         yield made
     ada.context.close()
     assert not ada.unexpected()
@@ -32,9 +30,8 @@ def endless(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactor
 
 def until_epoch(page: Page, least: int) -> int:
     """Wait until the curves are read at an epoch, or a later one; which one."""
-    page.wait_for_function(
-        "(least) => Number(document.querySelector('.readout strong')?.textContent.match(/\\d+/)?.[0]) >= least", arg=least
-    )
+    reached = "(least) => Number(document.querySelector('.readout strong')?.textContent.match(/\\d+/)?.[0]) >= least"
+    page.wait_for_function(reached, arg=least)
     return int(page.locator(".readout strong").inner_text().split()[1])
 
 
@@ -97,8 +94,10 @@ def test_a_stopped_job_goes_on_from_where_it_was(visit: Visit, endless: PageLab)
     page.get_by_role("button", name="Stop, and keep the best model").click()
     expect(page.get_by_text("stopped early")).to_be_visible()
     before = until_epoch(page, 1)
-    page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text("attempt 2")).to_be_visible()
+    elsewhere = visit("ada").go("rooms", endless.room, "jobs", job)
+    elsewhere.get_by_role("button", name="Resume").click()
+    for each in (page, elsewhere):
+        expect(each.get_by_text("attempt 2")).to_be_visible()
     until_epoch(page, before + 2)
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel, and discard all").click()
@@ -170,13 +169,13 @@ def test_a_link_that_is_lost_heals_and_nothing_is_missed(visit: Visit, tmp_path:
     ada = visit("ada")
     be_quick(ada)
     with page_lab(ada, tmp_path) as lab:
-        lab.start_worker("endless")
+        lab.start_worker("endless", **PATIENT)
         job = submitted(lab, **MANY)
         page = ada.go("rooms", lab.room, "jobs", job)
         seen = until_epoch(page, 2)
         lab.kill_worker()
         expect(page.get_by_text("Reconnecting to test-gpu")).to_be_visible()
-        lab.start_worker("endless")
+        lab.start_worker("endless", **PATIENT)
         expect(page.get_by_text("Live from test-gpu.")).to_be_visible()
         until_epoch(page, seen + 2)
         assert_all_epochs(page)
@@ -185,21 +184,21 @@ def test_a_link_that_is_lost_heals_and_nothing_is_missed(visit: Visit, tmp_path:
         page.reload()
         expect(page.get_by_text("cannot be reached just now")).to_be_visible()
         expect(page.get_by_text("As its worker told last")).to_be_visible()
-        lab.start_worker("endless")
+        lab.start_worker("endless", **PATIENT)
         expect(page.get_by_text("Live from test-gpu.")).to_be_visible()
 
 
 def test_what_a_trainer_writes_is_text_without_what_steers(visit: Visit, tmp_path: Path) -> None:
     ada = visit("ada")
     with page_lab(ada, tmp_path) as lab:
-        lab.start_worker("chatty")
-        page = ada.go("rooms", lab.room, "jobs", submitted(lab, name=f"‮{IMAGE}", ended=True))
+        lab.start_worker("chatty", **PATIENT)
+        page = ada.go("rooms", lab.room, "jobs", submitted(lab, name=f"\u202e{IMAGE}", ended=True))
         log = page.get_by_role("region", name="Log")
         expect(log).to_contain_text("red and quiet")
         expect(page.get_by_role("heading", name=IMAGE)).to_be_visible()
         assert page.locator("img").count() == 0
         lab.kill_worker()
-        lab.start_worker("exits")
+        lab.start_worker("exits", **PATIENT)
         page = ada.go("rooms", lab.room, "jobs", submitted(lab, ended=True))
         expect(page.get_by_role("alert").first).to_contain_text("sleap-nn")
         expect(page.get_by_role("region", name="Log")).to_contain_text("line 59")

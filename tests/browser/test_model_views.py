@@ -4,24 +4,14 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.chromium import log_in
 from tests.browser.conftest import Visit
-from tests.browser.job_views import submitted
+from tests.browser.job_views import INVITE, JOIN, PATIENT, submitted, until_models
 from tests.browser.labs import PageLab, page_lab
-
-MODELS = """async ([room, number]) => {
-    const { get } = await import("/dashboard/static/api.js");
-    for (;;) {
-      const { models } = await get(`rooms/${room}/models`);
-      if (models.length >= number) return models;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +19,16 @@ def lab(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactory) -
     """Ada's room, in which ``fly`` has two versions, one trained from the other, and a model has no name."""
     ada = log_in(browser, site, "ada")
     with page_lab(ada, tmp_path_factory.mktemp("lab")) as made:
-        made.start_worker()
+        made.start_worker(**PATIENT)
         submitted(made, ended=True, options={"register_as": "fly"}, max_epochs=4)
-        first = until_told(made, 1)[0]
+        first = until_models(made, 1)[0]
         parent = {"digest": first["digest"], "name": "fly", "version": 1}
         submitted(made, ended=True, options={"register_as": "fly", "start_from": parent}, max_epochs=5)
         submitted(made, ended=True, max_epochs=2)
-        until_told(made, 3)
+        until_models(made, 3)
         yield made
     ada.context.close()
     assert not ada.unexpected()
-
-
-def until_told(lab: PageLab, number: int) -> list[dict[str, Any]]:
-    """Wait until the service knows so many models, which the worker tells of within seconds."""
-    found: list[dict[str, Any]] = lab.page.evaluate(MODELS, [lab.room, number])
-    return found
 
 
 def row(page: Page, name: str) -> Locator:
@@ -117,10 +101,7 @@ def test_a_model_without_a_name_gets_one_and_is_deleted(visit: Visit, lab: PageL
 
 def test_a_member_deletes_nothing_that_others_made_and_needs_a_worker_to_download(visit: Visit, lab: PageLab) -> None:
     bob = visit("bob")
-    code = lab.page.evaluate(
-        "async (room) => (await (await import('/dashboard/static/api.js')).post(`rooms/${room}/invites`, {})).code", lab.room
-    )
-    bob.page.evaluate("async (code) => (await import('/dashboard/static/api.js')).post('invites/redeem', {code})", code)
+    bob.page.evaluate(JOIN, lab.page.evaluate(INVITE, lab.room)["code"])
     page = bob.go("rooms", lab.room, "models", "fly")
     expect(page.get_by_role("button", name="Download fly@2")).to_be_enabled()
     expect(page.get_by_role("button", name="Delete fly@2")).to_have_count(0)

@@ -11,7 +11,7 @@ from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.yaml_data import read_yaml
 from tests.browser.chromium import log_in
 from tests.browser.conftest import Visit
-from tests.browser.job_views import be_quick, drop, write_folder
+from tests.browser.job_views import PATIENT, be_quick, drop, write_folder
 from tests.browser.labs import PageLab, page_lab
 from tests.e2e.programs import end
 from tests.jobs.conftest import LABELS
@@ -25,7 +25,7 @@ def lab(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactory) -
     """Ada's room, with a worker whose trainer takes no time."""
     ada = log_in(browser, site, "ada")
     with page_lab(ada, tmp_path_factory.mktemp("lab")) as made:
-        made.start_worker()
+        made.start_worker(**PATIENT)
         yield made
     ada.context.close()
     assert not ada.unexpected()
@@ -57,12 +57,21 @@ def test_a_dropped_folder_is_checked_changed_and_trained(visit: Visit, lab: Page
     expect(row).to_contain_text("unet")
     expect(page.get_by_text("2 models to train")).to_be_visible()
     assert page.get_by_label("Epochs, at most").get_attribute("placeholder") == "2"
-    for label, value in (("Epochs, at most", "3"), ("Batch size", "6"), ("Learning rate", "0.005"), ("Input scale", "0.5")):
+    for label, value in (
+        ("Epochs, at most", "3"),
+        ("Batch size", "6"),
+        ("Learning rate", "0.005"),
+        ("Input scale", "0.5"),
+    ):
         page.get_by_label(label).fill(value)
     page.get_by_label("Steps per epoch, at least").fill("7")
     page.get_by_label("Steps per epoch, at least").press("Tab")
     for cell in ("3", "6", "0.005", "0.5"):
         expect(row.get_by_role("cell", name=cell, exact=True)).to_be_visible()
+    # what was picked is still there for whoever looked at something else meanwhile
+    page.get_by_role("link", name="Workers").click()
+    page.go_back()
+    expect(page.get_by_label("Learning rate")).to_have_value("0.005")
     page.get_by_role("button", name="Start training").click()
 
     expect(page.get_by_role("heading", name="flies <b>day 3")).to_be_visible()
@@ -138,7 +147,7 @@ def test_a_page_that_is_loaded_again_while_it_sends_goes_on(visit: Visit, tmp_pa
     folder = write_folder(tmp_path / "package", labels=LABELS + bytes(range(256)) * (64 * 1024))
     with page_lab(ada, tmp_path) as lab:
         meter = tmp_path / "meter"
-        lab.start_worker(**{METER: str(meter)})
+        lab.start_worker(**PATIENT, **{METER: str(meter)})
         page = ada.page
         # reads of the package, once it is hashed, stop after 8 MiB until the page is loaded again
         page.add_init_script(
@@ -181,14 +190,14 @@ def test_a_worker_that_dies_while_a_package_arrives_is_sent_the_rest(visit: Visi
     folder = write_folder(tmp_path / "package", labels=LABELS + bytes(range(256)) * (64 * 1024))
     with page_lab(ada, tmp_path) as lab:
         meter = tmp_path / "meter"
-        lab.start_worker(**{METER: str(meter), DIE_RECEIVED: str(6 * MB)})
+        lab.start_worker(**PATIENT, **{METER: str(meter), DIE_RECEIVED: str(6 * MB)})
         page = ada.go("rooms", lab.room, "jobs", "new")
         drop(page, folder)
         page.get_by_role("button", name="Send and check").click()
         assert lab.worker
         end(lab.worker)
         expect(page.get_by_text("Reconnecting to the worker …")).to_be_visible()
-        lab.start_worker(**{METER: str(meter)})
+        lab.start_worker(**PATIENT, **{METER: str(meter)})
         page.get_by_role("button", name="Start training").click()
         job_in(page, lab)
         assert Counters(meter).received < 16.8e6 + 4 * MB

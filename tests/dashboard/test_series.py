@@ -34,7 +34,9 @@ class Told:
     def epoch(self, run: str, epoch: int, **metrics: float | None) -> None:
         self.add("epoch_started", run, epoch=epoch)
         self.add("step", run, epoch=epoch, batch=3, metrics={"loss": 0.5})
-        self.add("epoch_ended", run, epoch=epoch, metrics={name.replace("_", "/"): each for name, each in metrics.items()})
+        self.add(
+            "epoch_ended", run, epoch=epoch, metrics={name.replace("_", "/"): each for name, each in metrics.items()}
+        )
 
 
 def fold(parts: Sequence[Sequence[dict[str, Any]]]) -> Any:

@@ -3,7 +3,6 @@
 from sleap_rtc.cli import formats
 from tests.dashboard.node import run
 
-
 # around each place where a unit or a number of digits changes
 SIZES = [0, 1, 999, 1_000, 9_994, 9_996, 99_949, 99_951, 999_499, 999_501, 3_300_000_000, 10**12, 2**50]
 SECONDS = [0, 0.04, 9.94, 9.96, 59.4, 59.6, 3_599.4, 3_599.6, 7_500, 86_399.6, 300_000, 863_999_999, 10**9]
@@ -26,5 +25,5 @@ def test_places_have_their_endings() -> None:
 
 
 def test_a_strangers_text_steers_nothing() -> None:
-    hostile = "\x1b[31mred\x1b[0m \x1b]52;c;aGk=\x07and\x00 ‮plain\ttext"
+    hostile = "\x1b[31mred\x1b[0m \x1b]52;c;aGk=\x07and\x00 \u202eplain\ttext"
     assert run("words.js", "return page.plain(args[0])", hostile) == "red and plain\ttext"

@@ -25,10 +25,13 @@ export class Chart {
     this.slider = h("input.reader", { type: "range", min: 0, max: STOPS, value: STOPS, "aria-label": `Read ${label} at` });
     this.said = h("output.readout", {});
     this.element = h("figure.chart", {}, this.picture, this.slider, this.said);
+    this.frame = null;
+    this.reading = svg("g.reading", {});
     this.redraw = onceAFrame(() => !signal.aborted && this.#draw());
+    this.reread = onceAFrame(() => !signal.aborted && this.#read());
     this.picture.addEventListener("pointermove", (event) => this.#point(event));
     this.picture.addEventListener("pointerdown", (event) => this.#point(event));
-    this.slider.addEventListener("input", this.redraw);
+    this.slider.addEventListener("input", this.reread);
     const sizes = new ResizeObserver(this.redraw);
     sizes.observe(this.element);
     signal.addEventListener("abort", () => sizes.disconnect());
@@ -49,7 +52,7 @@ export class Chart {
     const box = this.picture.getBoundingClientRect();
     const share = (event.clientX - box.left - MARGIN.left) / (box.width - MARGIN.left - MARGIN.right);
     this.slider.value = Math.round(Math.min(Math.max(share, 0), 1) * STOPS);
-    this.redraw();
+    this.reread();
   }
 
   #draw() {
@@ -62,6 +65,7 @@ export class Chart {
       const why = this.lines.length ? "Nothing of this is above zero: a logarithmic axis cannot show it." : "No values yet.";
       replace(this.picture, svg("title", {}, this.label), svg("text.quiet", { x: 16, y: 40 }, why));
       replace(this.said);
+      this.frame = null;
       return;
     }
     const end = Math.max(1, Math.ceil(Math.max(...this.lines.map(({ column, batches }) =>
@@ -73,11 +77,15 @@ export class Chart {
       valuesAxis(values, this.log, y, width), epochsAxis(end, x, width),
       this.lines.map(({ look, column, batches }) =>
         svg("path.line", { class: `look-${look % LOOKS}`, d: outline(column, batches, x, y) })),
-      this.#read(end, x, y));
+      this.reading);
+    this.frame = { end, x, y };
+    this.#read();
   }
 
   // the line at which values are read, and what they are there
-  #read(end, x, y) {
+  #read() {
+    if (!this.frame) return;
+    const { end, x, y } = this.frame;
     const place = (this.slider.value / STOPS) * end;
     const found = this.lines.map((line) => ({ ...line, at: pointAt(line.column, line.batches, place) }));
     const words = found.map(({ name, column, at }) => `${name} ${valueText(column.values[at])}`);
@@ -85,7 +93,7 @@ export class Chart {
     this.slider.setAttribute("aria-valuetext", [where, ...words].join(", "));
     replace(this.said, h("strong", {}, where), found.map(({ name, look, column, at }) =>
       h("span", {}, swatch(look), h("bdi", {}, name), " ", h("b", {}, valueText(column.values[at])))));
-    return svg("g.reading", {},
+    replace(this.reading,
       svg("line", { x1: x(place), x2: x(place), y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
       found.map(({ look, column, batches, at }) => {
         const [cx, cy] = [x(column.place(at, batches)), y(column.values[at])];

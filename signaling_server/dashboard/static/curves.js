@@ -23,7 +23,7 @@ export class Curves {
     this.chart = new Chart(`Curves of ${name}`, signal);
     this.metrics = h("fieldset.metrics", {}, h("legend", {}, "Metrics"));
     this.log = h("input", { type: "checkbox", onchange: () => this.#show() });
-    this.rows = h("div.values", {});
+    this.rows = h("div.values", { tabindex: "0", role: "region", "aria-label": `Values of ${name}` });
     this.table = h("details", { ontoggle: () => this.list() }, h("summary", {}, "Values as a table"), this.rows);
     this.element = h("div.curves", {}, this.chart.element,
       h("div.choices", {}, this.metrics, h("label.check", {}, this.log, "Logarithmic")), this.table);

@@ -22,11 +22,14 @@ export class JobSource {
   job = new Job();
   /** How the link is: "none", "connecting", "ready", "lost" or "away", and why. */
   link = { state: "none", reason: "" };
-  /** Why nothing more can be shown, as an error. */
+  /** Why the service shows nothing, as an error. */
   trouble = null;
+  /** Why the worker tells no more, as an error. */
+  refusal = null;
   /** The worker, while there is a link to it. */
   remote = null;
   #stops = [];
+  #watched = false;
 
   constructor(roomId, jobId, { onChange, onLog, onAgain }) {
     Object.assign(this, { roomId, jobId, onChange, onLog, onAgain });
@@ -80,6 +83,8 @@ export class JobSource {
     const here = this.listed?.worker_online ?? true;
     if (!this.remote && this.isMine && this.workerId && here && this.link.state !== "refused") await this.#meet();
     else if (!here && !this.remote) this.link = { state: "away", reason: "" };
+    // somebody let it go on, elsewhere: what was watched to its end has more to tell
+    if (this.#watched && this.remote && this.listed?.attempt > this.job.attempt) this.#watch();
     this.onChange();
   }
 
@@ -121,6 +126,7 @@ export class JobSource {
   }
 
   #watch() {
+    this.#watched = false;
     this.onAgain();
     this.#ask();
     let state = null;
@@ -135,7 +141,8 @@ export class JobSource {
       },
       onLog: this.onLog,
       onEnded: (reason) => {
-        if (reason) this.trouble = new Error(reason);
+        this.#watched = !reason;
+        this.refusal = reason ? new Error(reason) : null;
         this.#ask();
         this.onChange();
       },

@@ -80,25 +80,43 @@ export function scaled([low, high], [from, to], log) {
 export function outline(column, batches, x, y) {
   const parts = [];
   let pen = false;
-  let pixel = null;
-  let pending = [];
+  const put = (left, top) => {
+    parts.push(`${pen ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}${pen ? "" : "h0"}`);
+    pen = true;
+  };
+  // of the points in the pixel at hand: which are the first, the lowest, the highest and the last; no object for each
+  let pixel = Number.NaN;
+  let [first, low, high, last, lowTop, highTop] = [0, 0, 0, -1, 0, 0];
+  const left = (at) => x(column.place(at, batches));
+  const top = (at) => y(column.values[at]);
   const flush = () => {
-    for (const [left, top] of thinned(pending)) {
-      parts.push(`${pen ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}${pen ? "" : "h0"}`);
-      pen = true;
-    }
-    pending = [];
+    if (last < 0) return;
+    const corners = low < high ? [first, low, high, last] : [first, high, low, last];
+    corners.forEach((at, number) => (number === 0 || at !== corners[number - 1]) && put(left(at), top(at)));
+    last = -1;
   };
   for (let at = 0; at < column.length; at += 1) {
-    const [left, top] = [x(column.place(at, batches)), y(column.values[at])];
-    if (!Number.isFinite(top)) {
+    const height = top(at);
+    if (!Number.isFinite(height)) {
       flush();
       pen = false;
+      pixel = Number.NaN;
       continue;
     }
-    if (Math.round(left) !== pixel) flush();
-    pixel = Math.round(left);
-    pending.push([left, top]);
+    const here = Math.round(left(at));
+    if (here !== pixel) {
+      flush();
+      pixel = here;
+      first = low = high = at;
+      lowTop = highTop = height;
+    } else if (height < lowTop) {
+      low = at;
+      lowTop = height;
+    } else if (height > highTop) {
+      high = at;
+      highTop = height;
+    }
+    last = at;
   }
   flush();
   return parts.join("");
@@ -113,16 +131,6 @@ export function pointAt(column, batches, place) {
     else to = middle;
   }
   return column.length ? Math.max(from - 1, 0) : -1;
-}
-
-function thinned(points) {
-  if (points.length <= 4) return points;
-  let [low, high] = [0, 0];
-  points.forEach(([, top], at) => {
-    if (top < points[low][1]) low = at;
-    if (top > points[high][1]) high = at;
-  });
-  return [...new Set([0, low, high, points.length - 1])].sort((one, other) => one - other).map((at) => points[at]);
 }
 
 function niceStep(rough) {

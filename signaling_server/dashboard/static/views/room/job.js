@@ -2,13 +2,16 @@
 
 import { h, replace } from "../../dom.js";
 import { JobSource } from "../../job_source.js";
-import { onceAFrame } from "../../pace.js";
+import { atMostEvery } from "../../pace.js";
 import { badge, loading, problem, when } from "../../ui.js";
 import { brief } from "../../words.js";
 import { Actions } from "./job_actions.js";
 import { LogTail } from "./job_log.js";
 import { Runs } from "./job_runs.js";
 import { kindText, progressText, queueText, stateBadge } from "./job_words.js";
+
+/** How often what is known is drawn anew at most; curves follow once a frame. */
+const EVERY_MS = 150;
 
 export const title = ({ job }) => `Job ${brief(job)}`;
 
@@ -20,7 +23,7 @@ export function mount(root, { room, job }, signal) {
     notices: h("div", {}), log: new LogTail(), runs: new Runs(signal),
   };
   const source = new JobSource(room, job, {
-    onChange: onceAFrame(() => !signal.aborted && show(parts, source)),
+    onChange: atMostEvery(EVERY_MS, () => !signal.aborted && show(parts, source)),
     onLog: (text) => parts.log.add(text),
     onAgain: () => parts.log.clear(),
   });
@@ -35,14 +38,14 @@ export function mount(root, { room, job }, signal) {
 }
 
 function show(parts, source) {
-  const { listed, summary, job, state, trouble } = source;
+  const { listed, summary, job, state, trouble, refusal } = source;
   if (summary?.name) replace(parts.heading, h("bdi", {}, summary.name));
   replace(parts.state, state && stateBadge(state), job.attempt > 1 && badge(`attempt ${job.attempt}`));
   replace(parts.about, aboutText(source));
   replace(parts.line, lineText(source));
   const error = job.error ?? summary?.error;
   replace(parts.trouble,
-    source.isOver && error && problem({ message: error.sentence }), trouble && problem(trouble));
+    source.isOver && error && problem({ message: error.sentence }), refusal && problem(refusal), trouble && problem(trouble));
   replace(parts.told, toldText(source));
   parts.actions.update();
   if (source.isMine) parts.runs.update(source);

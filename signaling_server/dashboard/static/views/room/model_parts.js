@@ -29,7 +29,7 @@ export function comparison(room, chosen) {
     ["Workers online", holdersText],
     ["Digest", (model) => h("code", {}, model.digest.slice(0, 12))],
   ];
-  return h("section.card", { "aria-labelledby": "compare-head" },
+  return h("section.card", {},
     h("h3", { id: "compare-head" }, "Side by side"),
     h("div.scroll", { tabindex: "0", role: "region", "aria-labelledby": "compare-head" }, h("table.plain", {},
       h("thead", {}, h("tr", {}, h("td", {}), chosen.map(({ ref }) => h("th", { scope: "col" }, name(ref))))),

@@ -36,6 +36,7 @@ export class PlanStep {
       h("h3", { id: "plan-head" }, "3. Training"), this.plan, this.under, this.trouble,
       h("div.tools", {}, this.look, this.start, this.stop), this.hint);
     signal.addEventListener("abort", () => this.#stopped.abort());
+    if (draft.inspected) this.#take(draft.inspected);
     this.#show();
   }
 
@@ -147,7 +148,7 @@ function planned({ runs, labels, notices, size, files }) {
   return [
     h("p", { role: "status" }, `${count(runs.length, "model")} to train`, labels ? ` on ${labelsText(labels)}` : "",
       `. ${count(files, "file")}, ${sizeText(size)}.`),
-    h("div.scroll", {}, h("table", {},
+    h("div.scroll", { tabindex: "0", role: "region", "aria-label": "What would be trained" }, h("table", {},
       h("thead", {}, h("tr", {}, HEADS.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, runs.map(row)))),
     notices.length > 0 && h("ul.notices", {}, notices.map((text) => h("li", {}, h("bdi", {}, text)))),
