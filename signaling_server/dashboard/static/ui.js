@@ -122,12 +122,13 @@ export function when(ms, never = "never") {
  * @param {string} verb what its button says.
  * @param {function(FormData): Promise} act does it; what it throws is shown, and the dialog stays. If it returns a
  *   function, that is called once the dialog is closed.
- * @param {{danger: boolean}} [options] whether something is lost by it.
+ * @param {{danger: boolean, dismiss: string}} [options] whether something is lost by it, and what the button says that
+ *   leaves all as it is.
  */
-export function ask(title, content, verb, act, { danger = false } = {}) {
+export function ask(title, content, verb, act, { danger = false, dismiss = "Cancel" } = {}) {
   const trouble = h("div", {});
   const send = h("button", { class: danger ? "danger" : "" }, verb);
-  const cancel = button("Cancel", () => dialog.close(), { class: "plain" });
+  const cancel = button(dismiss, () => dialog.close(), { class: "plain" });
   const form = h("form", { method: "dialog" }, content, trouble, h("div.actions", {}, cancel, send));
   const dialog = shownDialog(title, form);
   form.addEventListener("submit", async (event) => {
@@ -147,7 +148,8 @@ export function ask(title, content, verb, act, { danger = false } = {}) {
 }
 
 /** Ask before something is done that cannot be taken back. */
-export const confirm = (title, sentence, verb, act) => ask(title, [h("p", {}, sentence)], verb, act, { danger: true });
+export const confirm = (title, sentence, verb, act, options) =>
+  ask(title, [h("p", {}, sentence)], verb, act, { danger: true, ...options });
 
 /** Show something that is to be read, and copied perhaps, before the page goes on. */
 export function reveal(title, content) {

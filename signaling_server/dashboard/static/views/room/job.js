@@ -71,7 +71,7 @@ function lineText({ isMine, link: { state, reason }, listed, isOver }) {
   if (state === "ready") return isOver ? "" : [h("span.dot.good"), "Live from ", worker, "."];
   if (state === "connecting") return [h("span.dot"), "Connecting to ", worker, " …"];
   if (state === "lost") {
-    return [h("span.dot.warn"), "Reconnecting to ", worker, ` …${why} The job goes on there; nothing is missed.`];
+    return [h("span.dot.warn"), "Reconnecting to ", worker, ` …${why}${isOver ? "" : " The job goes on there; nothing is missed."}`];
   }
   if (state === "refused") return [h("span.dot.bad"), "The link to ", worker, ` was refused${why}.`];
   if (state === "away") {

@@ -35,7 +35,7 @@ export const typesText = (model) => model.types.join(" + ") || model.title;
 export const lossText = (model) => (model.loss === null ? "" : valueText(model.loss));
 
 /** How many of the workers that have it are online. */
-export const holdersText = ({ holders }) => `${holders.filter((each) => each.online).length} of ${holders.length}`;
+export const holdersText = ({ holders }) => `${holders.filter((each) => each.online).length} of ${holders.length} online`;
 
 /** Names with what is under them: `[name, [{version, aliases, model}, …]]`, the newest version first. */
 export function byName(models) {
