@@ -3,6 +3,8 @@
 import { now } from "./clock.js";
 import { byKey, h, replace } from "./dom.js";
 
+const SHORT = 20;
+
 /** What went wrong, as a sentence that is read out. */
 export const problem = (error) => h("p.problem", { role: "alert" }, error.message ?? String(error));
 
@@ -16,8 +18,10 @@ export const button = (label, onclick, props = {}) => h("button", { type: "butto
 
 export const badge = (text, kind = "") => h("span.badge", { class: kind }, text);
 
-/** The name of somebody or something that others chose. */
-export const name = (text) => h("bdi", {}, text);
+/** The name of somebody or something that others chose; a short one is not broken in a table. */
+export const name = (text) => h("bdi", { class: shortness(text) }, text);
+
+const shortness = (text) => (String(text).length <= SHORT ? "short" : "");
 
 /** "1 worker", "3 workers". */
 export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
@@ -69,7 +73,7 @@ export function table(label, columns, rows) {
   // a row that is laid out as a block loses its role, unless that is said
   const cell = (content, at) => at === 0
     ? h("th", { scope: "row", role: "rowheader" }, content)
-    : h("td", { role: "cell", "data-label": columns[at], class: columns[at] ? "" : "buttons" }, content);
+    : h("td", { role: "cell", "data-label": columns[at], class: columns[at] ? shortness(content) : "buttons" }, content);
   return h("table", { role: "table", "aria-label": label },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) =>
       h("th", { scope: "col", role: "columnheader" }, column || h("span.unseen", {}, "Actions"))))),

@@ -8,11 +8,21 @@ import { RemoteWorker } from "./remote.js";
 import { Signaling } from "./signaling.js";
 import { sleep, TIMES } from "./times.js";
 
+const PIN = "sleap-rtc:pin:";
+
 /** Keys of workers that were met, in this browser's storage; they are no secrets. */
 export const browserPins = {
-  get: (workerId) => localStorage.getItem(`sleap-rtc pin ${workerId}`),
-  set: (workerId, key) => localStorage.setItem(`sleap-rtc pin ${workerId}`, key),
+  get: (workerId) => stored((storage) => storage.getItem(PIN + workerId)),
+  set: (workerId, key) => stored((storage) => storage.setItem(PIN + workerId, key)),
 };
+
+function stored(act) {
+  try {
+    return act(localStorage) ?? null;
+  } catch {
+    return null; // a browser that keeps nothing meets everybody for the first time
+  }
+}
 
 /** A page of the service knows no room's secret. */
 const noSecrets = async () => [];

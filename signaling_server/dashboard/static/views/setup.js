@@ -127,6 +127,7 @@ class Setup {
     const token = this.room && tokenOf(id);
     return h("section.card", {}, h("h2", {}, "The configuration file"),
       h("p", {}, "What you would type every time can stand in ", h("code", {}, "sleap-rtc.toml"), ", in your home or in the folder of a project:"),
+      token && h("p.hint", {}, "A token stands in it: let nobody else read the file, with ", h("code", {}, "chmod 600 sleap-rtc.toml"), "."),
       copyable(configuration(server, id, token)),
       h("p", {}, "Then these need no options. The first starts a worker, the second trains in that room, on the best worker:"),
       copyable("sleap-rtc worker"), copyable("sleap-rtc train --pkg-path training.zip"));
