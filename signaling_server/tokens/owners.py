@@ -204,8 +204,7 @@ async def _of_room(session: AsyncSession, room: Room, token_id: str) -> Token:
     return found
 
 
-def _with_makers() -> Select[tuple[Token, str | None]]:
-    # nobody's name where who made it is gone
+def _with_makers() -> Select[Token, str]:
     query = select(Token, User.name).outerjoin(User, User.id == Token.created_by)
     return query.where(Token.kind == "worker")
 

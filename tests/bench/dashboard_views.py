@@ -82,7 +82,7 @@ def crowded() -> Iterator[tuple[Visitor, str]]:
 
 def opened(page: Page, where: str, rows: int, times: int) -> float:
     """The median of the seconds it takes to show `rows` of a list, coming from a view that has none."""
-    seconds = []
+    seconds: list[float] = []
     for _ in range(times):
         page.evaluate("() => { location.hash = '#/join'; }")
         page.get_by_label("Invite code").wait_for()

@@ -1,9 +1,8 @@
 """What axe finds in a page that keeps somebody from using it."""
 
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
-import axe_core_python
 from playwright.sync_api import Page
 
 GRAVE = ("serious", "critical")
@@ -11,7 +10,7 @@ GRAVE = ("serious", "critical")
 
 @cache
 def _axe() -> str:
-    return (Path(axe_core_python.__file__).parent / "axe.min.js").read_text("utf-8")
+    return (files("axe_core_python") / "axe.min.js").read_text("utf-8")
 
 
 def grave_findings(page: Page) -> list[str]:

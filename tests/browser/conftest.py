@@ -21,7 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+# of the package, not of the session: while Playwright's loop runs in a thread, no asynchronous test can run there
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium.program()
     if path is None:
@@ -30,13 +31,13 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where that service keeps its data."""
     return tmp_path_factory.mktemp("site") / "service.db"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(site_database: Path) -> Iterator[str]:
     """The address of a service where anybody logs in by name."""
     service = start(site_database.parent, "server", "run", "--dev", "--port", "0", "--database", str(site_database))

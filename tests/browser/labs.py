@@ -54,7 +54,7 @@ PRELUDE = """
       const gate = {left: Infinity};
       const opened = new Promise((resolve) => (gate.open = () => { gate.left = Infinity; resolve(); }));
       gate.shut = () => { gate.left = most; };
-      gate.file = {size, slice: (from, to) => ({arrayBuffer: async () => {
+      gate.file = {size, stream: () => new Blob([bytes]).stream(), slice: (from, to) => ({arrayBuffer: async () => {
         if ((gate.left -= to - from) < 0) await opened;
         return bytes.slice(from, to).buffer;
       }})};

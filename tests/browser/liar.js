@@ -60,6 +60,15 @@ class End {
       if (message.type === type) return message;
     }
   }
+  // the first message of a type, whenever it came
+  async seen(type) {
+    for (;;) {
+      const texts = this.read.filter((data) => typeof data === "string");
+      const found = texts.map((text) => JSON.parse(text)).find((message) => message.type === type);
+      if (found) return found;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
   say(message) {
     this.channel.send(typeof message === "object" && !ArrayBuffer.isView(message) ? JSON.stringify(message) : message);
   }
@@ -270,6 +279,24 @@ const MISBEHAVIOURS = {
     list,
     ({ end }) =>
       end.say({ type: "bye", id: 3, reason: "x", error: { code: "forbidden", sentence: "Not \u001b[1myou." } }),
+  ],
+  "a lane that ends while the page writes": [
+    "request",
+    "lane_lost",
+    async (remote) => remote.submit("j_12345678", await peer.makePackage([{ path: "a", file: new File(["a"], "a") }])),
+    async ({ end, lane }) => {
+      const { number } = await lane();
+      const { send } = RTCDataChannel.prototype;
+      RTCDataChannel.prototype.send = function (data) {
+        if (typeof data !== "string") throw new DOMException("it is closing", "InvalidStateError");
+        send.call(this, data);
+      };
+      const { id } = await end.seen("job.submit");
+      end.say({ type: "manifest.get", transfer: "j_12345678", stream: 2, lane: number, window: 65536 });
+      const { reason } = await end.seen("stream.reset");
+      RTCDataChannel.prototype.send = send;
+      end.say({ type: "error", re: id, error: reason });
+    },
   ],
   "another answer": [
     "request",

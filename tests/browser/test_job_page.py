@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -14,7 +15,7 @@ from tests.browser.job_views import INVITE, JOIN, PATIENT, be_quick, submitted
 from tests.browser.labs import PageLab, page_lab
 
 IMAGE = "<img src=x onerror=alert(1)>"
-MANY = {"max_epochs": 1_000_000}
+MANY: dict[str, Any] = {"max_epochs": 1_000_000}
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from sleap_rtc.jobs.folder import JobFolder
 from sleap_rtc.jobs.yaml_data import read_yaml
@@ -108,11 +108,11 @@ def test_a_zip_is_trained_and_gets_its_name(visit: Visit, lab: PageLab, tmp_path
 
 def test_what_cannot_be_trained_is_said_before_it_is_sent(visit: Visit, lab: PageLab, tmp_path: Path) -> None:
     page = new_job(visit, lab)
-    page.on("filechooser", lambda chooser: chooser.set_files(given))
     for name, sentence in (("a.txt", ""), ("labels.slp", "no training config"), ("run.yaml", "no labels")):
-        given = tmp_path / name
-        given.write_bytes(b"nothing")
-        page.get_by_role("button", name="Choose a zip").click()
+        (tmp_path / name).write_bytes(b"nothing")
+        with page.expect_file_chooser() as chosen:
+            page.get_by_role("button", name="Choose a zip").click()
+        chosen.value.set_files(tmp_path / name)
         if sentence:
             expect(page.get_by_role("alert")).to_contain_text(sentence)
             expect(page.get_by_role("button", name="Send and check")).to_be_disabled()
@@ -168,8 +168,13 @@ def test_a_page_that_is_loaded_again_while_it_sends_goes_on(visit: Visit, tmp_pa
         page.evaluate(f"readNoMoreThan({8 * MB})")
         page.get_by_role("button", name="Send and check").click()
         expect(page.get_by_text("of 16.8 MB")).to_be_visible()
-        asked = []
-        page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+        asked: list[str] = []
+
+        def agree(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.accept()
+
+        page.on("dialog", agree)
         page.reload()
         assert asked == ["beforeunload"]
         sent = Counters(meter).received

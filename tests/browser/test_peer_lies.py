@@ -4,12 +4,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Visit
-
-pytestmark = pytest.mark.timeout(120)
 
 LIAR = Path(__file__).with_name("liar.js").read_text()
 PEER = 'const peer = await import("/dashboard/static/peer/worker.js");'

@@ -54,8 +54,8 @@ def test_an_owner_renames_extends_and_deletes_a_room(visit: Visit) -> None:
 def test_an_expired_room_says_so_and_is_brought_back(visit: Visit, site_database: Path) -> None:
     ada = visit("ada")
     room = make_room(ada, "Summer school")
-    with closing(sqlite3.connect(site_database, timeout=30)) as rows, rows:
-        rows.execute("UPDATE rooms SET expires_at = created_at - 7200000 WHERE id = ?", (room.id,))
+    with closing(sqlite3.connect(site_database, timeout=30)) as database, database:
+        database.execute("UPDATE rooms SET expires_at = created_at - 7200000 WHERE id = ?", (room.id,))
     ada.expect(REFUSED)
     page = ada.go("rooms", room.id, "workers")
     expect(page.get_by_text("This room expired 2 hours ago.")).to_be_visible()
@@ -192,10 +192,10 @@ def test_a_long_log_is_read_page_by_page(visit: Visit, site_database: Path) -> N
     ada = visit("ada")
     room = make_room(ada, "first")
     renamed = ("room_renamed", "u_ada", "ada", 1, "", room.id)
-    with closing(sqlite3.connect(site_database, timeout=30)) as rows, rows:
+    with closing(sqlite3.connect(site_database, timeout=30)) as database, database:
         columns = "(action, actor, actor_name, at, detail, room_id, subject)"
         wanted = [(*renamed, f"name {number}") for number in range(60)]
-        rows.executemany(f"INSERT INTO room_events {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", wanted)
+        database.executemany(f"INSERT INTO room_events {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", wanted)
     page = ada.go("rooms", room.id, "log")
     rows = page.get_by_role("row")
     expect(rows).to_have_count(51)

@@ -3,8 +3,8 @@
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
 environment may name the worker, its machine, the token of a room with members, that room's secret, an engine, how many
 GPUs there are and what model they are of, the size of the models that its trainer leaves, the silence after which a
-link is dead, whether jobs may report to Weights & Biases, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or
-without ``--drain``, and the faults of `faults`.
+link is dead, whether jobs may report to Weights & Biases, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with
+or without ``--drain``, and the faults of `faults`.
 """
 
 import asyncio

@@ -21,7 +21,7 @@ export const badge = (text, kind = "") => h("span.badge", { class: kind }, text)
 /** The name of somebody or something that others chose; a short one is not broken in a table. */
 export const name = (text) => h("bdi", { class: shortness(text) }, text);
 
-const shortness = (text) => (String(text).length <= SHORT ? "short" : "");
+const shortness = (text) => (typeof text !== "object" && String(text).length <= SHORT ? "short" : "");
 
 /** "1 worker", "3 workers". */
 export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;

@@ -119,8 +119,8 @@ export class Connection {
       () =>
         this.#end(
           unreachable(
-            `No connection to the worker within ${limit / 1000} s: a firewall may block UDP between the two machines, ` +
-              "and no TURN server relayed for them. Ask the service's admin about TURN.",
+            `No connection to the worker within ${limit / 1000} s: a firewall may block UDP between the two ` +
+              "machines, and no TURN server relayed for them. Ask the service's admin about TURN.",
           ),
         ),
       limit,
@@ -165,6 +165,11 @@ export class Connection {
       await new Promise((resolve) => this.#room.push(resolve));
     }
     if (this.#reason) throw this.#reason;
+  }
+
+  /** Why it ended; null while it has not. */
+  get reason() {
+    return this.#reason;
   }
 
   /** Bytes that are queued and not on the network yet. */
@@ -221,9 +226,7 @@ function connected(iceServers) {
   try {
     return new RTCPeerConnection({ iceServers });
   } catch (error) {
-    throw broken(
-      `The service named STUN or TURN servers that the browser refuses (${error.message}). Tell its operator.`,
-    );
+    throw lost(`The browser makes no connection (${error.message}). If that stays so, tell the service's operator.`);
   }
 }
 

@@ -28,7 +28,18 @@ export const lost = (sentence) => new PeerError("connection_lost", sentence);
 export const unreachable = (sentence) => new PeerError("unreachable", sentence);
 
 /** Whether an error says that there is no more to be had here: trying again would only be refused again. */
-export const isFinal = (error) => error.code === "authentication" || error.code === "forbidden";
+export const isFinal = (error) => error.final === true || error.code === "authentication" || error.code === "forbidden";
+
+/** Tell all listeners; what one of them does wrong is the page's business, and no other's. */
+export function tellAll(listeners, ...what) {
+  for (const listener of [...listeners]) {
+    try {
+      listener(...what);
+    } catch (error) {
+      reportError(error);
+    }
+  }
+}
 
 const ESCAPES = /\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|\x1b\[[0-?]*[ -/]*[@-~]/g;
 const UNSEEN = /[^\P{C}\n\t]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;

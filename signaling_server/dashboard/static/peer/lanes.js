@@ -1,4 +1,4 @@
-// Lanes: the connections of a link that carry bulk, negotiated over its proven control channel, whose proof they inherit.
+// Lanes: the connections of a link that carry bulk, negotiated over its control channel, whose proof they inherit.
 
 import { lost, PeerError } from "./errors.js";
 import { integer } from "./shapes.js";
@@ -22,6 +22,8 @@ class Lane {
   asked = 0;
   /** When something last came over it, or was first awaited; by the clock of `performance.now`. */
   heard = 0;
+  /** When it opened, by the same clock. */
+  opened = Infinity;
   /** Held by whoever sends on it, so that one stream's bytes stay together. */
   turn = new Turns(1);
   producers = new Turns(PRODUCERS);
@@ -59,7 +61,7 @@ export class Lanes {
     for (const lane of [...this.#lanes.values()].slice(wanted)) {
       if (lane.isOpen && !this.#link.isUsing(lane)) this.drop(lane);
     }
-    while (!this.#retrying && this.#lanes.size < wanted) this.#open();
+    while (!this.#retrying && !this.#ended.signal.aborted && this.#lanes.size < wanted) this.#open();
   }
 
   /** Ask for what we receive over so many lanes. */
@@ -68,9 +70,17 @@ export class Lanes {
     this.tend();
   }
 
-  async #open() {
-    const lane = new Lane(this.#next++, this.#newConnection());
-    this.#lanes.set(lane.number, lane);
+  #open() {
+    try {
+      const lane = new Lane(this.#next++, this.#newConnection());
+      this.#lanes.set(lane.number, lane);
+      this.#serve(lane);
+    } catch (error) {
+      this.#link.end(error); // a browser has an end of connections, too
+    }
+  }
+
+  async #serve(lane) {
     const { connection, number } = lane;
     connection.onlost = () => this.drop(lane);
     connection.oncandidate = (candidate) =>
@@ -86,7 +96,7 @@ export class Lanes {
       return;
     }
     lane.isOpen = true;
-    lane.heard = performance.now();
+    lane.opened = lane.heard = performance.now();
     connection.listen((data) => {
       lane.heard = performance.now();
       this.#link.takeFrame(lane, data);
@@ -94,14 +104,14 @@ export class Lanes {
     this.#tell();
   }
 
-  async #failed(error) {
-    if (this.#ended.signal.aborted) return;
-    if (![...this.#lanes.values()].some((lane) => lane.isOpen)) {
-      // as good as lost: whoever keeps the link up dials again
-      this.#link.end(lost(`No lane to the worker opened: ${error.message}`));
-      return;
-    }
-    // not at once: the path may bear no more than there are
+  #failed(error) {
+    if (this.#ended.signal.aborted || [...this.#lanes.values()].some((lane) => lane.isOpen)) return;
+    // as good as lost: whoever keeps the link up dials again
+    this.#link.end(lost(`No lane to the worker opened: ${error.message}`));
+  }
+
+  async #tendLater() {
+    if (this.#retrying) return;
     this.#retrying = true;
     await sleep(RETRY, this.#ended.signal);
     this.#retrying = false;
@@ -195,7 +205,9 @@ export class Lanes {
     this.#link.notify({ type: "lane.closed", lane: lane.number });
     lane.connection.close();
     this.#tell();
-    this.tend();
+    // one that does not open, or comes and goes, must not become a storm: the path may bear no more than there are
+    if (performance.now() - lane.opened < RETRY) this.#tendLater();
+    else this.tend();
   }
 
   /** Close all of them. */

@@ -1,6 +1,6 @@
 // The page's one relation to a worker: dialled again whenever it drops, until it is closed or refused.
 
-import { isFinal, lost } from "./errors.js";
+import { isFinal, lost, tellAll } from "./errors.js";
 import { backoff, sleep } from "./times.js";
 
 const AGAIN = ["connection_lost", "lane_lost"];
@@ -131,7 +131,7 @@ export class Link {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve();
-    if (news) for (const listener of this.#listeners) listener(state, reason);
+    if (news) tellAll(this.#listeners, state, reason);
   }
 }
 

@@ -1,11 +1,12 @@
 // A package on its way from this page to a worker: listed, hashed chunk by chunk, and read again as the worker asks.
 //
-// A browser hashes whole buffers only. So files are cut at fixed lengths, each chunk is hashed, and the digest of a file
-// of several chunks is left to the worker: the manifest names the digest of its chunk list alone.
+// A browser hashes whole buffers only. So files are cut at fixed lengths, each chunk is hashed, and the digest of a
+// file of several chunks is left to the worker: the manifest names the digest of its chunk list alone.
 
 import { hex, join, sha256, utf8 } from "./bytes.js";
 import { PeerError, printable } from "./errors.js";
 import { abortable } from "./link.js";
+import { integer } from "./shapes.js";
 
 const CHUNK = 256 * 1024; // grows with the file, as the protocol's usual chunks do:
 const USUAL_CHUNKS = 64 * 1024;
@@ -116,15 +117,41 @@ async function hashed(path, file, count, signal) {
   return file.size > SINGLE ? { ...found, list, chunks: hex(await sha256(list)) } : found;
 }
 
+/** The file's bytes, block by block, each good until the next one is asked for. */
 async function* blocks(path, file, signal) {
-  // one block is read while the one before it is hashed
-  let next = read(path, file, 0, BLOCK);
+  const reader = intoBuffer(file);
+  // one buffer again and again: what is left to a browser's collector of garbage grows to hundreds of megabytes
+  let buffer = new ArrayBuffer(BLOCK);
   for (let offset = 0; offset < file.size; offset += BLOCK) {
-    const block = await abortable(next, signal);
-    if (block.length !== Math.min(BLOCK, file.size - offset)) throw changed(path);
-    next = offset + BLOCK < file.size ? read(path, file, offset + BLOCK, BLOCK) : null;
-    next?.catch(() => {}); // awaited above, if it comes to that
+    const size = Math.min(BLOCK, file.size - offset);
+    let filled = reader ? 0 : size;
+    let block = reader ? null : await abortable(read(path, file, offset, size), signal);
+    while (filled < size) {
+      const { value, done } = await abortable(next(reader, new Uint8Array(buffer, filled, size - filled)), signal);
+      if (done) throw changed(path);
+      buffer = value.buffer;
+      filled += value.length;
+      block = new Uint8Array(buffer, 0, size);
+    }
+    if (block.length !== size) throw changed(path);
     yield block;
+  }
+}
+
+/** Reads a file into buffers of ours; null where the browser cannot do that. */
+function intoBuffer(file) {
+  try {
+    return file.stream().getReader({ mode: "byob" });
+  } catch {
+    return null;
+  }
+}
+
+async function next(reader, view) {
+  try {
+    return await reader.read(view);
+  } catch {
+    return { done: true }; // as in `read`
   }
 }
 
@@ -158,7 +185,7 @@ const BLOCK_SENT = 1024 * 1024;
  */
 export function providersOf(find) {
   const fileOf = ({ transfer, file }) => {
-    const entry = find(transfer).files[file];
+    const entry = find(transfer).files[integer(0)(file, "file")];
     if (!entry) throw new PeerError("not_found", "That transfer has no such file.");
     return entry;
   };
@@ -167,8 +194,8 @@ export function providersOf(find) {
     "chunks.get": async (request, stream) => stream.write(fileOf(request).list ?? new Uint8Array(0), true),
     "file.get": async (request, stream) => {
       const entry = fileOf(request);
-      const end = request.offset + request.size;
-      if (!(request.offset >= 0 && request.size > 0 && end <= entry.file.size)) {
+      const end = integer(0)(request.offset, "offset") + integer(1)(request.size, "size");
+      if (end > entry.file.size) {
         throw new PeerError("protocol", `${entry.path} was asked for beyond its end.`);
       }
       for (let offset = request.offset; offset < end; offset += BLOCK_SENT) {

@@ -2,7 +2,7 @@
 //
 // A context says what both ends of a link must agree on without having said it over the link:
 // {room, user, link, workerId, fpClient, fpWorker, secrets, pinnedKey?}. Fingerprints are bytes. `secrets` are the
-// room's, as {epoch, id, clientKey, workerKey} in hex: keys derived by whoever holds the secret, which no page ever sees.
+// room's, as {epoch, id, clientKey, workerKey} in hex: keys derived by whoever holds the secret, which no page sees.
 
 import { hex, isHex, join, sha256, u32, unhex, utf8 } from "./bytes.js";
 import { decode } from "./codec.js";
@@ -17,8 +17,8 @@ const frames = (...parts) => join(parts.flatMap((part) => [u32(part.length), par
 const refused = () =>
   new PeerError(
     "authentication",
-    "The link was refused because the worker could not prove who it is. Check that both use the same room and secret, " +
-      "then try again.",
+    "The link was refused because the worker could not prove who it is. Check that both use the same room and " +
+      "secret, then try again.",
   );
 
 /** What a room without a secret has in its place: keys derived from 32 zero bytes. */

@@ -1,7 +1,7 @@
 // A worker as a page sees it.
 
 import { Download } from "./download.js";
-import { PeerError, printable } from "./errors.js";
+import { PeerError, printable, tellAll } from "./errors.js";
 import { Link } from "./link.js";
 import { providersOf } from "./package.js";
 import * as shapes from "./shapes.js";
@@ -190,7 +190,7 @@ export class RemoteWorker {
 
   #progress(message) {
     const { transfer, here, arrived, paused } = progressOf(message);
-    for (const listener of this.#transfers) listener({ transfer, here, arrived, paused });
+    tellAll(this.#transfers, { transfer, here, arrived, paused });
     return { type: "ok" };
   }
 

@@ -2,7 +2,7 @@
 
 import { apiBase } from "../api.js";
 import { dial } from "./dial.js";
-import { PeerError } from "./errors.js";
+import { PeerError, tellAll } from "./errors.js";
 import { isId } from "./ids.js";
 import { RemoteWorker } from "./remote.js";
 import { Signaling } from "./signaling.js";
@@ -20,7 +20,8 @@ function stored(act) {
   try {
     return act(localStorage) ?? null;
   } catch {
-    return null; // a browser that keeps nothing meets everybody for the first time
+    // a browser that keeps nothing meets everybody for the first time: an id is made of its key all the same
+    return null;
   }
 }
 
@@ -106,6 +107,16 @@ export class Room {
   }
 
   async #dial(workerId, parts) {
+    try {
+      return await this.#dialNow(workerId, parts);
+    } catch (error) {
+      // whoever is not let in by the service, or has left the room, dials in vain for ever
+      if (this.#signaling.isOver) error.final = true;
+      throw error;
+    }
+  }
+
+  async #dialNow(workerId, parts) {
     const secrets = await this.#settings.secrets(this.roomId);
     this.#secretsSeen ||= secrets.length > 0;
     if (this.#secretsSeen && !secrets.length) {
@@ -139,7 +150,7 @@ export class Room {
   }
 
   #tell() {
-    if (this.workers) for (const listener of this.#listeners) listener(this.workers, this.trouble);
+    if (this.workers) tellAll(this.#listeners, this.workers, this.trouble);
   }
 }
 

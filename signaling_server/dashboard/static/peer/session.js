@@ -47,7 +47,8 @@ export class Session {
     this.#keepAlive = setInterval(() => this.#tick(), Math.min(times.ping, times.dead / 3));
     connection.onlost = (error) => this.end(error);
     connection.listen((data) => this.#guarded(() => this.#take(data)));
-    this.#lanes.tend();
+    if (connection.reason) this.end(connection.reason);
+    else this.#lanes.tend();
   }
 
   /**

@@ -43,10 +43,16 @@ export class Signaling {
 
   /** Whether the service can be heard just now. */
   get connected() {
-    return this.#socket !== null;
+    // one that is closing already has not said so yet
+    return this.#socket !== null && !(this.#socket.readyState > WebSocket.OPEN);
   }
 
-  /** Why not; null while it can be. */
+  /** Whether it will not be heard any more. */
+  get isOver() {
+    return this.#final;
+  }
+
+  /** Why it cannot be heard; null while it can be. */
   get error() {
     return this.#error;
   }
@@ -73,7 +79,7 @@ export class Signaling {
 
   /** Send a message now. Nothing is kept for later: an offer belongs to the connection it was made on. */
   send(message) {
-    if (!this.#socket)
+    if (!this.connected)
       throw this.#error ?? lost("The signaling service cannot be heard just now; it is being called again.");
     this.#socket.send(encode(message));
   }

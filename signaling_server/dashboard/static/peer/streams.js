@@ -114,7 +114,9 @@ export class Streams {
       const stream = new Sending(request, lane);
       this.#sending.set(number, stream);
       await lane.producers.take(() => this.#providers[request.type](request, stream));
-    } catch (error) {
+    } catch (caught) {
+      // of the lane, not of the link, which would not have to say so: the worker asks again over another one
+      const error = caught.code === "connection_lost" ? laneLost(caught.message) : caught;
       if (!(error instanceof PeerError)) console.error(error);
       if (!this.#link.reason) this.#link.notify({ type: "stream.reset", stream: number, reason: toWire(error) });
     } finally {

@@ -108,7 +108,7 @@ class Frame {
     const before = known(this.params.room);
     change({ room: null });
     setTitle("No such room");
-    replace(this.head, h("h1", {}, "This room is not there for you"));
+    replace(this.head, h("div.head", {}, h("h1", {}, "This room is not there for you")));
     replace(this.body, h("div.card", {}, h("p", { role: "alert" }, before ? gone(before) : MISSING),
       h("a.button", { href: link("rooms") }, "See your rooms")));
   }

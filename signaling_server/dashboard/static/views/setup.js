@@ -75,9 +75,9 @@ class Setup {
     return step("Create a room", "A room is where your workers and the people who may train on them meet.",
       this.room
         ? h("p.done", {}, "You have one: ", h("a", { href: link("rooms", this.room.room_id) }, name(this.room.name)), ".")
-        : h("p", {}, "You have none yet. Make one here, or in a terminal."),
+        : h("p", {}, "You have none yet. Make one here:"),
       h("div.actions.left", {}, button(this.room ? "Create another room" : "Create a room", make, { class: this.room ? "plain" : "", "data-key": "make-room" })),
-      copyable(command("login", [], server)), copyable(command("room create", ["--name", "My lab"], server)),
+      h("p", {}, "In a terminal, log in first:"), copyable(command("login", [], server)), copyable(command("room create", ["--name", "My lab"], server)),
       h("p.hint", {}, "It ends after 30 days unless you extend it; with ", h("code", {}, "--expires never"), " it does not end."));
   }
 
