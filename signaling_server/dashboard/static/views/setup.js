@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { TOKEN, command, configuration, workerLine, workerVariable } from "../commands.js";
 import { h, keepingFocus, replace } from "../dom.js";
-import { tokenOf } from "../made.js";
+import { tokenOf } from "../made_tokens.js";
 import { link } from "../router.js";
 import { change, current } from "../store.js";
 import { button, copyable, field, loading, name, problem, select } from "../ui.js";

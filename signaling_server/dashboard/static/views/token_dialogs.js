@@ -3,7 +3,7 @@
 import { del, path, post } from "../api.js";
 import { onlyHere, workerLine, workerVariable } from "../commands.js";
 import { h } from "../dom.js";
-import { keepToken } from "../made.js";
+import { keepToken } from "../made_tokens.js";
 import { current } from "../store.js";
 import { ask, badge, button, confirm, copyable, field, name, reveal, select, toast, when } from "../ui.js";
 import { LIVES, lifetime } from "./lists.js";

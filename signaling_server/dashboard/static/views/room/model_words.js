@@ -7,6 +7,12 @@ const PAGE = 200;
 const MOST_PAGES = 20;
 const MOST_ANCESTORS = 100;
 
+/** The attributes of a field for a model's name. */
+export const MODEL_NAME = {
+  pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}", maxlength: 64, autocomplete: "off",
+  title: "Letters, digits, dots, dashes and underscores; the first one a letter or a digit.",
+};
+
 /** All models of a room, the newest first. */
 export async function allModels(room, signal) {
   const found = [];

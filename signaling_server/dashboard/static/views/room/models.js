@@ -38,7 +38,7 @@ function namedRow(room, text, versions) {
     h("a", { href: link("rooms", room, "models", text), "data-key": `model ${text}` }, name(text)),
     count(versions.length, "version"),
     aliases.map((alias) => [badge(alias), " "]),
-    [h("bdi", {}, `${text}@${version}`), h("div.hint", {}, name(typesText(model)))],
+    [name(`${text}@${version}`), h("div.hint", {}, name(typesText(model)))],
     lossText(model), holdersText(model),
     [when(model.created_at), model.made_by && [" by ", name(model.made_by)]],
   ];

@@ -3,7 +3,7 @@
 import { gpuText, isFree, ranked, reason, RULE, waitingText } from "../../choice.js";
 import { h, replace } from "../../dom.js";
 import { link } from "../../router.js";
-import { badge, count, empty } from "../../ui.js";
+import { badge, count, empty, name } from "../../ui.js";
 
 /** The step; `element` is what stands in the page. `onWorker` is told when another worker would be taken. */
 export class WorkerStep {
@@ -81,7 +81,7 @@ export class WorkerStep {
     } else {
       const because = worker.worker_id === this.draft.sentTo ? "it has this package, or a part of it." : reason(worker, this.#workers);
       const why = this.draft.worker ? "" : ` (${gpuText(worker)}): ${because}`;
-      replace(this.told, "It goes to ", h("b", {}, h("bdi", {}, worker.name)), why || ".", " ", waitingText(worker));
+      replace(this.told, "It goes to ", h("b", {}, name(worker.name)), why || ".", " ", waitingText(worker));
     }
   }
 }
@@ -92,6 +92,6 @@ function described(worker) {
   const slots = info.slots > 1 ? `${info.busy} of ${info.slots} GPUs at work` : "";
   const queue = info.queued ? `${count(info.queued, "job")} waiting` : "";
   const nn = info.sleap_nn ? `sleap-nn ${info.sleap_nn}` : "";
-  return [h("b", {}, h("bdi", {}, worker.name)), " ", state, " ",
-    h("span.quiet", {}, h("bdi", {}, [gpuText(worker), slots, queue, nn].filter(Boolean).join(" · ")))];
+  return [h("b", {}, name(worker.name)), " ", state, " ",
+    h("span.quiet", {}, name([gpuText(worker), slots, queue, nn].filter(Boolean).join(" · ")))];
 }
