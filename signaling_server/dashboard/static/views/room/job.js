@@ -83,14 +83,14 @@ function lineText({ isMine, link: { state, reason }, listed, isOver }) {
 // what is said where there is nothing live to show
 function toldText({ isMine, listed, summary, job, state }) {
   if (!listed && !summary) return loading("the job");
-  if (!isMine) return h("p.card", {}, "This job is somebody else's: you see how it stands. Its submitter and the room's owner see its curves and its log.");
+  const last = listed?.runs.length > 0 && h("div.card", {}, h("h3", {}, "As its worker told last"), h("p", {}, name(progressText(listed.runs))));
+  if (!isMine) {
+    return [h("p.card", {}, "This job is somebody else's: you see how it stands. Its submitter and the room's owner see its curves and its log."), last];
+  }
   if (state === "queued") {
     return h("p.card", { role: "status" }, "The job waits", sayAlso(queueText(job.position ?? summary?.position, job.startsIn ?? summary?.starts_in)), ".");
   }
-  if (!job.lastSeq && listed?.runs.length) {
-    return h("div.card", {}, h("h3", {}, "As its worker told last"), h("p", {}, name(progressText(listed.runs))));
-  }
-  return "";
+  return job.lastSeq ? "" : last;
 }
 
 const sayAlso = (text) => (text ? `: ${text}` : "");
