@@ -1,7 +1,6 @@
 """What a worker does for one client: takes jobs, shows them, hands their results out."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
 
@@ -36,7 +35,7 @@ from sleap_rtc.worker.listing import list_jobs
 logger = logging.getLogger(__name__)
 
 FOR_EVER = float("inf")
-EVENTS_AT_ONCE = 64
+EVENTS_AT_ONCE = 512
 MAX_WATCHES = 64
 """Jobs watched over one link: each is looked at several times a second for as long as it lasts."""
 MESSAGE_ROOM = 48 * 1024
@@ -197,7 +196,7 @@ def _batches(events: Sequence[Event]) -> list[tuple[Event, ...]]:
     batch: list[Event] = []
     size = 0
     for event in events:
-        length = len(json.dumps(event.model_dump(mode="json")))
+        length = len(event.model_dump_json().encode())
         if batch and (size + length > MESSAGE_ROOM or len(batch) == EVENTS_AT_ONCE):
             batches.append(tuple(batch))
             batch, size = [], 0
