@@ -471,7 +471,7 @@ def test_a_worker_whose_key_is_another_than_before_is_refused(lab: PageLab) -> N
         """
         const met = await meet(args[0], args[1]);
         await part(met);
-        const name = `sleap-rtc pin ${args[1]}`;
+        const name = `sleap-rtc:pin:${args[1]}`;
         const pinned = localStorage.getItem(name);
         localStorage.setItem(name, "0".repeat(64));
         const refusal = await refused(meet(args[0], args[1]));

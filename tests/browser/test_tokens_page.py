@@ -60,7 +60,7 @@ def test_tokens_of_all_rooms_are_in_one_list_and_are_replaced_and_revoked_there(
     expect(page.get_by_role("row", name="gpu-3").get_by_role("link", name="mice")).to_be_visible()
 
     page.get_by_role("button", name="Rotate gpu-3").click()
-    page.get_by_role("dialog").get_by_role("button", name="Replace").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
     made = page.get_by_role("dialog", name="The new token gpu-3")
     assert made.locator("pre").first.inner_text() != old
     expect(made).to_contain_text("The old one ends in 1 day.")

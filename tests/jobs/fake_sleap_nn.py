@@ -8,7 +8,9 @@ import argparse
 import csv
 import itertools
 import json
+import math
 import os
+import random
 import signal
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from sleap_rtc.jobs.yaml_data import read_yaml
 BEHAVIOURS = (
     "good", "endless", "deaf", "stubborn", "raises", "exits", "killed", "oom", "daemon", "junk", "chatty", "no-model",
     "missing", "second-fails", "slow-import", "wipes", "raises-once", "hoards", "slow-frames", "no-predictions",
+    "learns",
 )  # fmt: skip
 
 
@@ -150,7 +153,7 @@ class FakeTrainer:
                 self._step(epoch, batch)
                 if self._stopped:
                     break
-            logs = {"val/loss": 1.0 / (epoch + 1), "loss": 0.5} | ({"train/loss": 0.7} if epoch > self._first else {})
+            logs = self._losses(epoch)
             self._save({"epoch": epoch, "train/loss": logs.get("train/loss", ""), "val/loss": logs["val/loss"]})
             self._send("epoch_end", epoch=epoch, logs=logs)
             self._misbehave(epoch)
@@ -163,6 +166,15 @@ class FakeTrainer:
             wandb.finish()
         self._publisher.close(linger=1000)
         self._controller.close(linger=0)
+
+    def _losses(self, epoch: int) -> dict[str, float]:
+        if self._behaviour != "learns":
+            return {"val/loss": 1.0 / (epoch + 1), "loss": 0.5} | ({"train/loss": 0.7} if epoch > self._first else {})
+        # as curves look that people show each other, and the same each time
+        time.sleep(0.2)
+        noise = random.Random(epoch).uniform
+        loss = 0.012 * math.exp(-epoch / 14) + 0.0011
+        return {"train/loss": loss * noise(0.95, 1.05), "val/loss": (1.12 * loss + 0.0002) * noise(0.92, 1.08)}
 
     def _step(self, epoch: int, batch: int) -> None:
         self._send("batch_start", batch=batch)

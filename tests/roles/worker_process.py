@@ -1,14 +1,15 @@
 """A worker in a process of its own whose trainer only pretends; killed and started again by tests.
 
 Run as ``python -m tests.roles.worker_process SERVER JOBS BEHAVIOUR LEDGER``; prints its session string. Its
-environment may name the worker, the token of a room with members, that room's secret, an engine, how many GPUs there
-are, the size of the models that its trainer leaves, the silence after which a link is dead, whether jobs may report to
-Weights & Biases, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with or without ``--drain``, and the faults of
-`faults`.
+environment may name the worker, its machine, the token of a room with members, that room's secret, an engine, how many
+GPUs there are and what model they are of, the size of the models that its trainer leaves, the silence after which a
+link is dead, whether jobs may report to Weights & Biases, whether it ends as ``sleap-rtc worker`` does on Ctrl-C, with
+or without ``--drain``, and the faults of `faults`.
 """
 
 import asyncio
 import os
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,8 @@ from tests.roles import faults
 from tests.roles.times import TIMEOUTS as TIMEOUTS
 
 ENGINE, MODEL_SIZE, DEAD = "SLEAP_RTC_TEST_ENGINE", "SLEAP_RTC_TEST_MODEL_SIZE", "SLEAP_RTC_TEST_DEAD"
-GPUS = "SLEAP_RTC_TEST_GPUS"
-NAME = "SLEAP_RTC_TEST_NAME"
+GPUS, GPU = "SLEAP_RTC_TEST_GPUS", "SLEAP_RTC_TEST_GPU"
+NAME, HOST = "SLEAP_RTC_TEST_NAME", "SLEAP_RTC_TEST_HOST"
 TOKEN = "SLEAP_RTC_TEST_TOKEN"
 SECRET = "SLEAP_RTC_TEST_SECRET"
 DRAIN = "SLEAP_RTC_TEST_DRAIN"
@@ -40,6 +41,7 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
     identity = load_identity()
     session = await find_or_make_session(server, "test-gpu")
     size = os.environ.get(MODEL_SIZE, "0")
+    name, memory = os.environ.get(GPU, "Test GPU:4096").split(":")
     runner = (sys.executable, str(FAKE), "--behaviour", behaviour, "--ledger", ledger, "--model-size", size)
     settings = WorkerSettings(
         server=server,
@@ -48,13 +50,15 @@ async def main(server: str, jobs: str, behaviour: str, ledger: str) -> None:
         identity=identity,
         jobs=Path(jobs),
         store=Path(jobs).with_name("store"),
-        gpus=[Gpu("Test GPU", 4096, f"GPU-{number}") for number in range(int(os.environ.get(GPUS, "1")))],
+        gpus=[Gpu(name, int(memory), f"GPU-{number}") for number in range(int(os.environ.get(GPUS, "1")))],
         executor=LocalExecutor(replace(QUICK, runner=runner)),
         allow_wandb=os.environ.get(ALLOW_WANDB) == "yes",
         engine=cast(Engine, os.environ.get(ENGINE, "auto")),
         timeouts=replace(TIMEOUTS, dead=float(os.environ.get(DEAD, TIMEOUTS.dead))),
     )
 
+    if host := os.environ.get(HOST):
+        vars(socket)["gethostname"] = lambda: host
     if text := os.environ.get(SECRET):
         settings = replace(settings, secrets=lambda: (RoomSecret.parse(text),))
 

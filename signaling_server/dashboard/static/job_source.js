@@ -6,7 +6,8 @@ import { poll } from "./poll.js";
 import { Job } from "./series.js";
 
 const EVERY_MS = 4_000;
-const OVER = ["done", "failed", "cancelled", "lost"];
+/** States of jobs that are over, unless they are resumed. */
+export const OVER = ["done", "failed", "cancelled", "lost"];
 const WORKER_OF = "sleap-rtc:worker-of:";
 
 /** Note which worker a job was given to: the service knows it only a moment later. */

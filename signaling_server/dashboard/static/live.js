@@ -17,7 +17,6 @@ import { loading, problem } from "./ui.js";
  * @returns {function(): Promise} looks at once, as after a change.
  */
 export function live(root, what, load, show, { ms, signal }) {
-  let standing = false;
   let turn = 0;
   const draw = drawing(root, show);
   const refuse = drawing(root, (message) => problem({ message }));
@@ -29,11 +28,10 @@ export function live(root, what, load, show, { ms, signal }) {
       refuse.forget();
       draw(data);
     } catch (error) {
-      if (signal.aborted || mine !== turn || (error.passing && standing)) return;
+      if (signal.aborted || mine !== turn || error.passing) return;
       draw.forget();
       refuse(error.message);
     }
-    standing = true;
   };
   replace(root, loading(what));
   poll(look, ms, signal);

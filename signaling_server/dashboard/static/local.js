@@ -5,10 +5,9 @@
 
 import { get, path, post, put } from "./api.js";
 import { onlyHere } from "./commands.js";
+import { browserPins } from "./peer/worker.js";
 import { current, listen } from "./store.js";
 import { plain } from "./words.js";
-
-const PIN = "sleap-rtc:pin:";
 
 const local = () => ({ base: new URL("../local/", document.baseURI) });
 
@@ -53,14 +52,14 @@ export const pins = {
    * @returns {Promise<string|null>}
    */
   async get(workerId, { room, name }) {
-    if (!onThisMachine()) return stored((storage) => storage.getItem(PIN + workerId));
+    if (!onThisMachine()) return browserPins.get(workerId);
     const query = new URLSearchParams({ room, name });
     return (await get(`${path`workers/${workerId}`}?${query}`, local())).key;
   },
 
   /** Remember a worker that has proven its key. */
   async set(workerId, key, { room, name }) {
-    if (!onThisMachine()) stored((storage) => storage.setItem(PIN + workerId, key));
+    if (!onThisMachine()) browserPins.set(workerId, key);
     else await put(path`workers/${workerId}`, { room, name, key }, local());
   },
 };
@@ -79,11 +78,3 @@ export const standing = (roomId, signal) => get(path`secrets/${roomId}/standing`
 /** Make a newer secret for a room. The answer holds its text, which is shown this once. */
 export const makeSecret = (roomId, name, endOld) =>
   post(path`secrets/${roomId}`, { end_old: endOld, name: seen(name) }, local());
-
-function stored(act) {
-  try {
-    return act(localStorage) ?? null;
-  } catch {
-    return null; // a browser that keeps nothing meets everybody for the first time
-  }
-}

@@ -3,6 +3,8 @@
 import { now } from "./clock.js";
 import { byKey, h, replace } from "./dom.js";
 
+const SHORT = 20;
+
 /** What went wrong, as a sentence that is read out. */
 export const problem = (error) => h("p.problem", { role: "alert" }, error.message ?? String(error));
 
@@ -16,8 +18,10 @@ export const button = (label, onclick, props = {}) => h("button", { type: "butto
 
 export const badge = (text, kind = "") => h("span.badge", { class: kind }, text);
 
-/** The name of somebody or something that others chose. */
-export const name = (text) => h("bdi", {}, text);
+/** The name of somebody or something that others chose; a short one is not broken in a table. */
+export const name = (text) => h("bdi", { class: shortness(text) }, text);
+
+const shortness = (text) => (typeof text !== "object" && String(text).length <= SHORT ? "short" : "");
 
 /** "1 worker", "3 workers". */
 export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
@@ -69,7 +73,7 @@ export function table(label, columns, rows) {
   // a row that is laid out as a block loses its role, unless that is said
   const cell = (content, at) => at === 0
     ? h("th", { scope: "row", role: "rowheader" }, content)
-    : h("td", { role: "cell", "data-label": columns[at], class: columns[at] ? "" : "buttons" }, content);
+    : h("td", { role: "cell", "data-label": columns[at], class: columns[at] ? shortness(content) : "buttons" }, content);
   return h("table", { role: "table", "aria-label": label },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) =>
       h("th", { scope: "col", role: "columnheader" }, column || h("span.unseen", {}, "Actions"))))),
@@ -122,12 +126,13 @@ export function when(ms, never = "never") {
  * @param {string} verb what its button says.
  * @param {function(FormData): Promise} act does it; what it throws is shown, and the dialog stays. If it returns a
  *   function, that is called once the dialog is closed.
- * @param {{danger: boolean}} [options] whether something is lost by it.
+ * @param {{danger: boolean, dismiss: string}} [options] whether something is lost by it, and what the button says that
+ *   leaves all as it is.
  */
-export function ask(title, content, verb, act, { danger = false } = {}) {
+export function ask(title, content, verb, act, { danger = false, dismiss = "Cancel" } = {}) {
   const trouble = h("div", {});
   const send = h("button", { class: danger ? "danger" : "" }, verb);
-  const cancel = button("Cancel", () => dialog.close(), { class: "plain" });
+  const cancel = button(dismiss, () => dialog.close(), { class: "plain" });
   const form = h("form", { method: "dialog" }, content, trouble, h("div.actions", {}, cancel, send));
   const dialog = shownDialog(title, form);
   form.addEventListener("submit", async (event) => {
@@ -147,7 +152,8 @@ export function ask(title, content, verb, act, { danger = false } = {}) {
 }
 
 /** Ask before something is done that cannot be taken back. */
-export const confirm = (title, sentence, verb, act) => ask(title, [h("p", {}, sentence)], verb, act, { danger: true });
+export const confirm = (title, sentence, verb, act, options) =>
+  ask(title, [h("p", {}, sentence)], verb, act, { danger: true, ...options });
 
 /** Show something that is to be read, and copied perhaps, before the page goes on. */
 export function reveal(title, content) {

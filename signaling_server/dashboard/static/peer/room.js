@@ -8,17 +8,19 @@ import { RemoteWorker } from "./remote.js";
 import { Signaling } from "./signaling.js";
 import { sleep, TIMES } from "./times.js";
 
+const PIN = "sleap-rtc:pin:";
+
 /** Keys of workers that were met, in this browser's storage; they are no secrets. */
 export const browserPins = {
-  get: (workerId) => inStorage((storage) => storage.getItem(`sleap-rtc pin ${workerId}`)),
-  set: (workerId, key) => inStorage((storage) => storage.setItem(`sleap-rtc pin ${workerId}`, key)),
+  get: (workerId) => stored((storage) => storage.getItem(PIN + workerId)),
+  set: (workerId, key) => stored((storage) => storage.setItem(PIN + workerId, key)),
 };
 
-/** A browser may refuse its storage: an id is made of its key, so that a pin only says the same again. */
-function inStorage(work) {
+function stored(act) {
   try {
-    return work(localStorage);
+    return act(localStorage) ?? null;
   } catch {
+    // a browser that keeps nothing meets everybody for the first time: an id is made of its key all the same
     return null;
   }
 }

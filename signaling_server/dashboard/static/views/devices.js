@@ -18,8 +18,8 @@ export function mount(root, _params, signal) {
   const all = button("Sign out everywhere else", () => endAll(others, look), { class: "danger", hidden: true, "data-key": "all" });
   root.append(
     h("div.head", {}, h("h1", {}, "Devices"), all),
-    h("section.card", {}, h("h2", {}, "Let a command line in"),
-      h("p", {}, "Type ", h("code", {}, "sleap-rtc login"), " in a terminal. It shows a code, which you type on the next page. Let in only " +
+    h("section.card", {}, h("h2", {}, "Let a device in"),
+      h("p", {}, "Type ", h("code", {}, "sleap-rtc login"), " in a terminal of that device. It shows a code, which you type on the next page. Let in only " +
         "what you have just started yourself: whoever sends you a code wants to be you."),
       h("a.button", servicePage("device"), "Type the code")),
     h("h2", {}, "Where you are signed in"), list);

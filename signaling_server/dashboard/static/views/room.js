@@ -64,7 +64,7 @@ class Frame {
       change({ room });
       this.follow(room);
     } catch (error) {
-      if (this.signal.aborted || (error.passing && this.mark)) return;
+      if (this.signal.aborted || error.passing) return;
       this.fail(error);
     }
   }

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { TOKEN, command, configuration, workerLine, workerVariable } from "../commands.js";
 import { h, keepingFocus, replace } from "../dom.js";
-import { tokenOf } from "../made.js";
+import { tokenOf } from "../made_tokens.js";
 import { link } from "../router.js";
 import { change, current } from "../store.js";
 import { button, copyable, field, loading, name, problem, select } from "../ui.js";
@@ -78,14 +78,14 @@ class Setup {
         : h("p", {}, "You have none yet. Make one here:"),
       h("div.actions.left", {}, button(this.room ? "Create another room" : "Create a room", make, { class: this.room ? "plain" : "", "data-key": "make-room" })),
       h("p", {}, "In a terminal, log in first:"), copyable(command("login", [], server)), copyable(command("room create", ["--name", "My lab"], server)),
-      h("p.hint", {}, "With --expires never it lives for ever, else for 30 days, and can be extended."));
+      h("p.hint", {}, "It ends after 30 days unless you extend it; with ", h("code", {}, "--expires never"), " it does not end."));
   }
 
   secret(server, id) {
     return step(["Generate a room secret ", h("span.badge", {}, "optional")],
-      "With a secret, members and workers trust nobody who does not have it, this service included. All of them have to have the same one.",
-      h("p", {}, "Once, on your machine; then on every other machine:"),
-      copyable(command("room create-secret", [id], server)), copyable(command("room set-secret", [id], server)),
+      "With a secret, members and workers trust nobody who does not have it, this service included.",
+      h("p", {}, "Make it on your machine. It is shown this once:"), copyable(command("room create-secret", [id], server)),
+      h("p", {}, "Give it to every other machine, of members and of workers, which asks you for it:"), copyable(command("room set-secret", [id], server)),
       this.room && h("p", {}, h("a", { href: link("rooms", id, "secret") }, "More about the secret")));
   }
 
@@ -103,15 +103,18 @@ class Setup {
     const token = (this.room && tokenOf(id)) || TOKEN;
     return step("Start a worker on the machine with the GPU", ["Log in to that machine, install with ", h("code", {}, "pip install sleap-rtc"), ", and start it:"],
       copyable(workerVariable(server, token)),
-      h("p", {}, "or, where nobody else can read the list of processes, with the name it is to have:"),
+      h("p", {}, "Or, on a machine that only you use (others there could read the token in its list of processes), and with a name of its own:"),
       copyable(workerLine(server, token)), copyable(`${workerLine(server, token)} --name lab-gpu-1`),
-      h("p", {}, "In a room with a secret that is not kept on that machine, and once only, for a test:"),
+      h("p", {}, "In a room with a secret, for a try on a machine that does not keep it:"),
       copyable(`${workerLine(server, token)} --room-secret YOUR_SECRET`),
       this.room && h("p", {}, "To let it run for good: ", h("a", { href: link("rooms", id, "workers") }, "as a service or in a container"), ". It shows up there as soon as it runs."));
   }
 
   submit(server, id) {
-    return step("Submit a training job", ["In SLEAP, choose ", h("em", {}, "Predict, Run training, Export training job package"), ". Then, on your machine:"],
+    return step("Submit a training job", ["In SLEAP, choose ", h("em", {}, "Predict, Run training, Export training job package"), "."],
+      this.room && [h("p", {}, "Drop the package on a page here, and watch it train:"),
+        h("div.actions.left", {}, h("a.button", { href: link("rooms", id, "jobs", "new") }, "New job"))],
+      h("p", {}, this.room ? "Or, in a terminal on your machine:" : "Then, in a terminal on your machine:"),
       copyable(command("train", ["--room", id, "--auto-select", "--pkg-path", "training.zip"], server)),
       h("p", {}, "To choose the worker yourself, from a list:"),
       copyable(command("train", ["--room", id, "--pkg-path", "training.zip"], server)),
@@ -124,6 +127,7 @@ class Setup {
     const token = this.room && tokenOf(id);
     return h("section.card", {}, h("h2", {}, "The configuration file"),
       h("p", {}, "What you would type every time can stand in ", h("code", {}, "sleap-rtc.toml"), ", in your home or in the folder of a project:"),
+      token && h("p.hint", {}, "A token stands in it: let nobody else read the file, with ", h("code", {}, "chmod 600 sleap-rtc.toml"), "."),
       copyable(configuration(server, id, token)),
       h("p", {}, "Then these need no options. The first starts a worker, the second trains in that room, on the best worker:"),
       copyable("sleap-rtc worker"), copyable("sleap-rtc train --pkg-path training.zip"));

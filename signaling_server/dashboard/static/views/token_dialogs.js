@@ -3,7 +3,7 @@
 import { del, path, post } from "../api.js";
 import { onlyHere, workerLine, workerVariable } from "../commands.js";
 import { h } from "../dom.js";
-import { keepToken } from "../made.js";
+import { keepToken } from "../made_tokens.js";
 import { current } from "../store.js";
 import { ask, badge, button, confirm, copyable, field, name, reveal, select, toast, when } from "../ui.js";
 import { LIVES, lifetime } from "./lists.js";
@@ -66,17 +66,17 @@ function shown(made) {
     copyable(made.token),
     h("h3", {}, "Start a worker with it, on the machine with the GPU"),
     copyable(workerVariable(server, made.token)),
-    h("p", {}, "or, where nobody else can read the list of processes:"),
+    h("p", {}, "Or, on a machine that only you use (others there could read the token in its list of processes):"),
     copyable(workerLine(server, made.token)),
     onlyHere(server) && h("p.notice", {}, "This service listens on one machine alone: the worker has to run there, too."),
   ];
 }
 
 function rotate(room, token, changed) {
-  ask(["Replace ", name(token.name), "?"], [
+  ask(["Rotate ", name(token.name), "?"], [
     h("p", {}, "You get a new token of the same name and lifetime. Start its workers with the new one while the old one still works."),
     field("The old one still works for", select("grace", GRACES, 24, { name: "hours" })),
-  ], "Replace", async (form) => {
+  ], "Rotate", async (form) => {
     const made = await post(path`rooms/${room}/tokens/${token.token_id}/rotate`, { grace_hours: Number(form.get("hours")) });
     keepToken(room, made.token);
     await changed();

@@ -4,7 +4,7 @@ import { TOKEN, docker, onlyHere, ssh, systemd } from "../../commands.js";
 import { h, replace } from "../../dom.js";
 import { link } from "../../router.js";
 import { current } from "../../store.js";
-import { tokenOf } from "../../made.js";
+import { tokenOf } from "../../made_tokens.js";
 import { button, copyable } from "../../ui.js";
 import { createToken } from "../token_dialogs.js";
 

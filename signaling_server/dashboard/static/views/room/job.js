@@ -3,7 +3,7 @@
 import { h, replace } from "../../dom.js";
 import { JobSource } from "../../job_source.js";
 import { atMostEvery } from "../../pace.js";
-import { badge, loading, problem, when } from "../../ui.js";
+import { badge, loading, name, problem, when } from "../../ui.js";
 import { brief } from "../../words.js";
 import { Actions } from "./job_actions.js";
 import { LogTail } from "./job_log.js";
@@ -39,7 +39,7 @@ export function mount(root, { room, job }, signal) {
 
 function show(parts, source) {
   const { listed, summary, job, state, trouble, refusal } = source;
-  if (summary?.name) replace(parts.heading, h("bdi", {}, summary.name));
+  if (summary?.name) replace(parts.heading, name(summary.name));
   replace(parts.state, state && stateBadge(state), job.attempt > 1 && badge(`attempt ${job.attempt}`));
   replace(parts.about, aboutText(source));
   replace(parts.line, lineText(source));
@@ -50,15 +50,15 @@ function show(parts, source) {
   parts.actions.update();
   if (source.isMine) parts.runs.update(source);
   replace(parts.notices, job.notices.length > 0 && h("section.card", {}, h("h3", {}, "Notices"),
-    h("ul.notices", {}, job.notices.map((text) => h("li", {}, h("bdi", {}, text))))));
+    h("ul.notices", {}, job.notices.map((text) => h("li", {}, name(text))))));
   parts.logCard.hidden = !source.isMine || !(job.lastSeq || listed === null) || !summary;
 }
 
 function aboutText({ listed, summary, jobId }) {
   const owner = summary?.owner ?? listed?.user_name;
   return [
-    listed && `${kindText(listed.kind)} `, owner && ["by ", h("bdi", {}, owner)],
-    listed && [" on ", h("bdi", {}, listed.worker_name), ", submitted ", when(listed.created_at)],
+    listed && `${kindText(listed.kind)} `, owner && ["by ", name(owner)],
+    listed && [" on ", name(listed.worker_name), ", submitted ", when(listed.created_at)],
     (owner || listed) && [" · ", h("code", {}, jobId)],
   ];
 }
@@ -67,11 +67,11 @@ function aboutText({ listed, summary, jobId }) {
 function lineText({ isMine, link: { state, reason }, listed, isOver }) {
   if (!isMine) return "";
   const why = reason ? ` (${reason.replace(/[. ]+$/, "")})` : "";
-  const worker = listed ? h("bdi", {}, listed.worker_name) : "the worker";
+  const worker = listed ? name(listed.worker_name) : "the worker";
   if (state === "ready") return isOver ? "" : [h("span.dot.good"), "Live from ", worker, "."];
   if (state === "connecting") return [h("span.dot"), "Connecting to ", worker, " …"];
   if (state === "lost") {
-    return [h("span.dot.warn"), "Reconnecting to ", worker, ` …${why} The job goes on there; nothing is missed.`];
+    return [h("span.dot.warn"), "Reconnecting to ", worker, ` …${why}${isOver ? "" : " The job goes on there; nothing is missed."}`];
   }
   if (state === "refused") return [h("span.dot.bad"), "The link to ", worker, ` was refused${why}.`];
   if (state === "away") {
@@ -83,14 +83,14 @@ function lineText({ isMine, link: { state, reason }, listed, isOver }) {
 // what is said where there is nothing live to show
 function toldText({ isMine, listed, summary, job, state }) {
   if (!listed && !summary) return loading("the job");
-  if (!isMine) return h("p.card", {}, "This job is somebody else's: you see how it stands. Its submitter and the room's owner see its curves and its log.");
+  const last = listed?.runs.length > 0 && h("div.card", {}, h("h3", {}, "As its worker told last"), h("p", {}, name(progressText(listed.runs))));
+  if (!isMine) {
+    return [h("p.card", {}, "This job is somebody else's: you see how it stands. Its submitter and the room's owner see its curves and its log."), last];
+  }
   if (state === "queued") {
     return h("p.card", { role: "status" }, "The job waits", sayAlso(queueText(job.position ?? summary?.position, job.startsIn ?? summary?.starts_in)), ".");
   }
-  if (!job.lastSeq && listed?.runs.length) {
-    return h("div.card", {}, h("h3", {}, "As its worker told last"), h("p", {}, h("bdi", {}, progressText(listed.runs))));
-  }
-  return "";
+  return job.lastSeq ? "" : last;
 }
 
 const sayAlso = (text) => (text ? `: ${text}` : "");

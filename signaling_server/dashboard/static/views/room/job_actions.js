@@ -36,13 +36,13 @@ export class Actions {
   #stop() {
     confirm("Stop this job?",
       "It ends after the step it is at, then validates and saves: the best model so far is kept, and you can download it.",
-      "Stop, and keep the best model", () => this.source.command("stop"));
+      "Stop, and keep the best model", () => this.source.command("stop"), { danger: false, dismiss: "Let it run" });
   }
 
   #cancel() {
     confirm("Cancel this job?",
       "It ends at once, and what it has trained so far is discarded. To keep the best model, stop it instead.",
-      "Cancel, and discard all", () => this.source.command("cancel"));
+      "Cancel, and discard all", () => this.source.command("cancel"), { dismiss: "Let it run" });
   }
 
   async #resume() {

@@ -17,6 +17,7 @@ export class Runs {
 
   /** Show what is known: runs that have begun, and those that the job will come to. */
   update({ job, summary, isOver }) {
+    const told = job.error?.sentence ?? summary?.error?.sentence ?? "";
     const planned = (summary?.runs ?? []).map((run) => run.name);
     const names = [...new Set([...planned, ...job.runs.keys()])];
     for (const name of names) {
@@ -25,7 +26,7 @@ export class Runs {
         this.#cards.set(name, card);
         this.element.append(card.element);
       }
-      this.#cards.get(name).update(job.runs.get(name), summary?.runs.find((run) => run.name === name), isOver);
+      this.#cards.get(name).update(job.runs.get(name), summary?.runs.find((run) => run.name === name), isOver, told);
     }
   }
 }
@@ -44,7 +45,7 @@ class RunCard {
       h("div.head", {}, this.heading, this.state), this.bar.element, this.trouble, this.body);
   }
 
-  update(run, planned, isOver) {
+  update(run, planned, isOver, told) {
     replace(this.state, runBadge(run, isOver));
     const type = run?.modelType || planned?.model_type;
     replace(this.heading, h("bdi", {}, this.name), type && type !== this.name && h("small", {}, " ", h("bdi", {}, type)));
@@ -52,8 +53,9 @@ class RunCard {
     if (!run) return;
     if (run.frames) this.bar.show(run.frames.done, run.frames.total ?? 0, framesText(run.frames));
     else this.bar.show(run.epochsDone, run.maxEpochs ?? (isOver ? 1 : 0), epochsText(run, isOver));
-    if (run.error) replace(this.trouble, problem({ message: run.error.sentence }));
-    else replace(this.trouble);
+    // it goes on with the end of the log, which stands below, and may be what is said of the whole job
+    const sentence = run.error?.sentence.split("\n")[0] ?? "";
+    replace(this.trouble, sentence && !told.includes(sentence) && problem({ message: sentence }));
     if (!run.columns.size) return;
     if (!this.curves) {
       this.curves = new Curves(this.name, this.signal);

@@ -15,9 +15,6 @@ const PHASES = {
 };
 const OUTCOMES = { done: "done", stopped: "stopped early", failed: "failed", cancelled: "cancelled" };
 
-/** States of jobs that are over, unless they are resumed. */
-export const OVER = ["done", "failed", "cancelled", "lost"];
-
 /** A job's state, as a badge. */
 export const stateBadge = (state) => badge(...(STATES[state] ?? [state, ""]));
 

@@ -2,6 +2,7 @@
 
 import { get, path } from "../../api.js";
 import { h, replace } from "../../dom.js";
+import { OVER } from "../../job_source.js";
 import { live } from "../../live.js";
 import { link } from "../../router.js";
 import { badge, button, empty, name, problem, select, table, when } from "../../ui.js";
@@ -13,7 +14,7 @@ const SHOWN = [
   ["", "All jobs", []],
   ["active", "Running", ["starting", "running", "finishing"]],
   ["waiting", "Waiting", ["received", "staged", "queued"]],
-  ["over", "Ended", ["done", "failed", "cancelled", "lost"]],
+  ["over", "Ended", OVER],
 ];
 const HEADS = ["Job", "State", "Progress", "By", "Worker", "Submitted"];
 const NOTHING = "No job has run here yet. Start one: drop a training package that SLEAP exported, and pick a worker.";

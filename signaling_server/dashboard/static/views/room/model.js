@@ -12,7 +12,7 @@ import { comparison, origins } from "./model_parts.js";
 import { allModels, holdersText, lossText, mayDelete, typesText } from "./model_words.js";
 
 const EVERY_MS = 5_000;
-const HEADS = ["Version", "Aliases", "Loss", "Workers online", "Made", "Compare", ""];
+const HEADS = ["Version", "Aliases", "Loss", "Kept by workers", "Made", "Compare", ""];
 
 export const title = ({ name: text }) => text;
 

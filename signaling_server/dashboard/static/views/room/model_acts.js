@@ -6,15 +6,13 @@ import { meet } from "../../links.js";
 import { ask, button, confirm, field, problem, select, toast } from "../../ui.js";
 import { sizeText } from "../../words.js";
 import { bringHome } from "./job_actions.js";
-import { called } from "./model_words.js";
+import { MODEL_NAME, called } from "./model_words.js";
 
-const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 const ALIAS = "[A-Za-z][A-Za-z0-9._\\-]{0,31}";
 
 /** Give a model a name, or another one. */
 export function register(room, model, done) {
-  const input = h("input", { id: "model-name", name: "name", required: true, pattern: NAME, maxlength: 64, autocomplete: "off",
-    title: "Letters, digits, dots, dashes and underscores; the first one a letter or a digit." });
+  const input = h("input", { id: "model-name", name: "name", required: true, ...MODEL_NAME });
   ask("Give it a name", [
     field("Name", input, "It becomes the next version of this name: NAME@1 if there is none yet."),
   ], "Give it this name", async (form) => {

@@ -26,7 +26,7 @@ export function comparison(room, chosen) {
     ["Made", (model) => when(model.created_at)],
     ["By", (model) => model.made_by && name(model.made_by)],
     ["Job", (model) => model.job_id && h("a", { href: link("rooms", room, "jobs", model.job_id) }, h("code", {}, brief(model.job_id)))],
-    ["Workers online", holdersText],
+    ["Kept by workers", holdersText],
     ["Digest", (model) => h("code", {}, model.digest.slice(0, 12))],
   ];
   return h("section.card", {},

@@ -7,6 +7,12 @@ const PAGE = 200;
 const MOST_PAGES = 20;
 const MOST_ANCESTORS = 100;
 
+/** The attributes of a field for a model's name. */
+export const MODEL_NAME = {
+  pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}", maxlength: 64, autocomplete: "off",
+  title: "Letters, digits, dots, dashes and underscores; the first one a letter or a digit.",
+};
+
 /** All models of a room, the newest first. */
 export async function allModels(room, signal) {
   const found = [];
@@ -35,7 +41,7 @@ export const typesText = (model) => model.types.join(" + ") || model.title;
 export const lossText = (model) => (model.loss === null ? "" : valueText(model.loss));
 
 /** How many of the workers that have it are online. */
-export const holdersText = ({ holders }) => `${holders.filter((each) => each.online).length} of ${holders.length}`;
+export const holdersText = ({ holders }) => `${holders.filter((each) => each.online).length} of ${holders.length} online`;
 
 /** Names with what is under them: `[name, [{version, aliases, model}, …]]`, the newest version first. */
 export function byName(models) {

@@ -9,8 +9,8 @@ import { deleteUnnamed, pullButtons, register } from "./model_acts.js";
 import { allModels, byName, called, holdersText, lossText, mayDelete, typesText } from "./model_words.js";
 
 const EVERY_MS = 5_000;
-const NAMED = ["Model", "Versions", "Aliases", "Newest", "Loss", "Workers online", "Made"];
-const UNNAMED = ["Model", "Types", "Loss", "Workers online", "Made", ""];
+const NAMED = ["Model", "Versions", "Aliases", "Newest", "Loss", "Kept by workers", "Made"];
+const UNNAMED = ["Model", "Types", "Loss", "Kept by workers", "Made", ""];
 const NOTHING = "This room has no model yet. Every training that ends well leaves one here, with a name if the job asks for it.";
 
 export const title = () => "Models";
@@ -38,7 +38,7 @@ function namedRow(room, text, versions) {
     h("a", { href: link("rooms", room, "models", text), "data-key": `model ${text}` }, name(text)),
     count(versions.length, "version"),
     aliases.map((alias) => [badge(alias), " "]),
-    [h("bdi", {}, `${text}@${version}`), h("div.hint", {}, name(typesText(model)))],
+    [name(`${text}@${version}`), h("div.hint", {}, name(typesText(model)))],
     lossText(model), holdersText(model),
     [when(model.created_at), model.made_by && [" by ", name(model.made_by)]],
   ];

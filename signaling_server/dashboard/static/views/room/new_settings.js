@@ -2,6 +2,7 @@
 
 import { h } from "../../dom.js";
 import { field } from "../../ui.js";
+import { MODEL_NAME } from "./model_words.js";
 
 const TRAIN = "trainer_config.train_data_loader.batch_size";
 const VALIDATE = "trainer_config.val_data_loader.batch_size";
@@ -13,7 +14,6 @@ const FIELDS = [
   { id: "scale", label: "Input scale", keys: ["data_config.preprocessing.scale"], of: "scale", min: 0, step: "any" },
   { id: "devices", label: "GPUs", keys: [], of: "devices", min: 1, step: 1 },
 ];
-const MODEL_NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 
 /** The options of the job, as the protocol's TrainOptions has them. */
 export function optionsOf({ values, registerAs }) {
@@ -40,8 +40,7 @@ export function settings(draft, onChange) {
     else draft.values[id] = Number(text);
     onChange();
   };
-  const name = h("input", { id: "register-as", pattern: MODEL_NAME, maxlength: 64, autocomplete: "off", value: draft.registerAs,
-    title: "Letters, digits, dots, dashes and underscores; the first one a letter or a digit.",
+  const name = h("input", { id: "register-as", value: draft.registerAs, ...MODEL_NAME,
     onchange: () => {
       if (!form.reportValidity()) return;
       draft.registerAs = name.value.trim();

@@ -2,7 +2,8 @@
 
 import { gpuText, isFree, ranked, reason, RULE, waitingText } from "../../choice.js";
 import { h, replace } from "../../dom.js";
-import { badge, count, empty } from "../../ui.js";
+import { link } from "../../router.js";
+import { badge, count, empty, name } from "../../ui.js";
 
 /** The step; `element` is what stands in the page. `onWorker` is told when another worker would be taken. */
 export class WorkerStep {
@@ -10,7 +11,7 @@ export class WorkerStep {
   #workers = [];
 
   constructor(draft, room, signal, onWorker) {
-    Object.assign(this, { draft, onWorker });
+    Object.assign(this, { draft, room, onWorker });
     this.auto = this.#row("", [h("b", {}, "Pick for me"), h("span.quiet", {}, `: ${RULE}`)]);
     this.list = h("div", {});
     this.told = h("p.hint", { role: "status" });
@@ -53,7 +54,8 @@ export class WorkerStep {
       // appended only where the order changed: the focus stays
       if (!row.isConnected) this.list.append(row);
     }
-    replace(this.trouble, !workers.length && empty("No worker of this room is online. Start one on a machine with a GPU: the room's page says how."),
+    replace(this.trouble, !workers.length && empty("No worker of this room is online. A job needs one, on a machine with a GPU.",
+      h("a.button.plain", { href: link("rooms", this.room.roomId, "workers") }, "Start a worker")),
       trouble && h("p.hint", {}, `The list may be old: ${trouble}`));
     this.#say();
     this.onWorker();
@@ -79,7 +81,7 @@ export class WorkerStep {
     } else {
       const because = worker.worker_id === this.draft.sentTo ? "it has this package, or a part of it." : reason(worker, this.#workers);
       const why = this.draft.worker ? "" : ` (${gpuText(worker)}): ${because}`;
-      replace(this.told, "It goes to ", h("b", {}, h("bdi", {}, worker.name)), why || ".", " ", waitingText(worker));
+      replace(this.told, "It goes to ", h("b", {}, name(worker.name)), why || ".", " ", waitingText(worker));
     }
   }
 }
@@ -90,6 +92,6 @@ function described(worker) {
   const slots = info.slots > 1 ? `${info.busy} of ${info.slots} GPUs at work` : "";
   const queue = info.queued ? `${count(info.queued, "job")} waiting` : "";
   const nn = info.sleap_nn ? `sleap-nn ${info.sleap_nn}` : "";
-  return [h("b", {}, h("bdi", {}, worker.name)), " ", state, " ",
-    h("span.quiet", {}, h("bdi", {}, [gpuText(worker), slots, queue, nn].filter(Boolean).join(" · ")))];
+  return [h("b", {}, name(worker.name)), " ", state, " ",
+    h("span.quiet", {}, name([gpuText(worker), slots, queue, nn].filter(Boolean).join(" · ")))];
 }

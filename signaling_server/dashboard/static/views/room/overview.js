@@ -32,8 +32,15 @@ function shown(room) {
       ["Workers online", h("a", { href: link("rooms", room.room_id, "workers") }, count(room.workers_online, "worker"))],
       ["Known here", `${count(room.jobs, "job")}, ${count(room.models, "model")}`],
     ]),
+    h("div.actions.left", {}, next(room)),
     h("h3", {}, "Its id, for commands"), copyable(room.room_id),
   ];
+}
+
+function next(room) {
+  const to = (tab, label, kind = "") => h("a.button", { href: link("rooms", room.room_id, ...tab), class: kind, "data-key": label }, label);
+  const job = (kind) => to(["jobs", "new"], "New job", kind);
+  return room.workers_online ? job() : [to(["workers"], "Start a worker"), room.jobs > 0 && job("plain")];
 }
 
 function owners(room, refresh) {
