@@ -44,18 +44,20 @@ PRELUDE = """
       });
       return seen;
     };
-    // labels of so many bytes, the same for the same seed; after `shut` so many of them are read, the rest after `open`
+    // labels of so many bytes, the same for the same seed; after `shut` so many of them are read, each that waits is let
+    // through by `more`, and the rest after `open`
     const gated = (size, most, seed = 1) => {
       const words = new Uint32Array(size / 4);
       words[0] = seed;
       for (let at = 1; at < words.length; at += 1) words[at] = Math.imul(words[at - 1], 1664525) + 1013904223;
       const bytes = new Uint8Array(words.buffer);
       bytes.set([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]);
-      const gate = {left: Infinity};
-      const opened = new Promise((resolve) => (gate.open = () => { gate.left = Infinity; resolve(); }));
+      const waiting = [];
+      const gate = {left: Infinity, more: () => waiting.shift()?.()};
+      gate.open = () => { gate.left = Infinity; while (waiting.length) gate.more(); };
       gate.shut = () => { gate.left = most; };
       gate.file = {size, stream: () => new Blob([bytes]).stream(), slice: (from, to) => ({arrayBuffer: async () => {
-        if ((gate.left -= to - from) < 0) await opened;
+        if ((gate.left -= to - from) < 0) await new Promise((resolve) => waiting.push(resolve));
         return bytes.slice(from, to).buffer;
       }})};
       return gate;

@@ -93,7 +93,7 @@ def test_what_the_service_refuses_is_said_in_the_dialog(visit: Visit) -> None:
 
 
 def test_somebody_invited_joins_sees_the_room_and_is_removed(visit: Visit) -> None:
-    ada, bob = visit("ada"), visit("bob")
+    ada, bob = visit("ada"), visit("boris")
     room = make_room(ada, "Fly lab")
     link = invite(ada, room.id)
 
@@ -104,9 +104,9 @@ def test_somebody_invited_joins_sees_the_room_and_is_removed(visit: Visit) -> No
     page.goto(link)
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     assert "slri_" not in page.url
-    page.get_by_label("Any name").fill("bob")
+    page.get_by_label("Any name").fill("boris")
     page.get_by_role("button", name="Log in without a password").click()
-    expect(page.get_by_text("You join as bob")).to_be_visible()
+    expect(page.get_by_text("You join as boris")).to_be_visible()
     assert "slri_" not in page.url
     assert page.evaluate("() => localStorage.length") == 0
     page.reload()
@@ -120,13 +120,13 @@ def test_somebody_invited_joins_sees_the_room_and_is_removed(visit: Visit) -> No
     for name in ("Rename", "Extend", "Hand over", "Delete"):
         expect(page.get_by_role("button", name=name)).to_be_hidden()
     tab(page, "Members")
-    expect(page.get_by_role("row", name="bob (you)")).to_contain_text("member")
+    expect(page.get_by_role("row", name="boris (you)")).to_contain_text("member")
     expect(page.get_by_role("button", name="Remove")).to_be_hidden()
     bob.go("rooms", room.id, "tokens")
     expect(page.get_by_text("Only the owner of a room sees this.")).to_be_visible()
 
     bob.expect(REFUSED)
-    remove(ada, "bob")
+    remove(ada, "boris")
     expect(page.get_by_role("alert")).to_contain_text("You no longer belong to Fly lab")
     page.get_by_role("link", name="See your rooms").click()
     expect(page.get_by_role("heading", name="Your rooms (0)")).to_be_visible()
