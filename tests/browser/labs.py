@@ -44,8 +44,8 @@ PRELUDE = """
       });
       return seen;
     };
-    // labels of so many bytes, the same for the same seed; after `shut` so many of them are read, each that waits is let
-    // through by `more`, and the rest after `open`
+    // labels of so many bytes, the same for the same seed; after `shut` so many of them are read, `more` lets
+    // one through that waits, and `open` all
     const gated = (size, most, seed = 1) => {
       const words = new Uint32Array(size / 4);
       words[0] = seed;
