@@ -40,7 +40,9 @@ def site_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def site(site_database: Path) -> Iterator[str]:
     """The address of a service where anybody logs in by name."""
-    service = start(site_database.parent, "server", "run", "--dev", "--port", "0", "--database", str(site_database))
+    service = start(
+        site_database.parent, "server", "run", "--dev", "--port", "0", "--database", str(site_database), quiet=True
+    )
     try:
         yield word_with(service, "http://")
     finally:

@@ -10,12 +10,12 @@ KEEP = """try { page.keepToken("r", args[0]); } catch (error) { return error.mes
 
 def test_a_token_is_shown() -> None:
     token = make_token("worker", bytes(32))
-    assert run("made.js", KEEP, token) == token
+    assert run("made_tokens.js", KEEP, token) == token
 
 
 @pytest.mark.parametrize("token", ["$(touch x)", "slp_" + "a" * 36 + "\nEOF\ntouch x\n", "slp_a; touch x", "", None])
 def test_what_is_no_token_is_not_put_into_commands(token: str | None) -> None:
-    assert "no token" in run("made.js", KEEP, token)
+    assert "no token" in run("made_tokens.js", KEEP, token)
 
 
 def test_a_download_is_a_zip_whatever_the_worker_calls_it() -> None:

@@ -11,10 +11,17 @@ def environment(home: Path) -> dict[str, str]:
     return os.environ | {"SLEAP_RTC_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONASYNCIODEBUG": "1"}
 
 
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a program that runs on; what it says on standard error is added to its log."""
+def start(folder: Path, *arguments: str, quiet: bool = False) -> "subprocess.Popen[str]":
+    """Start a program that runs on; what it says on standard error is added to its log.
+
+    Args:
+        folder: where its files are.
+        arguments: of ``sleap-rtc``.
+        quiet: say and check no more than for users: what answers thousands of requests takes half the time then.
+    """
     command = [sys.executable, "-m", "sleap_rtc", *arguments]
-    loud = environment(folder / arguments[0]) | {"SLEAP_RTC_SERVER_LOG_LEVEL": "debug"}
+    loud = environment(folder / arguments[0])
+    loud |= {"PYTHONASYNCIODEBUG": ""} if quiet else {"SLEAP_RTC_SERVER_LOG_LEVEL": "debug"}
     with (folder / f"{arguments[0]}.log").open("a") as log:
         return subprocess.Popen(command, env=loud, stdout=subprocess.PIPE, stderr=log, text=True)
 
