@@ -190,6 +190,7 @@ async def test_jobs_of_a_worker_that_is_away_are_listed_as_it_last_told(lab: Roo
     assert (await listed(lab, user=carol))[job]["runs"] == []
     async with lab.worker("small", 4, behaviour="endless"):
         other = await detach(lab, "more")
+        await until_epoch(JobFolder(lab.jobs_of("small") / other))
         shown = await lab.run("jobs", "list", "--room", "lab")
         away, present = sorted(shown.out.splitlines()[1:], key=lambda line: other in line)
         assert "single_instance" in away

@@ -131,7 +131,7 @@ async def test_jobs_wait_for_a_slot_in_order(root: Path, fake: FakeRunner, packa
     folders = [await submit(board, package, f"j_1234567{number}") for number in (3, 1, 2)]
     assert [board.summary(folder).position for folder in folders] == [1, 2, 3]
     async with running(board):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await board.idle()
     ends = [folder.state().t for folder in folders]
     assert ends == sorted(ends)
