@@ -16,6 +16,7 @@ const MAX_FILE_SIZE = 2 ** 20 * LARGEST_CHUNK;
 const MAX_ENTRIES = 20_000;
 const MAX_MANIFEST = 16 * 1024 * 1024;
 const BLOCK = 4 * 1024 * 1024;
+const PART = 64 * BLOCK; // of a file that is streamed at once
 const ENTRY = 36; // bytes of a chunk in its list: u32 length, SHA-256
 
 /** Files that a page offers: what `makePackage` returns. */
@@ -119,10 +120,12 @@ async function hashed(path, file, count, signal) {
 
 /** The file's bytes, block by block, each good until the next one is asked for. */
 async function* blocks(path, file, signal) {
-  const reader = intoBuffer(file);
   // one buffer again and again: what is left to a browser's collector of garbage grows to hundreds of megabytes
   let buffer = new ArrayBuffer(BLOCK);
+  let reader = null;
   for (let offset = 0; offset < file.size; offset += BLOCK) {
+    // Chromium's stream of a file beyond 2 GiB falls silent: it is read in parts that are far smaller
+    if (offset % PART === 0) reader = intoBuffer(file.slice(offset, Math.min(offset + PART, file.size)));
     const size = Math.min(BLOCK, file.size - offset);
     let filled = reader ? 0 : size;
     let block = reader ? null : await abortable(read(path, file, offset, size), signal);
