@@ -13,17 +13,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, Page
 
-from tests.bench.processes import MIB, BenchError, Meter, end_when_interrupted
-from tests.browser.chromium import log_in, program, running_chromium
-from tests.browser.labs import PageLab, package_files, page_lab
-from tests.e2e.programs import end, start, word_with
+from tests.bench.pages import page_at_work
+from tests.bench.processes import MIB, Meter, end_when_interrupted
+from tests.browser.labs import PageLab, package_files
 from tests.jobs.conftest import LABELS
 
 KEYS = ("hash_mb_s", "upload_mb_s", "upload_tab_peak_mb")
@@ -50,17 +46,6 @@ SEND = """
     return {seconds, size: pkg.size};
 """
 Figures = dict[str, float | None]
-
-
-@contextmanager
-def running_site(folder: Path) -> Iterator[str]:
-    """The address of a service where anybody logs in by name."""
-    service = start(folder, "server", "run", "--dev", "--port", "0", "--database", str(folder / "service.db"))
-    try:
-        yield word_with(service, "http://")
-    finally:
-        service.terminate()
-        end(service)
 
 
 def tab_of(browser: Browser, page: Page) -> int:
@@ -111,18 +96,9 @@ def upload(browser: Browser, lab: PageLab, folder: Path, size: int) -> Figures:
 
 def measure(size: int, engine: str) -> Figures:
     """Everything from the service to the tab, for one upload."""
-    path = program()
-    if path is None:
-        raise BenchError("Chromium is not installed: apt-get install chromium")
-    with (
-        TemporaryDirectory(prefix="sleap-rtc-bench-") as name,
-        running_site(Path(name)) as site,
-        running_chromium(path) as browser,
-    ):
-        visitor = log_in(browser, site, "ada")
-        with page_lab(visitor, Path(name) / "worker", engine=engine) as lab:
-            lab.start_worker(SLEAP_RTC_TEST_PATIENT="yes")
-            return upload(browser, lab, Path(name), size)
+    with page_at_work(engine) as (browser, _, lab, folder):
+        lab.start_worker(SLEAP_RTC_TEST_PATIENT="yes")
+        return upload(browser, lab, folder, size)
 
 
 def main() -> None:

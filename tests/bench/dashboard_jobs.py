@@ -11,19 +11,16 @@ for a job of a real worker, and opens the job's page in Chromium over a real ser
 import argparse
 import json
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page
 
 from sleap_rtc.jobs.events import Journal
 from sleap_rtc.jobs.folder import JobFolder, StateRecord
 from sleap_rtc.protocol.jobs import EpochEnded, EpochStarted, JobState, RunEnded, RunStarted, StateChanged, Step
-from tests.bench.dashboard import running_site
-from tests.bench.processes import BenchError, end_when_interrupted, now
-from tests.browser.chromium import log_in, program, running_chromium
+from tests.bench.pages import page_at_work
+from tests.bench.processes import end_when_interrupted, now
 from tests.browser.job_views import submitted
-from tests.browser.labs import PageLab, page_lab
+from tests.browser.labs import PageLab
 
 FULL, QUICK = 100_000, 10_000
 EPOCH = 100
@@ -88,19 +85,10 @@ def run(events: int) -> dict[str, float]:
     Raises:
         BenchError: if there is no Chromium.
     """
-    path = program()
-    if path is None:
-        raise BenchError("Chromium is not installed: apt-get install chromium")
-    with (
-        TemporaryDirectory(prefix="sleap-rtc-bench-") as name,
-        running_site(Path(name)) as site,
-        running_chromium(path) as browser,
-    ):
-        ada = log_in(browser, site, "ada")
-        with page_lab(ada, Path(name)) as lab:
-            lab.start_worker()
-            write_job(lab, events)
-            figures = measure(ada.page, lab, events)
+    with page_at_work() as (_, ada, lab, _):
+        lab.start_worker()
+        write_job(lab, events)
+        figures = measure(ada.page, lab, events)
     shown = ", ".join(f"{key} {value}" for key, value in figures.items())
     sys.stdout.write(f"page of a job of {events} events: {shown}\n")
     return figures

@@ -105,3 +105,14 @@ def log_in(browser: Browser, base: str, name: str, **options: object) -> Visitor
     page.get_by_role("button", name="Log in without a password").click()
     page.wait_for_url("**/dashboard/**")
     return visitor
+
+
+@contextmanager
+def visitors() -> Iterator[list[Visitor]]:
+    """A list for those who open pages in the block; in none of them may anything go wrong that nobody expects."""
+    opened: list[Visitor] = []
+    yield opened
+    complaints = [complaint for visitor in opened for complaint in visitor.unexpected()]
+    for visitor in opened:
+        visitor.context.close()
+    assert not complaints

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import chromium
-from tests.browser.chromium import Visitor, log_in
+from tests.browser.chromium import Visitor, log_in, visitors
 from tests.e2e.programs import end, start, word_with
 
 Visit = Callable[..., Visitor]
@@ -53,14 +53,10 @@ def site(site_database: Path) -> Iterator[str]:
 @pytest.fixture
 def visit(browser: Browser, site: str) -> Iterator[Visit]:
     """Opens a browser for somebody; in none of them may anything go wrong that the test does not expect."""
-    visitors: list[Visitor] = []
+    with visitors() as opened:
 
-    def open_for(name: str, **options: object) -> Visitor:
-        visitors.append(log_in(browser, site, name, **options))
-        return visitors[-1]
+        def open_for(name: str, **options: object) -> Visitor:
+            opened.append(log_in(browser, site, name, **options))
+            return opened[-1]
 
-    yield open_for
-    complaints = [complaint for visitor in visitors for complaint in visitor.unexpected()]
-    for visitor in visitors:
-        visitor.context.close()
-    assert not complaints
+        yield open_for

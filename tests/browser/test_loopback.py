@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from sleap_rtc.config.known_workers import KnownWorkers
 from tests.browser.accessible import grave_findings
-from tests.browser.chromium import Visitor
+from tests.browser.chromium import Visitor, visitors
 from tests.browser.conftest import Visit
 from tests.browser.labs import PageLab, page_lab
 from tests.browser.loopback import Machine, dashboard_on, open_page
@@ -40,17 +40,13 @@ def address(machine: Machine) -> Iterator[str]:
 @pytest.fixture
 def look(browser: Browser, address: str) -> Iterator[Look]:
     """Opens the page in a browser of its own; nothing may go wrong there that the test does not expect."""
-    visitors: list[Visitor] = []
+    with visitors() as opened:
 
-    def open_it(**options: object) -> Visitor:
-        visitors.append(open_page(browser, address, USER, **options))
-        return visitors[-1]
+        def open_it(**options: object) -> Visitor:
+            opened.append(open_page(browser, address, USER, **options))
+            return opened[-1]
 
-    yield open_it
-    complaints = [complaint for visitor in visitors for complaint in visitor.unexpected()]
-    for visitor in visitors:
-        visitor.context.close()
-    assert not complaints
+        yield open_it
 
 
 def test_the_page_from_this_machine_shows_the_rooms_of_its_login(look: Look, site: str, machine: Machine) -> None:

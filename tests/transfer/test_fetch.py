@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -107,6 +107,9 @@ async def fetch(session: Session, target: Target, progress: Progress | None = No
     await work.files(await work.manifest())
 
 
+Again = Callable[[Target], Target]
+
+
 async def fetch_once(offering: Offering, target: Target, progress: Progress | None = None) -> Sender:
     sender = Sender(offering)
     with ungrouped():
@@ -147,26 +150,41 @@ async def test_a_zip_is_sent_member_by_member_and_lands_as_a_tree(tmp_path: Path
     assert read_tree(tmp_path / "here") == FILES
 
 
-@pytest.mark.parametrize("tenth", range(1, 10))
-async def test_a_cut_at_any_tenth_costs_no_more_than_the_window(tmp_path: Path, tenth: int) -> None:
-    data = random.Random(tenth).randbytes(48 * MB)
-    sender = Sender(await offering_of(write_tree(tmp_path / "src", {"big": data})))
-    target = target_in(tmp_path)
+async def fetch_over_a_cut(
+    sender: Sender, data: bytes, target: Target, at: int, again: Again = lambda same: same
+) -> None:
+    """Fetch a tree of the one file ``big`` over a link that is cut when `at` bytes are here, and over another one.
+
+    Args:
+        sender: offers the tree.
+        data: what is in the file.
+        target: where it goes.
+        at: bytes after which the link is cut.
+        again: what becomes of the target between the two links.
+    """
     async with meeting(timeouts=STEADY, worker_producers=sender.producers) as found:
 
         def count(here: int, arrived: int) -> None:
-            if here + arrived >= len(data) * tenth // 10:
+            if here + arrived >= at:
                 cut(found)
 
         with pytest.raises(ConnectionLost):
             async with linked(found) as (client, _):
                 await fetch(client, target, Progress(count))
-        assert read_tree(tmp_path / "here") == {}
+        assert read_tree(target.folder) == {}
+        target = again(target)
         progress = Progress()
         async with linked(found) as (client, _):
             await fetch(client, target, progress)
-    assert (tmp_path / "here" / "big").read_bytes() == data
-    assert progress.here >= len(data) * tenth // 10
+    assert (target.folder / "big").read_bytes() == data
+    assert progress.here >= at
+
+
+@pytest.mark.parametrize("tenth", range(1, 10))
+async def test_a_cut_at_any_tenth_costs_no_more_than_the_window(tmp_path: Path, tenth: int) -> None:
+    data = random.Random(tenth).randbytes(48 * MB)
+    sender = Sender(await offering_of(write_tree(tmp_path / "src", {"big": data})))
+    await fetch_over_a_cut(sender, data, target_in(tmp_path), len(data) * tenth // 10)
     assert sender.sent - len(data) <= USUAL_WINDOW
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sleap_rtc.errors import ConnectionLost, NotFoundError, ProtocolError, TransferError
+from sleap_rtc.errors import NotFoundError, ProtocolError, TransferError
 from sleap_rtc.protocol.chunks import SINGLE, ChunkList
 from sleap_rtc.protocol.files import FileEntry, Manifest
 from sleap_rtc.transfer.fetch import Target
@@ -30,9 +30,9 @@ from tests.transfer.test_fetch import (
     Hostile,
     Sender,
     assert_nothing_arrived,
-    cut,
     fetch,
     fetch_once,
+    fetch_over_a_cut,
     read_tree,
     target_in,
     write_tree,
@@ -241,25 +241,12 @@ async def test_a_mixed_tree_arrives_byte_for_byte_and_costs_nothing_again(tmp_pa
 async def test_a_cut_costs_no_more_than_what_was_under_way(tmp_path: Path, tenth: int) -> None:
     data = random.Random(tenth).randbytes(32 * MB)
     sender = Sender(unhashed(write_tree(tmp_path / "src", {"big": data})))
-    target = target_in(tmp_path)
-    async with meeting(timeouts=STEADY, worker_producers=sender.producers) as found:
 
-        def count(here: int, arrived: int) -> None:
-            if here + arrived >= len(data) * tenth // 10:
-                cut(found)
+    def started_again(target: Target) -> Target:
+        target.store.close()  # nothing is remembered but what is on the disk
+        return target_in(tmp_path)
 
-        with pytest.raises(ConnectionLost):
-            async with linked(found) as (client, _):
-                await fetch(client, target, Progress(count))
-        assert read_tree(tmp_path / "here") == {}
-        # a worker that was started again: nothing is remembered but what is on the disk
-        target.store.close()
-        target = target_in(tmp_path)
-        progress = Progress()
-        async with linked(found) as (client, _):
-            await fetch(client, target, progress)
-    assert (tmp_path / "here" / "big").read_bytes() == data
-    assert progress.here >= len(data) * tenth // 10
+    await fetch_over_a_cut(sender, data, target_in(tmp_path), len(data) * tenth // 10, started_again)
     assert sender.sent - len(data) <= 4 * MB
 
 

@@ -8,7 +8,7 @@ const UNREACHABLE = "The service cannot be reached. Check your network; this pag
 const AWAY = new Set([502, 503, 504]);
 
 /** A refusal of the service, or that it cannot be reached: `status` is 0 then. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, code, sentence) {
     super(sentence);
     this.status = status;

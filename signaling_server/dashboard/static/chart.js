@@ -9,7 +9,7 @@ const HEIGHT = 260;
 const MARGIN = { top: 12, right: 14, bottom: 34, left: 58 };
 const STOPS = 500;
 /** How many lines look different. */
-export const LOOKS = 8;
+const LOOKS = 8;
 
 /** A chart; `element` is what stands in the page. */
 export class Chart {

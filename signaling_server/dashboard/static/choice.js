@@ -9,7 +9,7 @@ export const RULE = "a free worker before a busy one, then the one with the most
 export const isFree = ({ info }) => info.busy + info.queued < info.slots;
 
 /** Bytes of its largest GPU; 0 without any. */
-export const gpuMemory = ({ info }) => Math.max(0, ...info.gpus.map((gpu) => gpu.memory_mb)) * MEBIBYTE;
+const gpuMemory = ({ info }) => Math.max(0, ...info.gpus.map((gpu) => gpu.memory_mb)) * MEBIBYTE;
 
 /** What it computes on, in a few words. */
 export function gpuText({ info }) {

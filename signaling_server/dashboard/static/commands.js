@@ -11,10 +11,10 @@ export const quoted = (text) =>
   /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** A value of a TOML file; JSON writes text as TOML reads it, but for one character. */
-export const tomlText = (text) => JSON.stringify(text).replaceAll("\u007f", "\\u007f");
+const tomlText = (text) => JSON.stringify(text).replaceAll("\u007f", "\\u007f");
 
 /** The option that leads to this service, with a space before it; nothing where commands find it by themselves. */
-export const serverWords = (server) => (server === DEFAULT_SERVER ? "" : ` --server ${quoted(server)}`);
+const serverWords = (server) => (server === DEFAULT_SERVER ? "" : ` --server ${quoted(server)}`);
 
 /** Whether the service's address leads nowhere on other machines. */
 export const onlyHere = (server) => THIS_MACHINE.has(new URL(server).hostname);

@@ -5,7 +5,7 @@ import { integer } from "./shapes.js";
 import { sleep, Turns } from "./times.js";
 
 /** Most lanes of a page: each is a connection of its own, and a browser's tab has one thread for all of them. */
-export const MOST_LANES = 4;
+const MOST_LANES = 4;
 const PRODUCERS = 2; // streams of a lane that are produced at once: one is read from the disk while the other is sent
 const RETRY = 1000; // milliseconds before a lane that did not open is tried again
 const STORED = 2 ** 31 - 1;

@@ -28,7 +28,7 @@ export const number = (value, where) => {
   return value;
 };
 
-export const flag = (value, where) => {
+const flag = (value, where) => {
   if (typeof value !== "boolean") throw wrong(where);
   return value;
 };
@@ -45,7 +45,7 @@ export const form = (pattern) => (value, where) => {
   return value;
 };
 
-export const oneOf =
+const oneOf =
   (...words) =>
   (value, where) => {
     if (!words.includes(value)) throw wrong(where);
