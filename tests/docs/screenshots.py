@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from sleap_rtc.protocol.signaling import GpuInfo, WorkerInfo
-from tests.bench.dashboard import running_site
+from tests.bench.pages import running_site
 from tests.browser.asking import MadeRoom, ask, make_room
 from tests.browser.chromium import log_in, program, running_chromium
 from tests.browser.job_views import drop, submitted, write_folder
