@@ -24,6 +24,7 @@ from signaling_server.security import UNKNOWN_CREDENTIAL, bearer
 from signaling_server.settings import Settings, checked_public_url
 from signaling_server.signaling.hub import Hub
 from signaling_server.signaling.tickets import Tickets
+from signaling_server.signaling.turn import Relays
 from sleap_rtc.errors import AuthenticationError, ProtocolError
 
 RESTARTING = "The service restarts. It is back in a moment."
@@ -47,6 +48,7 @@ class Service:
         tickets: those that wait to open a WebSocket.
         reports: what workers tell of their jobs and models, on its way into the database.
         limiters: what is counted within a time.
+        relays: the STUN and TURN servers that peers are told of.
         passwords: checks passwords.
         providers: who else may vouch for users, by id.
         clock: UTC milliseconds; tests put theirs here.
@@ -60,6 +62,7 @@ class Service:
     tickets: Tickets
     reports: StoredReports
     limiters: Limiters
+    relays: Relays
     passwords: Passwords
     providers: dict[str, ProviderClient]
     clock: Callable[[], int] = field(default=utc_ms)
