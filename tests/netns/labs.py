@@ -190,15 +190,7 @@ def _serve(stack: ExitStack, lab: Lab, certificate: tuple[Path, Path]) -> None:
 
 def relaying() -> dict[str, str]:
     """What makes a service hand out credentials for the relay."""
-    import base64
-    import hashlib
-    import hmac
-    import time
-
-    username = f"{int(time.time()) + 3600}:static"
-    credential = base64.b64encode(hmac.new(SECRET.encode(), username.encode(), hashlib.sha1).digest()).decode()
-    servers = [{"urls": TURN_URLS, "username": username, "credential": credential}]
-    return {"SLEAP_RTC_SERVER_ICE_SERVERS": json.dumps(servers)}
+    return {"SLEAP_RTC_SERVER_TURN_URLS": json.dumps(TURN_URLS), "SLEAP_RTC_SERVER_TURN_SECRET": SECRET}
 
 
 def _end(lab: Lab) -> None:
