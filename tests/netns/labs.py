@@ -12,6 +12,7 @@ from typing import Any
 
 from sleap_rtc.config.credentials import Credentials
 from tests.jobs.conftest import LABELS, training_config, write_package
+from tests.docs.pages import ROOT
 from tests.jobs.ending import end_jobs
 from tests.netns.certificate import make_certificate
 from tests.netns.relay import SECRET, Relay
@@ -70,6 +71,7 @@ class Lab:
             "SLEAP_RTC_SERVER": SERVER,
             "SSL_CERT_FILE": str(self.certificate),
             "COLUMNS": "200",
+            "PYTHONPATH": str(ROOT),
         }
 
     def type(
