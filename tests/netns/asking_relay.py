@@ -1,8 +1,8 @@
 """A stranger to sleap-rtc, who asks a relay for what it must not give.
 
 Started as ``python -m tests.netns.asking_relay HOST PORT``. On standard input: a JSON list of what to try, each with
-``username``, ``credential`` and the addresses of ``peers`` to send to. On standard output: for each the error code of the
-allocation, and of each permission; 0 for what was granted.
+``username``, ``credential`` and the addresses of ``peers`` to send to. On standard output: for each the error code of
+the allocation, and of each permission; 0 for what was granted.
 """
 
 import asyncio

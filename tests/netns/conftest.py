@@ -20,5 +20,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running_lab(tmp_path_factory.mktemp("lab")) as made:
         for name, engine in WORKERS.items():
             made.start_worker(made.internet.office, name, engine)
-        made.wait(*WORKERS)
+        for name in WORKERS:
+            made.wait(name)
         yield made

@@ -1,18 +1,18 @@
-"""A service and a relay on the internet, a room, workers in an office and people at home: the programs as users start them."""
+"""A service and a relay on the internet, a worker in an office and somebody at home: programs as users start them."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sleap_rtc.config.credentials import Credentials
-from tests.jobs.conftest import LABELS, training_config, write_package
 from tests.docs.pages import ROOT
+from tests.jobs.conftest import LABELS, training_config, write_package
 from tests.jobs.ending import end_jobs
 from tests.netns.certificate import make_certificate
 from tests.netns.relay import SECRET, Relay
@@ -107,27 +107,31 @@ class Lab:
         """Where the models of a package go."""
         return package.with_name(f"{package.name}-models")
 
-    def start_worker(self, space: Space, name: str, engine: str, behaviour: str = "good") -> None:
+    def start_worker(
+        self, space: Space, name: str, engine: str, behaviour: str = "good", *, in_room: bool = True
+    ) -> None:
         """Start a worker whose trainer pretends; it is there a moment later, see `wait`."""
         folder = self.folder / name
         folder.mkdir()
         environment = self.environment(name) | {
             worker_process.ENGINE: engine,
             worker_process.NAME: name,
-            worker_process.TOKEN: self.token,
             worker_process.MODEL_SIZE: str(MODEL),
         }
+        if in_room:
+            environment[worker_process.TOKEN] = self.token
         words = (SERVER, str(folder / "jobs"), behaviour, str(folder / "ledger"))
         self.workers[name] = space.start(
             sys.executable, "-m", "tests.roles.worker_process", *words, environment=environment, log=folder / "log"
         )
 
-    def wait(self, *names: str) -> None:
-        """Wait until workers are in the room."""
-        for name in names:
-            output = self.workers[name].stdout
-            assert output is not None
-            assert output.readline(), (self.folder / name / "log").read_text()
+    def wait(self, name: str) -> str:
+        """Wait until a worker has reached the service; the session string that leads to it, if it is in no room."""
+        output = self.workers[name].stdout
+        assert output is not None
+        line = output.readline().strip()
+        assert line, (self.folder / name / "log").read_text()
+        return line
 
     def started(self, worker: str) -> int:
         """How many runs a worker's trainer was started for."""
@@ -141,6 +145,32 @@ def ended(process: "subprocess.Popen[str]") -> Said:
         out, err = process.communicate(timeout=200)
     assert "Traceback" not in err, err
     return Said(process.returncode, [json.loads(line) for line in out.splitlines()], err)
+
+
+class Listening:
+    """What a command says while it runs, line by line."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process, self._out, self._err = process, process.stdout, process.stderr
+        self._events: list[dict[str, Any]] = []
+
+    def until(self, event: str, enough: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
+        """Read on until it says something."""
+        for line in self._out:
+            self._events.append(json.loads(line))
+            if self._events[-1]["event"] == event and enough(self._events[-1]):
+                return self._events[-1]
+        raise AssertionError(f"it ended without saying {event}: {self._err.read()}")
+
+    def to_its_end(self) -> Said:
+        """Read the rest, and wait for its end."""
+        with self._process:
+            self._events += map(json.loads, self._out)
+            err = self._err.read()
+        assert "Traceback" not in err, err
+        return Said(self._process.returncode, self._events, err)
 
 
 @contextmanager

@@ -14,7 +14,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = {"ip": "iproute2", "nft": "nftables", "nsenter": "util-linux", "setpriv": "util-linux", "turnserver": "coturn"}
+PROGRAMS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "turnserver": "coturn",
+}
 """What is needed, each with the package it comes with."""
 _ADMIN = ("/usr/sbin", "/sbin")
 """Where the programs of administrators are, which are not on everybody's path."""
@@ -93,10 +99,13 @@ class Space:
         Raises:
             CalledProcessError: if it fails; its `stderr` says why.
         """
-        done = subprocess.run(
-            self.inside(*words), input=said or "", capture_output=True, text=True, check=True,
-            env=os.environ | {"PATH": path()},
-        )  # fmt: skip
+        command = self.inside(*words)
+        seen = os.environ | {"PATH": path()}
+        done = subprocess.run(command, input=said or "", capture_output=True, text=True, env=seen, check=False)
+        if done.returncode:
+            error = subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+            error.add_note(done.stderr)
+            raise error
         return done.stdout
 
     def start(

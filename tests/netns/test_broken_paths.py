@@ -1,12 +1,8 @@
 """What becomes of a link, and of a command, where the way is cut or never was."""
 
-import json
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from tests.netns.labs import ROOM, Lab, ended
+from tests.netns.labs import ROOM, Lab, Listening, ended
 
 pytestmark = [pytest.mark.netns, pytest.mark.xdist_group("netns")]
 
@@ -25,24 +21,21 @@ def test_a_link_goes_on_after_its_relay_was_gone(lab: Lab) -> None:
     said.until("progress", lambda event: event["type"] == "epoch_ended")
     with lab.type(lab.internet.home, "jobs", "stop", job, "--room", ROOM, "--worker", "office-endless") as stop:
         assert stop.wait(60) == 0
-    rest = ended(training)
-    assert rest.code == 0, rest.err
-    assert rest.of("finished")
-    numbers = [event["seq"] for event in said.events + rest.events if event["event"] == "progress"]
-    assert numbers == list(range(1, len(numbers) + 1))
+    heard = said.to_its_end()
+    assert heard.code == 0, heard.err
+    assert heard.of("finished")
+    assert [event["seq"] for event in heard.of("progress")] == list(range(1, len(heard.of("progress")) + 1))
 
 
-class Listening:
-    """What a command says while it runs, line by line."""
-
-    def __init__(self, process: Any) -> None:
-        self._process = process
-        self.events: list[dict[str, Any]] = []
-
-    def until(self, event: str, enough: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
-        """Read on until it says something."""
-        for line in iter(self._process.stdout.readline, ""):
-            self.events.append(json.loads(line))
-            if self.events[-1]["event"] == event and enough(self.events[-1]):
-                return self.events[-1]
-        raise AssertionError(f"it ended without saying {event}: {self._process.stderr.read()}")
+def test_where_there_is_no_way_a_command_says_so_and_what_to_do(lab: Lab) -> None:
+    # nobody vouches for those who come by a session string, so that the service names them no relay
+    lab.start_worker(lab.internet.office, "office-alone", "libwebrtc", in_room=False)
+    line = lab.wait("office-alone")
+    package = lab.package()
+    words = ("client", "-s", line, "-p", str(package), "-o", str(lab.models(package)), "--json", "--transport")
+    commands = [lab.type(lab.internet.home, *words, engine) for engine in ("libwebrtc", "aiortc")]
+    for said in map(ended, commands):
+        assert said.code == 4, said.err
+        assert not said.of("job")
+        assert "TURN" in said.err
+    assert lab.started("office-alone") == 0

@@ -11,8 +11,8 @@ mapping and a filtering that depend on address and port). Two peers behind two s
 """
 
 import json
-from contextlib import ExitStack, contextmanager
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from tests.netns.spaces import Space
