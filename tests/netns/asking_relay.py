@@ -48,7 +48,7 @@ async def permission(client: turn.TurnClientUdpProtocol, peer: str) -> int:
     try:
         await client.request_with_retry(request)
     except stun.TransactionFailed as refused:
-        return int(refused.response.error_code)
+        return refused.response.error_code or -1
     return 0
 
 
