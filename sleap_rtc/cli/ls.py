@@ -6,6 +6,7 @@ import click
 
 from sleap_rtc.cli.options import (
     json_option,
+    relay_option,
     room_option,
     room_secret_option,
     secrets_for,
@@ -38,6 +39,7 @@ Examples:
 @json_option
 @server_option
 @transport_option
+@relay_option
 def ls(
     worker: str,
     place: str | None,
@@ -46,6 +48,7 @@ def ls(
     as_json: bool,
     server: str | None,
     transport: str | None,
+    ice_policy: str | None,
 ) -> None:
     """List the folders of a worker's machine that its jobs may read.
 
@@ -56,7 +59,7 @@ def ls(
     from sleap_rtc.cli.output import emit_json
     from sleap_rtc.cli.running import run_async
 
-    settings = settings_for(server=server, transport=transport)
+    settings = settings_for(server=server, transport=transport, ice_policy=ice_policy)
     request = _request(worker, room, settings, secrets_for(settings, room_secret))
     name, mounts, listing = run_async(_ask(request, place))
     if as_json:
