@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sleap_rtc.config.credentials import Credentials
+from tests.certificates import certificate_for
 from tests.docs.pages import ROOT
 from tests.jobs.conftest import LABELS, training_config, write_package
 from tests.jobs.ending import end_jobs
-from tests.netns.certificate import make_certificate
 from tests.netns.relay import SECRET, Relay
 from tests.netns.spaces import Space
 from tests.netns.topology import RELAY, SERVICE, Internet
@@ -176,7 +176,7 @@ class Listening:
 @contextmanager
 def running_lab(folder: Path) -> Iterator[Lab]:
     """Make the networks, and start service and relay in them; ada is logged in and has a room."""
-    certificate = make_certificate(folder, SERVICE, RELAY)
+    certificate = certificate_for(folder, SERVICE, RELAY)
     with ExitStack() as stack:
         internet = Internet(stack)
         relay = Relay(internet.public, folder, certificate)

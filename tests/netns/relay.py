@@ -5,21 +5,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.docs.pages import DOCS
+from tests.coturn import recommended
 from tests.netns.spaces import Space
 from tests.netns.topology import RELAY
 
 SECRET = "6d1f5f3f0c6f4d9ab8f4a1d2c3b4e5f6"
-_RECOMMENDED = re.compile(r"^```ini\n(# /etc/turnserver\.conf\n.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-def recommended(secret: str, certificate: Path, key: Path) -> str:
-    """The configuration as an operator would fill it in."""
-    (text,) = _RECOMMENDED.findall((DOCS / "deploy.md").read_text("utf-8"))
-    for line, value in (("static-auth-secret", secret), ("cert", certificate), ("pkey", key)):
-        text, found = re.subn(rf"^{line}=.*$", f"{line}={value}", text, flags=re.MULTILINE)
-        assert found == 1, line
-    return str(text)
 
 
 class Relay:
@@ -35,7 +25,11 @@ class Relay:
         self._space = space
         self._folder = folder
         self._configuration = folder / "turnserver.conf"
-        self._configuration.write_text(recommended(SECRET, *certificate))
+        filled = recommended()
+        for key, value in (("static-auth-secret", SECRET), ("cert", certificate[0]), ("pkey", certificate[1])):
+            filled, lines = re.subn(rf"^{key}=.*$", f"{key}={value}", filled, flags=re.MULTILINE)
+            assert lines == 1, key
+        self._configuration.write_text(filled)
         self._process: subprocess.Popen[str] | None = None
 
     @property
