@@ -27,7 +27,7 @@ PACKAGE, MODEL = 2 * MB, MB
 """Bytes of labels that go to a worker, and of a model that comes home."""
 TURN_URLS = (
     f"turn:{RELAY}:3478?transport=udp",
-    f"turn:{RELAY}:3478?transport=tcp",
+    f"turn:{RELAY}:443?transport=tcp",
     f"turns:{RELAY}:443?transport=tcp",
 )
 

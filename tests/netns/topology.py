@@ -44,6 +44,11 @@ table ip filter {
 """
 
 
+UDP = "meta l4proto udp"
+ALL_BUT_THE_WEB = 'iifname != "wan" th dport != 443'
+"""Everything that goes to another port than https does, UDP of course among it."""
+
+
 @dataclass(frozen=True)
 class Router:
     """What stands between a home and the internet."""
@@ -51,9 +56,9 @@ class Router:
     space: Space
 
     @contextmanager
-    def blocking_udp(self) -> Iterator[None]:
-        """Let no UDP through meanwhile, neither out nor in."""
-        self.space.run("nft", "add rule ip filter blocked meta l4proto udp drop")
+    def blocking(self, traffic: str) -> Iterator[None]:
+        """Drop meanwhile what matches an expression of nftables, on its way out and in."""
+        self.space.run("nft", f"add rule ip filter blocked {traffic} drop")
         try:
             yield
         finally:
