@@ -92,7 +92,7 @@ async def dial(
         proven = await prove(channel, exchange, timeout=settings.timeouts.proof)
         if on_proven:
             on_proven(proven)
-        session = _session(channel, settings, proven, dialled=True, remote=worker_id)
+        session = _session(channel, peer, settings, proven, dialled=True, remote=worker_id)
         async with session.running():
             yield session
 
@@ -148,12 +148,14 @@ async def accept(
             abilities=settings.abilities,
         )
         proven = await prove(channel, exchange, timeout=settings.timeouts.proof)
-        session = _session(channel, settings, proven, dialled=False, remote=sender.user)
+        session = _session(channel, peer, settings, proven, dialled=False, remote=sender.user)
         async with session.running():
             yield session
 
 
-def _session(channel: Channel, settings: LinkSettings, proven: Proven, *, dialled: bool, remote: str) -> Session:
+def _session(
+    channel: Channel, peer: Peer, settings: LinkSettings, proven: Proven, *, dialled: bool, remote: str
+) -> Session:
     return Session(
         channel,
         dialled=dialled,
@@ -165,6 +167,7 @@ def _session(channel: Channel, settings: LinkSettings, proven: Proven, *, dialle
         abilities=proven.abilities,
         remote=remote,
         binding=proven.binding,
+        path=peer.path,
     )
 
 

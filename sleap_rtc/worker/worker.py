@@ -49,7 +49,7 @@ from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
-from sleap_rtc.transport.paths import check_relays
+from sleap_rtc.transport.paths import NetworkPath, check_relays
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
 from sleap_rtc.worker.desk import Desk
@@ -130,7 +130,7 @@ class Worker:
     Args:
         settings: what it is made of.
         on_service: told when the service is reached, lost and reached again.
-        on_client: told the name of each client whose link is proven.
+        on_client: told the name of each client whose link is proven, and which way the link goes.
 
     Attributes:
         shelf: the models that it keeps.
@@ -142,7 +142,7 @@ class Worker:
         settings: WorkerSettings,
         *,
         on_service: Callable[[ServiceState], None] = lambda state: None,
-        on_client: Callable[[str], None] = lambda name: None,
+        on_client: Callable[[str, NetworkPath | None], None] = lambda name, path: None,
     ) -> None:
         self._settings = settings
         self._on_service = on_service
@@ -251,7 +251,7 @@ class Worker:
                 self._unproven -= 1
                 proven = True
                 visit.begin(session)
-                self._on_client(sender.name)
+                self._on_client(sender.name, session.path())
                 reason = await session.wait_closed()
                 logger.info("The link of %s ended: %s", sender.name, reason)
         except SleapRTCError as error:

@@ -44,10 +44,10 @@ async def test_peers_meet_through_a_relay(relay: Coturn, pair: Pair, carrier: st
         assert (path.way, path.local, path.carrier) == ("relay", "relay", carrier)
 
 
-@real_engines
-async def test_of_several_addresses_the_best_is_used(relay: Coturn, engine: str) -> None:
+async def test_of_several_addresses_aiortc_uses_the_best(relay: Coturn) -> None:
+    # libwebrtc begins with whichever answers first, and changes to a better one by itself
     silent = IceServer(urls=["turn:127.0.0.1:9?transport=udp"], username="1:u", credential="c")
-    for path in await carried((engine, engine), [silent, relay.server("tcp"), relay.server("udp")]):
+    for path in await carried(("aiortc", "aiortc"), [silent, relay.server("tcp"), relay.server("udp")]):
         assert path is not None
         assert path.carrier == "udp"
 
@@ -122,7 +122,7 @@ async def granted(server: IceServer, port: int, address: str) -> int:
         request.attributes["XOR-PEER-ADDRESS"] = (address, 5000)
         await protocol.request_with_retry(request)
     except stun.TransactionFailed as error:
-        return error.response.error_code
+        return int(error.response.error_code or -1)
     finally:
         if protocol.relayed_address is not None:
             await protocol.delete()
