@@ -16,6 +16,7 @@ from signaling_server.auth import accounts
 from signaling_server.db import upgrade
 from signaling_server.db_errors import UNUSABLE
 from signaling_server.deps import RESTARTING, Service
+from signaling_server.listening import listen
 from signaling_server.logs import set_up
 from signaling_server.operating import enrolment_link
 from signaling_server.protocols import http_protocol, websocket_protocol
@@ -174,7 +175,7 @@ def _listen(settings: Settings) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        return listen(address[:2], family=family)
     except socket.gaierror as error:
         raise UnreachableError(f"The service cannot listen on '{settings.host}': no such address.") from error
     except OSError as error:

@@ -10,7 +10,7 @@ from functools import partial
 
 def main(arguments: list[str]) -> int:
     """Run a command, and return its exit code."""
-    from sleap_rtc.cli import training
+    from sleap_rtc.cli import submitting
     from sleap_rtc.cli.main import main as type_command
     from sleap_rtc.config.timeouts import Timeouts
     from tests.roles import faults
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
 
     faults.install()
     short = {name: value for name, value in asdict(TIMEOUTS).items() if name != "give_up"}
-    vars(training)["Timeouts"] = partial(Timeouts, **short)
+    vars(submitting)["Timeouts"] = partial(Timeouts, **short)
     return type_command(arguments)
 
 
