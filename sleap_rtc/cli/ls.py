@@ -60,7 +60,7 @@ def ls(
     from sleap_rtc.cli.running import run_async
 
     settings = settings_for(server=server, transport=transport, ice_policy=ice_policy)
-    request = _request(worker, room, settings, secrets_for(settings, room_secret))
+    request = worker_request(worker, room, settings, secrets_for(settings, room_secret))
     name, mounts, listing = run_async(_ask(request, place))
     if as_json:
         shown = [each.model_dump(mode="json") for each in mounts]
@@ -71,7 +71,12 @@ def ls(
         _show_folder(listing)
 
 
-def _request(worker: str, room: str | None, settings: "Settings", secrets: "SecretLookup") -> "Request":
+def worker_request(worker: str, room: str | None, settings: "Settings", secrets: "SecretLookup") -> "Request":
+    """What reaches a worker that was named by its name, its id or a session string.
+
+    Raises:
+        UsageError: if nothing says in which room it is, or two things do.
+    """
     from sleap_rtc.cli.jobs.reaching import Request
     from sleap_rtc.errors import UsageError
     from sleap_rtc.protocol.session_string import PREFIX
