@@ -1,8 +1,8 @@
 """A stranger to sleap-rtc, who asks a relay for what it must not give.
 
 Started as ``python -m tests.netns.asking_relay HOST PORT``. On standard input: a JSON list of what to try, each with
-``username``, ``credential`` and the addresses of ``peers`` to send to. On standard output: for each the error code of
-the allocation, and of each permission; 0 for what was granted.
+``username``, ``credential`` and the addresses of ``peers`` to send to; with ``late``, only when the credentials have
+ended. On standard output: for each the error code of the allocation, and of each permission; 0 for what was granted.
 """
 
 import asyncio
@@ -20,7 +20,9 @@ async def main(host: str, port: str) -> None:
     json.dump(answers, sys.stdout)
 
 
-async def attempt(server: tuple[str, int], username: str, credential: str, peers: list[str]) -> dict[str, Any]:
+async def attempt(
+    server: tuple[str, int], username: str, credential: str, peers: list[str], *, late: bool = False
+) -> dict[str, Any]:
     """Ask for an address of the relay, and to send to peers from it."""
     loop = asyncio.get_running_loop()
     transport, client = await loop.create_datagram_endpoint(
@@ -34,6 +36,10 @@ async def attempt(server: tuple[str, int], username: str, credential: str, peers
             await client.connect()
         except stun.TransactionFailed as refused:
             return {"allocated": refused.response.error_code, "peers": {}}
+        while late:
+            again = await attempt(server, username, credential, [])
+            late = again["allocated"] == 0
+            await asyncio.sleep(0.1 if late else 0)
         answers = {peer: await permission(client, peer) for peer in peers}
         await client.delete()
         return {"allocated": 0, "peers": answers}

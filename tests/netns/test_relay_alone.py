@@ -1,4 +1,4 @@
-"""What the recommended relay refuses, to whoever can reach it."""
+"""What the recommended relay grants and refuses, to whoever can reach it."""
 
 import json
 import sys
@@ -43,6 +43,15 @@ def test_credentials_that_ended_or_were_made_elsewhere_open_nothing(lab: Lab) ->
     good, *bad = asked(lab, lasting, attempt(ends_in=-1), attempt(secret="f" * 32), lengthened, nobody)
     assert good["allocated"] == 0
     assert [each["allocated"] for each in bad] == [UNAUTHORIZED] * 4
+
+
+def test_what_was_lent_may_be_used_when_the_credentials_have_ended(lab: Lab) -> None:
+    # a link may last for days
+    for ends_in in (2, 4, 8, 16):
+        (answer,) = asked(lab, attempt(PUBLIC[0], ends_in=ends_in) | {"late": True})
+        if answer["allocated"] == 0:  # else a busy machine came too late
+            break
+    assert answer == {"allocated": 0, "peers": {PUBLIC[0]: 0}}
 
 
 def test_it_sends_nothing_into_networks_that_are_nobody_elses(lab: Lab) -> None:
