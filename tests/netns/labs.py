@@ -43,6 +43,12 @@ class Said:
     def of(self, event: str) -> list[dict[str, Any]]:
         return [each for each in self.events if each["event"] == event]
 
+    @property
+    def path(self) -> dict[str, Any]:
+        """The way that its first link took."""
+        found: dict[str, Any] = self.of("connected")[0]["path"]
+        return found
+
 
 @dataclass
 class Lab:

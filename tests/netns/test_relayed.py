@@ -16,7 +16,7 @@ def test_a_package_goes_through_the_relay_and_trains(lab: Lab, client: str, work
     said = ended(lab.train(lab.internet.home, client, name))
     assert said.code == 0, said.err
     assert lab.started(name) == starts + 1
-    (folder,) = said.of("finished")[0]["folders"]
-    assert folder
+    assert said.of("finished")[0]["folders"]
+    assert said.path["way"] == "relay"
     assert lab.internet.home_router.sent() - sent > PACKAGE
     assert lab.internet.office_router.sent() - brought > MODEL
