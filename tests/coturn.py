@@ -115,7 +115,9 @@ def coturn(
         *more,
     ]
     config = folder / "turnserver.conf"
-    config.write_text(recommended() + "\n".join(lines) + "\n")
+    # of the secret each line counts, not the last alone
+    page = re.sub(r"^static-auth-secret=.*\n", "", recommended(), flags=re.MULTILINE)
+    config.write_text(page + "\n".join(lines) + "\n")
     log = folder / "turnserver.log"
     with log.open("wb") as output:
         process = subprocess.Popen([*prefix, program, "-c", str(config)], stdout=output, stderr=subprocess.STDOUT)

@@ -44,6 +44,22 @@ async def test_peers_meet_through_a_relay(relay: Coturn, pair: Pair, carrier: st
         assert (path.way, path.local, path.carrier) == ("relay", "relay", carrier)
 
 
+@real_pairs
+async def test_peers_meet_through_a_relay_over_tls(relay: Coturn, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(relay.certificate))
+    for path in await carried(pair, [relay.server("tls")]):
+        assert path is not None
+        assert (path.way, path.carrier) == ("relay", "tls")
+
+
+@real_engines
+async def test_a_relay_whose_certificate_nobody_trusts_is_not_used(relay: Coturn, engine: str) -> None:
+    short = Timeouts(gathering=0.5, connect=1, close=10)
+    with pytest.raises(UnreachableError, match="no relay of the service answers this machine"), ungrouped():
+        async with meet((engine, engine), short, [relay.server("tls")], relay_only=True):
+            pass
+
+
 async def test_of_several_addresses_aiortc_uses_the_best(relay: Coturn) -> None:
     # libwebrtc begins with whichever answers first, and changes to a better one by itself
     silent = IceServer(urls=["turn:127.0.0.1:9?transport=udp"], username="1:u", credential="c")
