@@ -147,7 +147,7 @@ class AiortcPeer(BasePeer):
         native.sdpMLineIndex = 0  # there is one media section, whatever the other side calls it
         await self._pc.addIceCandidate(native)
 
-    def _path(self) -> NetworkPath | None:
+    async def _path(self) -> NetworkPath | None:
         pair = self._ice._nominated.get(1)  # noqa: SLF001
         if pair is None:
             return None

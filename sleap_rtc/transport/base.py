@@ -101,7 +101,7 @@ class BasePeer(Peer):
         """Close the engine's connection."""
 
     @abstractmethod
-    def _path(self) -> NetworkPath | None:
+    async def _path(self) -> NetworkPath | None:
         """See `Peer.path`; asked while the channel is open."""
 
     # what all of them share
@@ -165,9 +165,9 @@ class BasePeer(Peer):
             raise UnreachableError(f"The connection could not be made. {self.channel.loss}")
         return self.channel
 
-    def path(self) -> NetworkPath | None:
+    async def path(self) -> NetworkPath | None:
         """See `Peer.path`."""
-        return self._path() if self.channel.settled.is_set() and self.channel.loss is None else None
+        return await self._path() if self.channel.settled.is_set() and self.channel.loss is None else None
 
     def no_way(self, seconds: float | None = None) -> str:
         """See `Peer.no_way`."""

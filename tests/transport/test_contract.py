@@ -52,6 +52,18 @@ async def test_opens_and_both_sides_know_the_same_fingerprints(pair: Pair, timeo
 
 
 @every_pair
+async def test_tells_which_way_it_goes_while_it_is_open(pair: Pair, timeouts: Timeouts) -> None:
+    async with make_peer(pair[0], timeouts) as alone:
+        assert await alone.path() is None
+    async with meet(pair, timeouts) as meeting:
+        for end in (meeting.one, meeting.other):
+            path = await end.path()
+            assert path is not None
+            assert (path.way in ("host", "reflexive"), path.carrier, str(path)[:6]) == (True, None, "direct")
+    assert await meeting.one.path() is None
+
+
+@every_pair
 async def test_descriptions_have_one_fingerprint_line(pair: Pair, timeouts: Timeouts) -> None:
     async with meet(pair, timeouts) as meeting:
         for sdp in (meeting.offer, meeting.answer):

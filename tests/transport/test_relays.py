@@ -33,7 +33,7 @@ async def carried(pair: Pair, servers: list[IceServer]) -> tuple[NetworkPath | N
     async with meet(pair, PATIENT, servers, relay_only=True) as meeting:
         await meeting.one.channel.send(b"x" * 65536)
         assert await meeting.other.channel.receive() == b"x" * 65536
-        return meeting.one.path(), meeting.other.path()
+        return await meeting.one.path(), await meeting.other.path()
 
 
 @real_pairs
@@ -84,7 +84,7 @@ async def test_a_direct_path_is_taken_though_there_is_a_relay(relay: Coturn, pai
         await meeting.one.channel.send("x")
         assert await meeting.other.channel.receive() == "x"
         for end in (meeting.one, meeting.other):
-            path = end.path()
+            path = await end.path()
             assert path is not None
             assert path.way != "relay"
 
