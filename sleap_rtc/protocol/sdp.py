@@ -167,6 +167,18 @@ def is_named(candidate: str) -> bool:
     return match is not None and match["host"].lower().endswith(".local")
 
 
+def place_of(candidate: str) -> tuple[str, int, str]:
+    """Where a candidate is, and of which type: host, port, and ``host``, ``srflx``, ``prflx`` or ``relay``.
+
+    Raises:
+        ProtocolError: if it is no candidate.
+    """
+    match = _CANDIDATE.fullmatch(candidate)
+    if match is None:
+        raise ProtocolError("An ICE candidate cannot be read.")
+    return match["host"], int(match["port"]), match["type"]
+
+
 def fingerprint_of(sdp: str) -> bytes:
     """Read the certificate's SHA-256 that a description announces, as 32 bytes.
 

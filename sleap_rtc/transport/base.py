@@ -21,7 +21,7 @@ from sleap_rtc.protocol.sdp import (
 )
 from sleap_rtc.transport.buffered import BufferedChannel
 from sleap_rtc.transport.channel import Channel, Peer
-from sleap_rtc.transport.paths import NetworkPath, check_relays, no_way, relay_urls
+from sleap_rtc.transport.paths import NetworkPath, Told, check_relays, no_way, relay_urls
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class BasePeer(Peer):
         self._remote_fingerprint: bytes | None = None
         self._remote_set = False
         self._early: list[Candidate] = []
+        self._told = Told()
         self._remote_candidates = CandidateFilter(allow_loopback=allow_loopback)
         self._own_candidates = CandidateFilter(allow_loopback=allow_loopback)
         self._trickled: asyncio.Queue[Candidate | None] = asyncio.Queue()
@@ -141,6 +142,7 @@ class BasePeer(Peer):
         checked = check_candidate(candidate, known=self._remote_candidates)
         if checked is None or self.channel.loss is not None:
             return
+        self._told.note(checked.candidate)
         if self._remote_set:
             await self._use(checked)
         else:
@@ -218,6 +220,8 @@ class BasePeer(Peer):
 
     async def _remote(self, kind: str, sdp: str) -> None:
         checked = check_description(sdp, candidates=self._remote_candidates)
+        for text in candidates_in(checked):
+            self._told.note(text)
         # noted before the engine gets it: the channel may open while the engine is still at it
         self._remote_fingerprint = fingerprint_of(checked)
         with self._translated(f"{self.engine} refused the other side's {kind}."):
