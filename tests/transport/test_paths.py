@@ -25,6 +25,7 @@ def test_an_address_that_was_seen_before_it_was_told_is_what_was_told(host: str,
         told.note(candidate)
     assert told.type_of("prflx", host, port) == kind
     assert told.type_of("srflx", host, port) == "srflx"
+    assert told.type_of("prflx", None, None) == "host"
 
 
 def test_a_path_is_a_relays_if_either_end_is_behind_one() -> None:
