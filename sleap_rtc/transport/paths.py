@@ -40,8 +40,8 @@ class Told:
 
         An engine calls it ``prflx`` (RFC 8445, section 7.3.1.3) when packets came from there before the other side
         told of it, which may be so of any: then it is what the other side said, and if it said nothing, a private
-        address is that of a machine. Of an address that the engine keeps to itself, as libwebrtc does with these, nothing
-        is known but that no relay lent it to this side: no more is said than that the way is direct.
+        address is that of a machine. Of an address that the engine keeps to itself, as libwebrtc does with these, no more
+        is said than that the way is direct.
         """
         if kind != "prflx":
             return kind
