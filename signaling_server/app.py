@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache
 from importlib.metadata import version
 from typing import Literal
@@ -22,6 +22,8 @@ from signaling_server.auth.passwords import Passwords
 from signaling_server.auth.providers import ProviderClient
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.auth.users import DEV
+from signaling_server.backplane.parts import Backplane
+from signaling_server.counts import Counts
 from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
@@ -45,13 +47,15 @@ from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.settings import Settings, load_pepper
 from signaling_server.signaling.admission import ended
-from signaling_server.signaling.hub import Holder, Member, MemoryHub
+from signaling_server.signaling.hub import MemoryHub
+from signaling_server.signaling.members import Holder, Member
 from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.tokens.routes import my_router as my_tokens_router
 from signaling_server.tokens.routes import router as tokens_router
+from signaling_server.turns import MemoryTurns
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
@@ -83,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
             async with service.database.transaction() as session:
                 await logins.revoke_provider(session, DEV, now=service.clock())
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with _backplane(service), asyncio.TaskGroup() as tasks:
                 housekeeping = [tasks.create_task(each(service)) for each in (keep_house, keep_watch)]
                 tasks.create_task(service.reports.run())
                 try:
@@ -113,6 +117,10 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _backplane(service: Service) -> AbstractAsyncContextManager[None]:
+    return nullcontext() if service.backplane is None else service.backplane.running()
+
+
 def _assemble(settings: Settings) -> tuple[Service, Router]:
     def receive(member: Member, message: Message, sender: str) -> None:
         router.receive(member, message, sender)
@@ -131,20 +139,25 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     limits = settings.limits
     database = Database(settings.database_url)
     reports = StoredReports(database, now, limits)
-    hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
+    here = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
+    counts = Counts()
+    others = None if settings.redis_url is None else Backplane(settings.redis_url, settings, here, receive, counts)
     service = Service(
         settings=settings,
         database=database,
         pepper=load_pepper(settings),
-        hub=hub,
-        tickets=MemoryTickets(limits.tickets_per_login),
+        hub=here if others is None else others.hub,
+        tickets=MemoryTickets(limits.tickets_per_login) if others is None else others.tickets,
         reports=reports,
-        limiters=Limiters.of(settings),
+        limiters=Limiters.of(settings, None if others is None else others.window),
+        turns=MemoryTurns(now) if others is None else others.turns,
+        counts=counts,
         passwords=Passwords(),
         providers={each.id: _client(each) for each in settings.providers},
+        backplane=others,
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links, ended_among, reports, holders_of)
+    router = Router(service.hub, now, limits.links, ended_among, reports, holders_of)
     return service, router
 
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from signaling_server.app import create_app
 from signaling_server.auth import accounts
+from signaling_server.backplane.parts import check
 from signaling_server.db import upgrade
 from signaling_server.db_errors import UNUSABLE
 from signaling_server.deps import RESTARTING, Service
@@ -76,7 +77,7 @@ class _Server(uvicorn.Server):
         self._service.stopping = True
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE):
-                await self._service.hub.close(RESTARTING, CLOSE_RESTART)
+                await self._service.hub.here.close(RESTARTING, CLOSE_RESTART)
         await super().shutdown(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -112,11 +113,14 @@ async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator
         ConflictError: if the port is taken.
         UnreachableError: if the host is no address of this machine.
         StorageError: if the database cannot be opened or written.
+        UnreachableError: also if Redis does not answer.
         ConfigError: if the pepper's file is unsafe.
     """
     listener = _listen(settings)
     try:
         await upgrade(settings.database_url)
+        if settings.redis_url is not None:
+            await check(settings.redis_url)
         app = create_app(settings)
         server = _Server(_config(app, settings), app.state.service, signals=signals)
         async with _owned(server, listener):

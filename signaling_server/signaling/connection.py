@@ -7,7 +7,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from signaling_server.limit_settings import Limits
 from signaling_server.limits import TokenBucket
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from signaling_server.signaling.routing import Router
 from sleap_rtc.errors import ProtocolError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure

@@ -14,11 +14,10 @@ from signaling_server.security import hash_token, token_kind
 from signaling_server.signaling.admission import Admission, admit, admit_ticket, ended
 from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.handshake import check_handshake, shown_credential
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from signaling_server.signaling.outbox import Outbox
 from signaling_server.signaling.routing import Router
 from sleap_rtc.errors import SleapRTCError, UnreachableError
-from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, SUBPROTOCOL, Principal, Welcome
 
 router = APIRouter()
@@ -76,7 +75,7 @@ async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> As
 async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, Admission]:
     admission = await _admission(service, shown_credential(websocket), websocket.query_params.get("room"))
     websocket.state.actor = admission.user
-    presence = new_id("presence", secrets.token_bytes(15))
+    presence = service.hub.new_presence()
     principal = Principal(
         user=admission.user,
         name=admission.name,
@@ -118,4 +117,4 @@ async def end_if_ended(service: Service, member: Member) -> None:
         reasons = await ended(session, [member.holder], now=service.clock())
         owners = await rooms.owners(session, [member.principal.room])
     await service.hub.end(reasons, CLOSE_REVOKED)
-    await service.hub.set_owners(owners)
+    await service.hub.here.set_owners(owners)

@@ -1,13 +1,15 @@
 """Which message of whom goes where. Roles, rooms and senders come from the connection, never from the message."""
 
 from collections.abc import Awaitable, Callable, Collection, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from signaling_server.signaling.hub import Holder, Hub, Member, Route, departed
+from signaling_server.signaling.hub import Hub
+from signaling_server.signaling.members import Holder, Member, Route, departed
 from signaling_server.signaling.reporting import Reports
 from sleap_rtc.errors import (
     AuthenticationError,
@@ -16,6 +18,7 @@ from sleap_rtc.errors import (
     NotFoundError,
     ProtocolError,
     SleapRTCError,
+    UnreachableError,
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import worker_id_from_key
@@ -125,7 +128,8 @@ class Router:
         for link, route in member.routes.items():
             if not route.standing:
                 error = ErrorInfo.of(NotFoundError(NOT_THERE))
-                await self._hub.deliver(route.other, Gone(link=link, error=error), member.presence)
+                with suppress(UnreachableError):  # whoever cannot be told gives up by themselves
+                    await self._hub.deliver(route.other, Gone(link=link, error=error), member.presence)
 
     def _rule(self, member: Member, message: Message) -> _Rule:
         rule = self.rules.get(type(message))

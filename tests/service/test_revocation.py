@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from signaling_server.housekeeping import recheck
 from signaling_server.models import Login, Token
-from signaling_server.signaling.hub import Holder, Member
+from signaling_server.signaling.members import Holder, Member
 from signaling_server.signaling.outbox import Outbox
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, MAX_VISITORS, Principal
 from sleap_rtc.signaling.api import Room

@@ -1,0 +1,96 @@
+"""A Redis for services of several processes: one that runs here, or one of a test's own, to be killed."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.service.databases import run
+
+VARIABLE = "SLEAP_RTC_TEST_REDIS"
+_USUAL = "redis://127.0.0.1:6379/0"
+
+
+def new_prefix() -> str:
+    """Keys of this test's own."""
+    return f"sleap-rtc-test:{secrets.token_hex(6)}:"
+
+
+def redis_url() -> str:
+    """A Redis server that answers; the test is skipped if there is none."""
+    found = _looked_for()
+    if not found.startswith("redis"):
+        pytest.skip(found)
+    return found
+
+
+@cache
+def _looked_for() -> str:
+    from signaling_server.backplane.parts import check
+    from sleap_rtc.errors import UnreachableError
+
+    url = os.environ.get(VARIABLE, _USUAL)
+    try:
+        run(check(url))
+    except UnreachableError as error:
+        return f"no test of several processes: {error.sentence} Name one: {VARIABLE}=redis://host:port"
+    return url
+
+
+class OwnRedis:
+    """A Redis server of this test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.skip("the program redis-server is not installed")
+        self._program = program
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *(self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except OSError:
+                    await asyncio.sleep(0.02)
+                else:
+                    writer.close()
+                    await writer.wait_closed()
+                    return
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+@asynccontextmanager
+async def own_redis(folder: Path) -> AsyncIterator[OwnRedis]:
+    """A server that this test may kill."""
+    server = OwnRedis(folder)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.kill()
