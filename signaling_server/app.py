@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Literal
 
@@ -23,7 +23,7 @@ from signaling_server.auth.providers import ProviderClient
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.auth.users import DEV
 from signaling_server.backplane.parts import Backplane
-from signaling_server.counts import Counts
+from signaling_server.counts import DATABASE_ERRORS, Counts
 from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
@@ -39,6 +39,7 @@ from signaling_server.pages.enrol import router as enrol_router
 from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
 from signaling_server.provider_settings import GitHubProvider, Provider
+from signaling_server.ready import router as ready_router
 from signaling_server.registry.holders import holders, is_named
 from signaling_server.registry.model_routes import router as models_router
 from signaling_server.registry.reports import StoredReports
@@ -137,10 +138,10 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
             return await holders(session, room_id, digest), await is_named(session, room_id, digest)
 
     limits = settings.limits
-    database = Database(settings.database_url)
+    counts = Counts()
+    database = Database(settings.database_url, on_error=partial(counts.add, DATABASE_ERRORS))
     reports = StoredReports(database, now, limits)
     here = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
-    counts = Counts()
     others = None if settings.redis_url is None else Backplane(settings.redis_url, settings, here, receive, counts)
     service = Service(
         settings=settings,
@@ -157,7 +158,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         backplane=others,
         clock=utc_ms,
     )
-    router = Router(service.hub, now, limits.links, ended_among, reports, holders_of)
+    router = Router(service.hub, now, limits.links, ended_among, reports, holders_of, counts)
     return service, router
 
 
@@ -186,6 +187,7 @@ def _routes() -> list[BaseRoute]:
         made.include_router(api, prefix=API)
     for pages in (
         metrics_router,
+        ready_router,
         login_router,
         callback_router,
         enrol_router,

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
@@ -18,14 +18,14 @@ from signaling_server.backplane.envelopes import (
     open_envelope,
     seal,
 )
-from signaling_server.backplane.keys import KEEP_MS, Keys, process_id, process_of
+from signaling_server.backplane.keys import Keys, process_id, process_of
 from signaling_server.backplane.lease import Lease
 from signaling_server.backplane.line import AWAY, Line
 from signaling_server.backplane.listener import Listener
-from signaling_server.backplane.scripts import CLAIM, COUNT, LEAVE, LOCATE, UPDATE, WORKERS
+from signaling_server.backplane.presences import Presences
+from signaling_server.backplane.sockets import Sockets
 from signaling_server.limit_settings import Limits
-from signaling_server.limits import limit_key
-from signaling_server.signaling.hub import FROM_ADDRESS, OF_USER, RANDOM_BYTES, MemoryHub, Receiver, Totals
+from signaling_server.signaling.hub import RANDOM_BYTES, MemoryHub, Receiver, Totals
 from signaling_server.signaling.members import Holder, Member
 from signaling_server.signaling.routing import NO_SUCH_LINK, NOT_THERE
 from sleap_rtc.errors import BusyError, NotFoundError, ProtocolError, UnreachableError
@@ -47,7 +47,6 @@ logger = logging.getLogger(__name__)
 
 _AT_ONCE = 200
 """How many reasons go into one envelope."""
-_REFUSALS = {1: FROM_ADDRESS, 2: OF_USER}
 
 
 class RedisHub:
@@ -74,8 +73,9 @@ class RedisHub:
         self._receiver = receiver
         self._line = line
         self._keys = keys
-        self._limits = limits
         self._lease = lease
+        self._presences = Presences(line, keys)
+        self._sockets = Sockets(line, keys, self._process, here, limits)
         self.listener: Listener | None = None
 
     def new_presence(self) -> str:
@@ -95,40 +95,38 @@ class RedisHub:
         """See `Hub.join`. While Redis is away each process counts for itself."""
         await self.here.join(member)
         try:
-            full = await self._count(member, bounded=True)
+            full = await self._sockets.count(member)
         except UnreachableError:
             return
         except BaseException:  # whoever left during the handshake has nobody else to take it back
             await self.leave(member)
             raise
-        if full:
+        if full is not None:
             await self.here.leave(member)
-            raise BusyError(_REFUSALS[full])
+            raise BusyError(full)
 
     async def leave(self, member: Member) -> None:
         """See `Hub.leave`."""
         await self.here.leave(member)
         if member.worker is not None:
-            room, worker = member.principal.room, member.worker.worker_id
-            self._line.tell("EVAL", LEAVE, 1, self._keys.room(room), self._keys.prefix, worker, member.presence)
-        self._line.tell(*self._counting(limit_key(member.address), member.principal.user))
+            self._presences.leave(member.principal.room, member.worker.worker_id, member.presence)
+        self._sockets.tell(member)
 
     async def claim(self, member: Member, presence: WorkerPresence) -> None:
         """See `Hub.claim`. While Redis is away this process alone knows of it."""
         try:
-            _, other = await self._line.ask(*self._claiming(member, presence, new=True))
+            _, other = await self._presences.claim(member, presence, new=True)
         except UnreachableError:
-            other = b""
+            other = ""
         # answers come in the order of Redis, so the last one here is the last one there
         await self.here.claim(member, presence)
-        self._replaced(other.decode())
+        self._replaced(other)
 
     async def update(self, member: Member, info: WorkerInfo) -> None:
         """See `Hub.update`."""
         await self.here.update(member, info)
         if member.worker is not None:
-            room, entry = self._keys.room(member.principal.room), _entry(member.presence, member.worker)
-            self._line.tell("EVAL", UPDATE, 1, room, self._keys.prefix, member.worker.worker_id, entry)
+            self._presences.update(member, member.worker)
 
     async def workers(self, room: str) -> list[WorkerPresence]:
         """See `Hub.workers`.
@@ -136,18 +134,12 @@ class RedisHub:
         Raises:
             UnreachableError: while Redis is away.
         """
-        entries: list[bytes] = await self._line.ask("EVAL", WORKERS, 1, self._keys.room(room), self._keys.prefix)
-        found = []
-        for entry in entries:
-            presence, _, told = entry.split(b" ", 2)
-            member = self.here.member(presence.decode())
-            if member is not None and member.outbox.ended.is_set():
-                continue
-            try:
-                found.append(WorkerPresence.model_validate_json(told))
-            except ValidationError:
-                logger.warning("a presence in Redis is of a form that is not known here")
-        return sorted(found, key=lambda presence: presence.worker_id)
+        found = [
+            worker
+            for presence, worker in (await self._presences.of_room(room)).items()
+            if (member := self.here.member(presence)) is None or not member.outbox.ended.is_set()
+        ]
+        return sorted(found, key=lambda worker: worker.worker_id)
 
     async def locate(self, room: str, worker_id: str) -> str | None:
         """See `Hub.locate`.
@@ -159,8 +151,7 @@ class RedisHub:
         member = None if near is None else self.here.member(near)
         if member is not None and not member.outbox.ended.is_set():
             return near
-        found = await self._line.ask("EVAL", LOCATE, 1, self._keys.room(room), self._keys.prefix, worker_id)
-        return None if found is None else str(found.decode())
+        return await self._presences.locate(room, worker_id)
 
     async def deliver(self, to: str, message: Message, sender: str) -> bool:
         """See `Hub.deliver`; True as soon as the other process has it. If it is not there, the sender hears `Gone`.
@@ -221,13 +212,13 @@ class RedisHub:
             UnreachableError: if it is away again.
         """
         await self._forget_strangers()
+        self._sockets.tell_all()
         for member in self.here.members():
-            self._line.tell(*self._counting(limit_key(member.address), member.principal.user))
             if member.worker is None or member.outbox.ended.is_set():
                 continue
-            stays, other = await self._line.ask(*self._claiming(member, member.worker, new=False))
+            stays, other = await self._presences.claim(member, member.worker, new=False)
             if stays:
-                self._replaced(other.decode())
+                self._replaced(other)
             else:
                 self._end_replaced(member.presence)
 
@@ -264,8 +255,7 @@ class RedisHub:
             return
         if isinstance(message, Offer) and message.sender is not None:
             # it is looked for where it is no more: Redis was restarted from what it had once written down
-            room = self._keys.room(message.sender.room)
-            self._line.tell("EVAL", LEAVE, 1, room, self._keys.prefix, message.worker_id, delivery.to)
+            self._presences.leave(message.sender.room, message.worker_id, delivery.to)
         if delivery.sender is not None and isinstance(message, Offer | Answer | Reject | IceCandidate):
             worker = message.worker_id if isinstance(message, Offer) else None
             answer = Undelivered(to=delivery.sender, missing=delivery.to, link=message.link, worker=worker)
@@ -289,46 +279,22 @@ class RedisHub:
     def _publish(self, envelope: Envelope) -> None:
         self._line.tell("PUBLISH", self._keys.everybody, seal(envelope))
 
-    def _claiming(self, member: Member, presence: WorkerPresence, *, new: bool) -> tuple[str | int, ...]:
-        room, entry = self._keys.room(member.principal.room), _entry(member.presence, presence)
-        return ("EVAL", CLAIM, 1, room, self._keys.prefix, presence.worker_id, entry, int(new), KEEP_MS)
-
-    def _count(self, member: Member, *, bounded: bool) -> Awaitable[int]:
-        clients = self._limits.clients_per_user if member.principal.role == "client" else 0
-        most = (self._limits.sockets_per_address, clients) if bounded else (0, 0)
-        return self._line.ask(*self._counting(limit_key(member.address), member.principal.user, most))
-
-    def _counting(self, address: str, user: str, most: tuple[int, int] = (0, 0)) -> tuple[str | int, ...]:
-        from_address, of_user = self.here.counted(address, user)
-        return (
-            *("EVAL", COUNT, 2, self._keys.address(address), self._keys.user(user), self._keys.prefix, self._process),
-            *(from_address, most[0], of_user, most[1], KEEP_MS),
-        )
-
     async def _forget_strangers(self) -> None:
         """Remove what Redis holds in this process's name of connections that are not here any more."""
-        here = {self._keys.address(limit_key(member.address)) for member in self.here.members()}
-        here |= {self._keys.user(member.principal.user) for member in self.here.members()}
+
+        def is_here(presence: str) -> bool:
+            return self.here.member(presence) is not None
+
+        names, counted = self._sockets.names(), (self._keys.address(""), self._keys.user(""))
         cursor, first = 0, True
         while cursor or first:
             first = False
             cursor, found = await self._line.ask("SCAN", cursor, "MATCH", f"{self._keys.prefix}*", "COUNT", 1000)
             for key in (name.decode(errors="replace") for name in found):
-                if key.startswith((self._keys.address(""), self._keys.user(""))) and key not in here:
-                    self._line.tell("HDEL", key, self._process)
+                if key.startswith(counted) and key not in names:
+                    self._sockets.forget(key)
                 elif key.startswith(self._keys.room("")):
-                    await self._forget_in(key)
-
-    async def _forget_in(self, room: str) -> None:
-        entries: dict[bytes, bytes] = await self._line.ask("HGETALL", room)
-        for worker, entry in entries.items():
-            presence = entry.split(b" ", 1)[0].decode()
-            if process_of(presence) == self._process and self.here.member(presence) is None:
-                self._line.tell("EVAL", LEAVE, 1, room, self._keys.prefix, worker, presence)
-
-
-def _entry(presence: str, worker: WorkerPresence) -> str:
-    return f"{presence} {worker.since} {worker.model_dump_json()}"
+                    await self._presences.forget_strangers(key, self._process, is_here)
 
 
 def _gone(link: str, worker: str | None) -> Gone:

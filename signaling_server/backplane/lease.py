@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -131,11 +130,6 @@ class Lease:
                 logger.warning("a process told of itself in a form that is not known here")
         found.pop(self._process, None)
         self.living = found
-        for process in before - found.keys():
-            logger.info("the process %s of this service is gone", process)
-            bury(process)
-
-
-def uptime(told: Told) -> float:
-    """How long a process has been there, in seconds."""
-    return max(0.0, time.time() - told.started_at)
+        for gone in before - found.keys():
+            logger.info("the process %s of this service is gone", gone)
+            bury(gone)

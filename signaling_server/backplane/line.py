@@ -136,7 +136,7 @@ class Line:
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for command, _ in batch:
-                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+                    pipeline.execute_command(*command)
                 answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
             self._lost(batch, error)

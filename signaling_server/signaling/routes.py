@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, WebSocket
 
+from signaling_server.counts import REFUSED
 from signaling_server.deps import RESTARTING, Service, client_address
-from signaling_server.errors import error_response
+from signaling_server.errors import error_response, status_of
 from signaling_server.lifetimes import DAY_MS
 from signaling_server.rooms import service as rooms
 from signaling_server.security import hash_token, token_kind
@@ -40,8 +41,9 @@ async def websocket(websocket: WebSocket) -> None:
                     ends_in=None if admission.ends_at is None else (admission.ends_at - service.clock()) // 1000,
                 )
             )
-            await Connection(websocket, member, peers, service.settings.limits).run()
+            await Connection(websocket, member, peers, service.settings.limits, service.counts).run()
     except _Refused as refused:
+        service.counts.add(REFUSED, status=status_of(refused.error))
         await websocket.send_denial_response(error_response(refused.error))
 
 
