@@ -16,9 +16,10 @@ from signaling_server.backplane.parts import check
 from signaling_server.db import upgrade
 from signaling_server.db_errors import UNUSABLE
 from signaling_server.deps import RESTARTING, Service
-from signaling_server.listening import BACKLOG, Listening, address, listen
+from signaling_server.listening import BACKLOG
 from signaling_server.logs import set_up
 from signaling_server.operating import first_link
+from signaling_server.place import Listening, address, listen_at
 from signaling_server.protocols import http_protocol, websocket_protocol
 from signaling_server.settings import Settings
 from sleap_rtc.errors import StorageError
@@ -121,7 +122,7 @@ async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator
         UnreachableError: also if Redis does not answer.
         ConfigError: if the pepper's file is unsafe.
     """
-    listener = listen(settings)
+    listener = listen_at(settings)
     try:
         await upgrade(settings.database_url)
         if settings.redis_url is not None:

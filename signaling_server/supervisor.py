@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from signaling_server.backplane.parts import check
 from signaling_server.child import READY, VARIABLE, Inherited
 from signaling_server.db import upgrade
-from signaling_server.listening import Listening, address, listen
 from signaling_server.logs import set_up
 from signaling_server.operating import first_link
+from signaling_server.place import Listening, address, listen_at
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConfigError, ConflictError
 
@@ -230,7 +230,7 @@ async def supervise(settings: Settings, on_ready: Callable[[Listening], None] | 
     if os.name != "posix":
         raise ConfigError("Several processes share a socket, which this system does not allow. Leave --workers out.")
     set_up(settings)
-    listener = listen(settings)
+    listener = listen_at(settings)
     try:
         await upgrade(settings.database_url)
         await check(settings.redis_url or "")

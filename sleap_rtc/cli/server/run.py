@@ -10,7 +10,7 @@ import click
 from sleap_rtc.cli.server.options import place_options, service_settings
 
 if TYPE_CHECKING:
-    from signaling_server.listening import Listening
+    from signaling_server.place import Listening
     from signaling_server.settings import Settings
 
 

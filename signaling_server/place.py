@@ -3,11 +3,10 @@
 import socket
 from dataclasses import dataclass, field
 
+from signaling_server.listening import listen
 from signaling_server.settings import Settings
 from sleap_rtc.errors import ConflictError, UnreachableError
 
-BACKLOG = 2048
-"""Connections that may wait to be accepted."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -24,7 +23,7 @@ class Listening:
     first_link: str | None = field(default=None, repr=False, kw_only=True)
 
 
-def listen(settings: Settings) -> socket.socket:
+def listen_at(settings: Settings) -> socket.socket:
     """A socket at the address of the settings.
 
     Raises:
@@ -35,7 +34,7 @@ def listen(settings: Settings) -> socket.socket:
         family, _, _, _, place = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(place[:2], family=family, backlog=BACKLOG)
+        return listen(place[:2], family=family)
     except socket.gaierror as error:
         raise UnreachableError(f"The service cannot listen on '{settings.host}': no such address.") from error
     except OSError as error:
