@@ -5,8 +5,8 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +42,48 @@ def _looked_for() -> str:
     except UnreachableError as error:
         return f"no test of several processes: {error.sentence} Name one: {VARIABLE}=redis://host:port"
     return url
+
+
+_chosen: list[str] = []
+
+
+@contextmanager
+def on_redis() -> Iterator[None]:
+    """Services that begin while the block runs are two processes each, which find each other here."""
+    url, prefix = redis_url(), new_prefix()
+    _chosen.append(prefix)
+    try:
+        yield
+    finally:
+        _chosen.remove(prefix)
+        forget(url, prefix)
+
+
+def is_chosen() -> bool:
+    return bool(_chosen)
+
+
+def settings_for(folder: Path) -> dict[str, str]:
+    """The same folder, the same service."""
+    return {"redis_url": redis_url(), "redis_prefix": f"{_chosen[-1]}{folder.name[:20]}:"} if _chosen else {}
+
+
+def forget(url: str, prefix: str) -> None:
+    """Remove all keys of a test."""
+    from redis import Redis
+
+    with Redis.from_url(url) as client:
+        found = list(client.scan_iter(match=f"{prefix}*", count=1000))
+        if found:
+            client.delete(*found)
+
+
+@pytest.fixture
+def shared_redis() -> Iterator[tuple[str, str]]:
+    """A Redis that runs here, and a prefix of the test's own."""
+    url, prefix = redis_url(), new_prefix()
+    yield url, prefix
+    forget(url, prefix)
 
 
 class OwnRedis:

@@ -20,6 +20,7 @@ from tests.service.peers import Key, Peer, link, open_room, peer, worker
 from tests.service.people import Clock, Person, dev_service, join, leave, person
 from tests.service.running import RunningService
 
+pytestmark = pytest.mark.spread
 ONE, TWO = Key(1), Key(2)
 REMOVED = "You were removed from the room 'lab'."
 
