@@ -16,13 +16,14 @@ from signaling_server.backplane.keys import Keys, process_of
 from signaling_server.counts import OFFERS, RELAYED
 from signaling_server.housekeeping import CLEANING
 from signaling_server.limits import WindowLimiter
-from sleap_rtc.errors import BusyError, NotFoundError, UnreachableError
+from signaling_server.settings import load_settings
+from sleap_rtc.errors import BusyError, ConfigError, NotFoundError, UnreachableError
 from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED
 from tests.service.oauth import begin, let_in, somebody
 from tests.service.peers import WAIT, Key, Peer, browser, link, open_room, peer, worker
 from tests.service.people import join, leave, person
 from tests.service.redis_servers import own_redis
-from tests.service.running import RunningService, two_processes
+from tests.service.running import RunningService, running_service, two_processes
 
 pytestmark = pytest.mark.one_database
 
@@ -345,3 +346,37 @@ async def test_wrong_codes_are_counted_while_redis_is_away(tmp_path: Path) -> No
             await let_in(one, ada, "BBBB-BBBB")
         with pytest.raises(UnreachableError, match="other processes"):
             await one.service.hub.workers("r_aaaaaaaa")
+
+
+async def test_a_redis_that_is_not_there_is_a_sentence_without_its_password(tmp_path: Path) -> None:
+    for url in ("redis://ada:hunter2hunter2@127.0.0.1:1/0", "rediss://:hunter2hunter2@127.0.0.1:1/0"):
+        with pytest.raises(UnreachableError) as refused:
+            async with running_service(tmp_path, redis_url=url):
+                pass
+        assert "127.0.0.1:1/0 does not answer" in refused.value.sentence
+        assert "hunter2" not in refused.value.sentence
+
+
+def test_settings_for_several_processes(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.touch(mode=0o644)
+    for text, said in (
+        ("workers = 2", "redis_url must be set"),
+        ("workers = 0", "workers"),
+        ('redis_url = "http://127.0.0.1"', "redis://127.0.0.1:6379/0"),
+        ('redis_prefix = "*"', "redis_prefix"),
+        ('redis_url = "redis://:hunter2hunter2@127.0.0.1/0"', "chmod 600"),
+        ('metrics_token = "short"', "chmod 600"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigError) as refused:
+            load_settings({}, file)
+        assert said in refused.value.sentence
+        assert "hunter2" not in refused.value.sentence
+    with pytest.raises(ConfigError, match="at least 32 characters"):
+        load_settings({"SLEAP_RTC_SERVER_METRICS_TOKEN": "short"}, None)
+    file.write_text("")
+    environment = {"SLEAP_RTC_SERVER_WORKERS": "3", "SLEAP_RTC_SERVER_REDIS_URL": "redis://:hunter2hunter2@db/0"}
+    made = load_settings(environment, file)
+    assert (made.workers, made.redis_url) == (3, "redis://:hunter2hunter2@db/0")
+    assert "hunter2" not in repr(made)

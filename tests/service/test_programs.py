@@ -226,9 +226,28 @@ async def test_all_processes_are_replaced_and_nothing_is_lost(tmp_path: Path, sh
         assert (await link_.request(JobList(), JobListed)).jobs == ()
 
 
-async def test_processes_do_not_outlive_their_parent(tmp_path: Path, shared_redis: Redis) -> None:
-    async with program(tmp_path, shared_redis, "--workers", "2") as service:
-        children = [psutil.Process(pid) for pid in service.children]
+async def test_old_processes_stay_if_new_ones_do_not_start_and_none_outlives_the_parent(
+    tmp_path: Path, shared_redis: Redis
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("workers = 2\n")
+    async with program(tmp_path, shared_redis, "--settings", str(file)) as service:
+        before = service.children
+        assert len(before) == 2
+        file.write_text("workers = many\n")
+        service.process.send_signal(signal.SIGHUP)
+
+        async def tried() -> bool:
+            return len(service.children) == 3
+
+        async def given_up() -> bool:
+            return service.children == before
+
+        await until(tried, 60)
+        await until(given_up, 60)
+        assert (await ServiceAPI(service.url).health()).service == "sleap-rtc"
+
+        children = [psutil.Process(pid) for pid in before]
         service.process.kill()
         await service.process.wait()
 
