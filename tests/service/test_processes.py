@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -332,6 +335,25 @@ async def test_without_redis_sockets_stay_and_it_heals_by_itself(tmp_path: Path)
 
 async def _is_ready(service: RunningService, status: int) -> bool:
     return (await readiness(service))[0] == status
+
+
+async def test_a_redis_that_hangs_is_as_one_that_is_away(tmp_path: Path) -> None:
+    async with own_redis(tmp_path) as redis, pair(tmp_path, (redis.url, "t:")) as (one, two):
+        room = await open_room(one)
+        async with worker(one, room, ONE) as gpu, peer(two, room.session_token) as client:
+            redis.signal(signal.SIGSTOP)
+            await until(lambda: _is_ready(two, 503))
+            assert (await client.ask("workers", id=4))["error"]["code"] == "unreachable"
+            redis.signal(signal.SIGCONT)
+            await until(lambda: _is_ready(two, 200))
+            await until(lambda: _sees(client, ONE))
+            await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
+            assert (await gpu.hear())["type"] == "offer"
+
+
+def test_one_process_does_not_even_import_what_speaks_to_redis() -> None:
+    look = "import sys, signaling_server.program; raise SystemExit('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
 
 
 async def test_wrong_codes_are_counted_while_redis_is_away(tmp_path: Path) -> None:
