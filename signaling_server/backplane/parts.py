@@ -44,6 +44,7 @@ class Backplane:
         tag = new_tag()
         self.process = process_id(tag)
         self._keys = Keys(settings.redis_prefix)
+        self._most_keys = settings.limits.addresses
         self._line = Line(connect(url))
         self.lease = Lease(self._line, self._keys, self.process, counts, here.totals_now)
         self.hub = RedisHub(here, tag, receiver, self._line, self._keys, settings.limits, self.lease)
@@ -54,7 +55,7 @@ class Backplane:
 
     def window(self, name: str, limit: int, window_ms: int, alone: Window) -> Window:
         """See `signaling_server.limits.Shared`."""
-        return RedisWindow(self._line, self._keys, name, limit, window_ms, alone)
+        return RedisWindow(self._line, self._keys, name, limit, window_ms, most=self._most_keys, alone=alone)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
