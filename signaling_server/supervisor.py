@@ -102,7 +102,10 @@ class Team:
                 on_ready()
                 await self._ended.wait()
                 await self._end_all()
-        except* _NotStartedError as group:
+        except BaseExceptionGroup as group:
+            others = group.split(_NotStartedError)[1]
+            if others is not None:
+                raise others from None
             raise ConflictError(
                 "A process of the service ended before it was ready; the lines above say why. Nothing runs now."
             ) from group

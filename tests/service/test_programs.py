@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,8 +14,10 @@ from typing import Any, cast
 import psutil
 import pytest
 
+from signaling_server.supervisor import Team
 from sleap_rtc.client.client import Client
 from sleap_rtc.config.identity import load_identity
+from sleap_rtc.errors import ConflictError
 from sleap_rtc.protocol.jobs import JobList, JobListed, JobState
 from sleap_rtc.session.session import Session
 from sleap_rtc.signaling.api import ServiceAPI
@@ -255,3 +258,10 @@ async def test_old_processes_stay_if_new_ones_do_not_start_and_none_outlives_the
             return not any(child.is_running() for child in children)
 
         await until(ended, 60)
+
+
+async def test_processes_that_do_not_start_are_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        team = Team(2, listener, [sys.executable, "-c", "raise SystemExit(3)"])
+        with pytest.raises(ConflictError, match="before it was ready"):
+            await team.run(lambda: pytest.fail("nothing is ready"))
