@@ -223,7 +223,7 @@ async def test_unconnected_peer_closes(pair: Pair, timeouts: Timeouts) -> None:
 async def test_an_answer_that_never_comes_is_a_sentence(pair: Pair) -> None:
     async with make_peer(pair[0], Timeouts(gathering=0.2, connect=0.1)) as one:
         await one.create_offer()
-        with pytest.raises(UnreachableError, match="firewall"):
+        with pytest.raises(UnreachableError, match="did not answer within"):
             await one.wait_open()
 
 
