@@ -17,6 +17,7 @@ from signaling_server.db import upgrade
 from signaling_server.db_errors import UNUSABLE
 from signaling_server.deps import RESTARTING, Service
 from signaling_server.logs import set_up
+from signaling_server.open_files import allow_many
 from signaling_server.operating import enrolment_link
 from signaling_server.protocols import http_protocol, websocket_protocol
 from signaling_server.settings import Settings
@@ -138,6 +139,7 @@ async def serve(settings: Settings, on_ready: Callable[[RunningServer], None] | 
         SleapRTCError: as `running` does.
     """
     set_up(settings)
+    allow_many()
     async with running(settings, signals=True) as service:
         if on_ready is not None:
             on_ready(service)
