@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
-from functools import cache
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Literal
 
@@ -22,6 +22,8 @@ from signaling_server.auth.passwords import Passwords
 from signaling_server.auth.providers import ProviderClient
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.auth.users import DEV
+from signaling_server.backplane.parts import Backplane
+from signaling_server.counts import DATABASE_ERRORS, Counts
 from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
@@ -37,6 +39,7 @@ from signaling_server.pages.enrol import router as enrol_router
 from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
 from signaling_server.provider_settings import GitHubProvider, Provider
+from signaling_server.ready import router as ready_router
 from signaling_server.registry.holders import holders, is_named
 from signaling_server.registry.model_routes import router as models_router
 from signaling_server.registry.reports import StoredReports
@@ -45,13 +48,15 @@ from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.settings import Settings, load_pepper
 from signaling_server.signaling.admission import ended
-from signaling_server.signaling.hub import Holder, Member, MemoryHub
+from signaling_server.signaling.hub import MemoryHub
+from signaling_server.signaling.members import Holder, Member
 from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.tokens.routes import my_router as my_tokens_router
 from signaling_server.tokens.routes import router as tokens_router
+from signaling_server.turns import MemoryTurns
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
@@ -83,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
             async with service.database.transaction() as session:
                 await logins.revoke_provider(session, DEV, now=service.clock())
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with _backplane(service), asyncio.TaskGroup() as tasks:
                 housekeeping = [tasks.create_task(each(service)) for each in (keep_house, keep_watch)]
                 tasks.create_task(service.reports.run())
                 try:
@@ -113,6 +118,10 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _backplane(service: Service) -> AbstractAsyncContextManager[None]:
+    return nullcontext() if service.backplane is None else service.backplane.running()
+
+
 def _assemble(settings: Settings) -> tuple[Service, Router]:
     def receive(member: Member, message: Message, sender: str) -> None:
         router.receive(member, message, sender)
@@ -129,22 +138,27 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
             return await holders(session, room_id, digest), await is_named(session, room_id, digest)
 
     limits = settings.limits
-    database = Database(settings.database_url)
+    counts = Counts()
+    database = Database(settings.database_url, on_error=partial(counts.add, DATABASE_ERRORS))
     reports = StoredReports(database, now, limits)
-    hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
+    here = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
+    others = None if settings.redis_url is None else Backplane(settings.redis_url, settings, here, receive, counts)
     service = Service(
         settings=settings,
         database=database,
         pepper=load_pepper(settings),
-        hub=hub,
-        tickets=MemoryTickets(limits.tickets_per_login),
+        hub=here if others is None else others.hub,
+        tickets=MemoryTickets(limits.tickets_per_login) if others is None else others.tickets,
         reports=reports,
-        limiters=Limiters.of(settings),
+        limiters=Limiters.of(settings, None if others is None else others.window),
+        turns=MemoryTurns(now) if others is None else others.turns,
+        counts=counts,
         passwords=Passwords(),
         providers={each.id: _client(each) for each in settings.providers},
+        backplane=others,
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links, ended_among, reports, holders_of)
+    router = Router(service.hub, now, limits.links, ended_among, reports, holders_of, counts)
     return service, router
 
 
@@ -173,6 +187,7 @@ def _routes() -> list[BaseRoute]:
         made.include_router(api, prefix=API)
     for pages in (
         metrics_router,
+        ready_router,
         login_router,
         callback_router,
         enrol_router,

@@ -15,6 +15,8 @@ from signaling_server.auth.browser import SAFE_METHODS, Site, check_origin
 from signaling_server.auth.logins import Terms
 from signaling_server.auth.passwords import Passwords
 from signaling_server.auth.providers import ProviderClient
+from signaling_server.backplane.parts import Backplane
+from signaling_server.counts import Counts
 from signaling_server.db import Database
 from signaling_server.limits import Limiters
 from signaling_server.loopback import is_loopback
@@ -24,6 +26,7 @@ from signaling_server.security import UNKNOWN_CREDENTIAL, bearer
 from signaling_server.settings import Settings, checked_public_url
 from signaling_server.signaling.hub import Hub
 from signaling_server.signaling.tickets import Tickets
+from signaling_server.turns import Turns
 from sleap_rtc.errors import AuthenticationError, ProtocolError
 
 RESTARTING = "The service restarts. It is back in a moment."
@@ -47,8 +50,11 @@ class Service:
         tickets: those that wait to open a WebSocket.
         reports: what workers tell of their jobs and models, on its way into the database.
         limiters: what is counted within a time.
+        turns: what only one process does at a time.
+        counts: what this process has counted.
         passwords: checks passwords.
         providers: who else may vouch for users, by id.
+        backplane: what it shares with other processes; None for a service that is one.
         clock: UTC milliseconds; tests put theirs here.
         stopping: whether it is about to end, and takes no new peers.
     """
@@ -60,8 +66,11 @@ class Service:
     tickets: Tickets
     reports: StoredReports
     limiters: Limiters
+    turns: Turns
+    counts: Counts
     passwords: Passwords
     providers: dict[str, ProviderClient]
+    backplane: Backplane | None = None
     clock: Callable[[], int] = field(default=utc_ms)
     stopping: bool = False
 

@@ -91,12 +91,12 @@ class RoomDetailOut(RoomOut):
     models: int
 
 
-def _may_open(service: ServiceDep, address: ClientAddress) -> None:
+async def _may_open(service: ServiceDep, address: ClientAddress) -> None:
     if not service.settings.anonymous_rooms:
         raise AuthenticationError(
             "This service opens no rooms for strangers. Ask its operator to allow them, or use another service."
         )
-    if not service.limiters.rooms.allow(limit_key(address), service.clock()):
+    if not await service.limiters.rooms.allow(limit_key(address), service.clock()):
         raise BusyError("Too many rooms were opened from this address within an hour. Try again later.")
 
 

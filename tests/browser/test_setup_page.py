@@ -80,3 +80,18 @@ def test_the_room_in_the_commands_can_be_chosen(visit: Visit) -> None:
     expect(page.get_by_text("You are a member of this room: ask its owner for a token.")).to_be_visible()
     expect(page.get_by_role("button", name="Create a token")).to_have_count(0)
     expect(page.get_by_label("Your room in the commands below")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_the_tables_of_commands_are_seen_whole(visit: Visit, width: int) -> None:
+    dee = visit("dee", viewport={"width": width, "height": 800})
+    make_room(dee)
+    page = dee.go("setup")
+    for label in ("Commands", "Ways to connect"):
+        table = page.get_by_role("table", name=label, exact=True)
+        expect(table).to_be_visible()
+        assert table.evaluate("""(table) => [table, ...table.querySelectorAll("code")].every((each) => {
+            const [inner, outer] = [each.getBoundingClientRect(), table.closest("section").getBoundingClientRect()];
+            return inner.left >= outer.left && inner.right <= outer.right;
+        })""")
+    expect(page.get_by_role("cell", name="scripts, and whenever any GPU will do")).to_be_visible()

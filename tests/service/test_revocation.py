@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from signaling_server.housekeeping import recheck
 from signaling_server.models import Login, Token
-from signaling_server.signaling.hub import Holder, Member
+from signaling_server.signaling.members import Holder, Member
 from signaling_server.signaling.outbox import Outbox
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, MAX_VISITORS, Principal
 from sleap_rtc.signaling.api import Room
@@ -20,6 +20,7 @@ from tests.service.peers import Key, Peer, link, open_room, peer, worker
 from tests.service.people import Clock, Person, dev_service, join, leave, person
 from tests.service.running import RunningService
 
+pytestmark = pytest.mark.spread
 ONE, TWO = Key(1), Key(2)
 REMOVED = "You were removed from the room 'lab'."
 

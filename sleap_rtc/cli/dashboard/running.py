@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 
 from signaling_server.limit_settings import Limits
+from signaling_server.listening import listen
 from signaling_server.protocols import http_protocol, websocket_protocol
 from sleap_rtc.cli.dashboard.app import create_app
 from sleap_rtc.cli.dashboard.guard import Address
@@ -96,7 +97,7 @@ async def serve(settings: Settings, port: int, on_ready: Callable[[Address], Non
 
 def _listen(port: int) -> socket.socket:
     try:
-        return socket.create_server((HOST, port))
+        return listen((HOST, port))
     except OSError as error:
         raise ConflictError(
             f"The dashboard cannot listen on port {port} of this machine: {error.strerror}. Choose another one, or let "

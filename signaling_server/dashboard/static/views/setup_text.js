@@ -21,7 +21,7 @@ const section = (heading, ...content) => h("section.card", {}, h("h2", {}, headi
 
 const points = (pairs) => h("ul", {}, pairs.map(([word, text]) => h("li", {}, h("strong", {}, word), " ", text)));
 
-const reference = (server, room) => section("Commands at a glance", h("div.scroll", {}, table("Commands", ["You want to", "You type"], [
+const reference = (server, room) => section("Commands at a glance", h("div.worded", {}, table("Commands", ["You want to", "You type"], [
   ["Log in", command("login", [], server)],
   ["Create a room", command("room create", ["--name", "My lab"], server)],
   ["Join a room", command("room join", ["--code", "INVITE_CODE"], server)],
@@ -68,7 +68,7 @@ const secrets = () => section("Room secrets",
   h("p", {}, "A secret is optional, and is for who does not want to trust the service. Worker and client prove to each other that both have it, without " +
     "showing it, before anything of a job is sent. It is shared among members and workers, by another way than this service, which never sees it."));
 
-const modes = (server, room) => section("Three ways to connect", h("div.scroll", {}, table("Ways to connect", ["Way", "How it works", "Best for"], [
+const modes = (server, room) => section("Three ways to connect", h("div.worded", {}, table("Ways to connect", ["Way", "How it works", "Best for"], [
   ["Session string", [h("p", {}, "A worker without a token prints a line. Whoever has that line trains on it; nobody needs an account."),
     h("code", {}, "sleap-rtc train --session-string SESSION")], "a single worker, or a first try"],
   ["A room, choosing yourself", [h("p", {}, "The command lists the workers that are online, and you pick one."),
