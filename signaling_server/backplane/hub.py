@@ -114,6 +114,7 @@ class RedisHub:
 
     async def claim(self, member: Member, presence: WorkerPresence) -> None:
         """See `Hub.claim`. While Redis is away this process alone knows of it."""
+        member.worker = presence  # if this is cancelled, whoever leaves takes back what Redis has heard of it
         try:
             _, other = await self._presences.claim(member, presence, new=True)
         except UnreachableError:

@@ -21,9 +21,9 @@ from signaling_server.housekeeping import CLEANING
 from signaling_server.limits import WindowLimiter
 from signaling_server.settings import load_settings
 from sleap_rtc.errors import BusyError, ConfigError, NotFoundError, UnreachableError
-from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED
+from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED, WorkerPresence
 from tests.service.oauth import begin, let_in, somebody
-from tests.service.peers import WAIT, Key, Peer, browser, link, open_room, peer, worker
+from tests.service.peers import INFO, WAIT, Key, Peer, browser, link, open_room, peer, worker
 from tests.service.people import join, leave, person
 from tests.service.redis_servers import own_redis
 from tests.service.running import RunningService, running_service, two_processes
@@ -102,6 +102,25 @@ async def test_one_key_at_both_processes_at_once_leaves_one_worker(tmp_path: Pat
         async with peer(services[1], room.session_token) as client:
             await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
             assert (await left.hear())["type"] == "offer"
+
+
+async def test_a_worker_sent_away_while_it_registers_leaves_nothing_behind(tmp_path: Path, shared_redis: Redis) -> None:
+    async with pair(tmp_path, shared_redis) as (one, two):
+        room = await open_room(one)
+        async with peer(one, room.worker_token) as gpu, peer(two, room.session_token) as client:
+            hub = one.service.hub
+            member = hub.here.member(gpu.welcome["principal"]["session"])
+            assert member is not None
+            presence = WorkerPresence(
+                worker_id=ONE.worker_id, public_key=ONE.public.hex(), name="gpu", info=INFO, since=1
+            )
+            registering = asyncio.create_task(hub.claim(member, presence))
+            await asyncio.sleep(0)  # it has asked, and waits for the answer
+            registering.cancel()
+            await asyncio.gather(registering, return_exceptions=True)
+            await until(lambda: _sees(client, ONE))
+            await hub.leave(member)
+            await until(lambda: _is_empty(client))
 
 
 async def test_an_offer_to_one_that_just_left_comes_back(tmp_path: Path, shared_redis: Redis) -> None:
