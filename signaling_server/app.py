@@ -143,7 +143,11 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     database = Database(settings.database_url, on_error=partial(counts.add, DATABASE_ERRORS))
     reports = StoredReports(database, now, limits)
     here = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
-    others = None if settings.redis_url is None else Backplane(settings.redis_url, settings, here, receive, counts)
+    others = (
+        None
+        if settings.redis_url is None
+        else Backplane(settings.redis_url, settings, here, receive, counts, ended_among)
+    )
     service = Service(
         settings=settings,
         database=database,

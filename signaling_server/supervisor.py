@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from signaling_server.backplane.parts import check
-from signaling_server.child import READY, VARIABLE, Inherited
 from signaling_server.db import upgrade
+from signaling_server.inheritance import READY, VARIABLE, Inherited
 from signaling_server.logs import set_up
 from signaling_server.operating import first_link
 from signaling_server.place import Listening, address, listen_at
