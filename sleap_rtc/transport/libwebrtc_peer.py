@@ -151,7 +151,8 @@ class LibwebrtcPeer(BasePeer):
             return None
         tunnelled = pair.local.url in self._tunnels.urls
         carrier = "tls" if tunnelled else _CARRIERS.get(str(pair.local.relay_protocol))
-        return NetworkPath.of(_word(pair.local.type), _word(pair.remote.type), carrier)
+        far = pair.remote
+        return NetworkPath.of(_word(pair.local.type), self._type_of(_word(far.type), far.address, far.port), carrier)
 
     def _selected(self) -> webrtc.RTCIceCandidatePair | None:
         sctp = self._pc.sctp
