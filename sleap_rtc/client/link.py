@@ -81,11 +81,10 @@ class WorkerLink:
         """
         return await asyncio.shield(self._session)
 
-    @property
-    def path(self) -> NetworkPath | None:
+    async def path(self) -> NetworkPath | None:
         """Which way the live link goes; None while there is none."""
         live = self._session.done() and not self._session.cancelled() and not self._session.exception()
-        return self._session.result().path() if live else None
+        return await self._session.result().path() if live else None
 
     async def call(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run `work` on the link; if the link drops meanwhile, run it again on the next one.

@@ -260,8 +260,13 @@ def _without_what_it_may_not_say(layer: Layer, warnings: list[str]) -> Layer:
 
 def _by_nearness(layers: Sequence[Layer]) -> list[tuple[Layer, str, Any]]:
     said = [(layer, key, value) for layer in layers for key, value in layer.values.items()]
-    # who wrote the project's file may want to be taken for the room: theirs never replaces the user's own secret
-    return sorted(said, key=lambda each: each[0].kind is Kind.PROJECT and each[1].startswith(f"{SECRETS}."))
+    # who wrote the project's file may want to be taken for the room, or to learn where the user is: what they say of
+    # secrets and paths never replaces what the user says
+    return sorted(said, key=lambda each: each[0].kind is Kind.PROJECT and _is_the_users(each[1]))
+
+
+def _is_the_users(key: str) -> bool:
+    return key == ICE_POLICY or key.startswith(f"{SECRETS}.")
 
 
 def _first_server(layers: Sequence[Layer]) -> str:

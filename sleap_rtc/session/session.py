@@ -67,7 +67,7 @@ class Session:
         abilities: frozenset[str] = frozenset(),
         remote: str = "",
         binding: bytes = b"",
-        path: Callable[[], NetworkPath | None] = lambda: None,
+        path: Callable[[], Awaitable[NetworkPath | None]],
     ) -> None:
         self.binding = binding
         self.path = path

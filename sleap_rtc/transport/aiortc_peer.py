@@ -147,11 +147,14 @@ class AiortcPeer(BasePeer):
         native.sdpMLineIndex = 0  # there is one media section, whatever the other side calls it
         await self._pc.addIceCandidate(native)
 
-    def _path(self) -> NetworkPath | None:
+    async def _path(self) -> NetworkPath | None:
         pair = self._ice._nominated.get(1)  # noqa: SLF001
         if pair is None:
             return None
-        return NetworkPath.of(pair.local_candidate.type, pair.remote_candidate.type, self._relays.carrier)
+        far = pair.remote_candidate
+        return NetworkPath.of(
+            pair.local_candidate.type, self._type_of(far.type, far.host, far.port), self._relays.carrier
+        )
 
     def _hang_up(self) -> None:
         # `_close_engine` owns it

@@ -18,6 +18,7 @@ from sleap_rtc.protocol.sdp import (
     check_description,
     fingerprint_of,
     own_description,
+    place_of,
 )
 from sleap_rtc.transport.buffered import BufferedChannel
 from sleap_rtc.transport.channel import Channel, Peer
@@ -70,6 +71,8 @@ class BasePeer(Peer):
         check_relays(ice_servers, relay_only=relay_only)
         self._given_relays = any(relay_urls(ice_servers))
         self._relayed = False
+        # the filter bounds them
+        self._told: list[tuple[str, int, str]] = []
         self._timeouts = timeouts
         self._allow_loopback = allow_loopback
         self._state = _State.NEW
@@ -101,7 +104,7 @@ class BasePeer(Peer):
         """Close the engine's connection."""
 
     @abstractmethod
-    def _path(self) -> NetworkPath | None:
+    async def _path(self) -> NetworkPath | None:
         """See `Peer.path`; asked while the channel is open."""
 
     # what all of them share
@@ -141,6 +144,7 @@ class BasePeer(Peer):
         checked = check_candidate(candidate, known=self._remote_candidates)
         if checked is None or self.channel.loss is not None:
             return
+        self._told.append(place_of(checked.candidate))
         if self._remote_set:
             await self._use(checked)
         else:
@@ -165,9 +169,9 @@ class BasePeer(Peer):
             raise UnreachableError(f"The connection could not be made. {self.channel.loss}")
         return self.channel
 
-    def path(self) -> NetworkPath | None:
+    async def path(self) -> NetworkPath | None:
         """See `Peer.path`."""
-        return self._path() if self.channel.settled.is_set() and self.channel.loss is None else None
+        return await self._path() if self.channel.settled.is_set() and self.channel.loss is None else None
 
     def no_way(self, seconds: float | None = None) -> str:
         """See `Peer.no_way`."""
@@ -196,6 +200,17 @@ class BasePeer(Peer):
         if candidate is not None:
             self._note(candidate.candidate)
 
+    def _type_of(self, kind: str, host: str | None, port: int | None) -> str:
+        """The type of the other side's candidate, as it was told us: its packets may be here before it is.
+
+        Args:
+            kind: what the engine takes it for.
+            host: its address, where the engine says it.
+            port: its port.
+        """
+        told = {said for where, at, said in self._told if at == port and host in (None, where)}
+        return told.pop() if kind == "prflx" and len(told) == 1 else kind
+
     def _note(self, candidate: str) -> None:
         self._relayed |= " typ relay" in candidate
 
@@ -220,6 +235,7 @@ class BasePeer(Peer):
         checked = check_description(sdp, candidates=self._remote_candidates)
         # noted before the engine gets it: the channel may open while the engine is still at it
         self._remote_fingerprint = fingerprint_of(checked)
+        self._told += map(place_of, candidates_in(checked))
         with self._translated(f"{self.engine} refused the other side's {kind}."):
             await self._take_description(kind, checked)
         self._remote_set = True

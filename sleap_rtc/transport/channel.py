@@ -81,7 +81,7 @@ class Peer(ABC):
         """Wait until messages can pass; `UnreachableError` if that fails or takes too long."""
 
     @abstractmethod
-    def path(self) -> NetworkPath | None:
+    async def path(self) -> NetworkPath | None:
         """Which way the connection goes just now; None while there is none."""
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -139,14 +140,23 @@ class LibwebrtcPeer(BasePeer):
         # there is one media section, whatever the other side calls it
         await self._pc.add_ice_candidate(webrtc.RTCIceCandidateInit(candidate.candidate, None, 0))
 
-    def _path(self) -> NetworkPath | None:
-        sctp = self._pc.sctp
-        pair = None if sctp is None else sctp.transport.ice_transport.get_selected_candidate_pair()
+    async def _path(self) -> NetworkPath | None:
+        pair = self._selected()
+        if pair is None:
+            # a channel may open a moment before this is known here; what passes the engine's thread comes after it
+            with suppress(webrtc.InvalidStateError):
+                await self._pc.get_stats()
+            pair = self._selected()
         if pair is None:
             return None
         tunnelled = pair.local.url in self._tunnels.urls
         carrier = "tls" if tunnelled else _CARRIERS.get(str(pair.local.relay_protocol))
-        return NetworkPath.of(_word(pair.local.type), _word(pair.remote.type), carrier)
+        far = pair.remote
+        return NetworkPath.of(_word(pair.local.type), self._type_of(_word(far.type), far.address, far.port), carrier)
+
+    def _selected(self) -> webrtc.RTCIceCandidatePair | None:
+        sctp = self._pc.sctp
+        return None if sctp is None else sctp.transport.ice_transport.get_selected_candidate_pair()
 
     async def _close_engine(self) -> None:
         self._pc.close()

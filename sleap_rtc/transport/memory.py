@@ -188,7 +188,7 @@ class MemoryPeer(BasePeer):
     async def _take_candidate(self, candidate: Candidate) -> None:
         """There is nothing to find."""
 
-    def _path(self) -> NetworkPath:
+    async def _path(self) -> NetworkPath:
         return NetworkPath("host", "host")
 
     async def _close_engine(self) -> None:

@@ -251,7 +251,7 @@ class Worker:
                 self._unproven -= 1
                 proven = True
                 visit.begin(session)
-                self._on_client(sender.name, session.path())
+                self._on_client(sender.name, await session.path())
                 reason = await session.wait_closed()
                 logger.info("The link of %s ended: %s", sender.name, reason)
         except SleapRTCError as error:

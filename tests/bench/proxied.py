@@ -90,8 +90,8 @@ class ProxiedPeer(Peer):
     async def wait_open(self) -> Channel:
         return await self._peer.wait_open()
 
-    def path(self) -> NetworkPath | None:
-        return self._peer.path()
+    async def path(self) -> NetworkPath | None:
+        return await self._peer.path()
 
     def no_way(self, seconds: float | None = None) -> str:
         return self._peer.no_way(seconds)

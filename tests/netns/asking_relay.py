@@ -12,6 +12,12 @@ from typing import Any
 
 from aioice import stun, turn
 
+LIFETIME = 600
+IPV6 = 0x02000000
+# RFC 8656, section 18.3, which aioice does not know
+_FAMILY = (0x0017, "REQUESTED-ADDRESS-FAMILY", stun.pack_unsigned, stun.unpack_unsigned)
+stun.ATTRIBUTES_BY_TYPE[_FAMILY[0]] = stun.ATTRIBUTES_BY_NAME[_FAMILY[1]] = _FAMILY
+
 
 async def main(host: str, port: str) -> None:
     """Try everything at once."""
@@ -23,34 +29,36 @@ async def main(host: str, port: str) -> None:
 async def attempt(
     server: tuple[str, int], username: str, credential: str, peers: list[str], *, late: bool = False
 ) -> dict[str, Any]:
-    """Ask for an address of the relay, and to send to peers from it."""
+    """Ask for an address of the relay, of the peers' family, and to send to them from it."""
     loop = asyncio.get_running_loop()
     transport, client = await loop.create_datagram_endpoint(
         lambda: turn.TurnClientUdpProtocol(
-            server, username=username, password=credential, lifetime=600, channel_refresh_time=500
+            server, username=username, password=credential, lifetime=LIFETIME, channel_refresh_time=500
         ),
         remote_addr=server,
     )
     try:
-        try:
-            await client.connect()
-        except stun.TransactionFailed as refused:
-            return {"allocated": refused.response.error_code, "peers": {}}
+        family = {"REQUESTED-ADDRESS-FAMILY": IPV6} if any(":" in peer for peer in peers) else {}
+        lent = {"LIFETIME": LIFETIME, "REQUESTED-TRANSPORT": turn.UDP_TRANSPORT}
+        if refusal := await asked(client, stun.Method.ALLOCATE, lent | family):
+            return {"allocated": refusal, "peers": {}}
         while late:
             again = await attempt(server, username, credential, [])
             late = again["allocated"] == 0
             await asyncio.sleep(0.1 if late else 0)
-        answers = {peer: await permission(client, peer) for peer in peers}
+        answers = {
+            peer: await asked(client, stun.Method.CREATE_PERMISSION, {"XOR-PEER-ADDRESS": (peer, 9999)})
+            for peer in peers
+        }
         await client.delete()
         return {"allocated": 0, "peers": answers}
     finally:
         transport.close()
 
 
-async def permission(client: turn.TurnClientUdpProtocol, peer: str) -> int:
-    """Ask to send to a peer (RFC 8656, section 9); the error code, or 0."""
-    request = stun.Message(message_method=stun.Method.CREATE_PERMISSION, message_class=stun.Class.REQUEST)
-    request.attributes["XOR-PEER-ADDRESS"] = (peer, 9999)
+async def asked(client: turn.TurnClientUdpProtocol, method: stun.Method, attributes: dict[str, Any]) -> int:
+    """Send a request; the error code of its answer, or 0."""
+    request = stun.Message(message_method=method, message_class=stun.Class.REQUEST, attributes=attributes)
     try:
         await client.request_with_retry(request)
     except stun.TransactionFailed as refused:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.coturn import recommended
 from tests.netns.spaces import Space
-from tests.netns.topology import RELAY
+from tests.netns.topology import RELAY, RELAY_6
 
 SECRET = "6d1f5f3f0c6f4d9ab8f4a1d2c3b4e5f6"
 
@@ -39,7 +39,8 @@ class Relay:
 
     def start(self) -> None:
         """Start it; it is ready a moment later, see `wait`."""
-        own = (f"--listening-ip={RELAY}", f"--relay-ip={RELAY}", f"--userdb={self._folder / 'turndb'}", "--pidfile=")
+        own = (f"--listening-ip={RELAY}", f"--relay-ip={RELAY}", f"--relay-ip={RELAY_6}", "--pidfile=")
+        own += (f"--userdb={self._folder / 'turndb'}",)
         log = (f"--log-file={self.log}", "--simple-log")
         self._process = self._space.start("turnserver", "-c", str(self._configuration), *own, *log, log=self.log)
 

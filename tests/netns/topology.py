@@ -19,6 +19,8 @@ from tests.netns.spaces import Space
 
 SERVICE = "203.0.113.2"
 RELAY = "203.0.113.10"
+RELAY_6 = "2001:db8::10"
+"""At which the relay lends ports, too; nobody else here has IPv6."""
 
 _ROUTER = """
 table ip nat {
@@ -81,6 +83,7 @@ class Internet:
         self.public = Space(stack)
         for address in (SERVICE, RELAY):
             self.public.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        self.public.run("ip", "address", "add", f"{RELAY_6}/128", "dev", "lo")
         self.public.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         self.home_router = self._router(stack, "203.0.113.20", "203.0.113.21")
         self.office_router = self._router(stack, "203.0.113.22", "203.0.113.23")

@@ -63,8 +63,9 @@ async def test_a_worker_is_reached_with_the_credentials_of_the_service(
         at_work(lab, RELAYED, engine) as worker,
     ):
         assert await worker.jobs() == []
-        assert worker.link.path is not None
-        assert worker.link.path.local == "relay"
+        path = await worker.link.path()
+        assert path is not None
+        assert path.local == "relay"
     assert [path.way for path in met if path] == ["relay"]
 
 

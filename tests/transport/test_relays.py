@@ -33,7 +33,7 @@ async def carried(pair: Pair, servers: list[IceServer]) -> tuple[NetworkPath | N
     async with meet(pair, PATIENT, servers, relay_only=True) as meeting:
         await meeting.one.channel.send(b"x" * 65536)
         assert await meeting.other.channel.receive() == b"x" * 65536
-        return meeting.one.path(), meeting.other.path()
+        return await meeting.one.path(), await meeting.other.path()
 
 
 @real_pairs
@@ -61,7 +61,7 @@ async def test_a_relay_whose_certificate_nobody_trusts_is_not_used(relay: Coturn
 
 
 async def test_of_several_addresses_aiortc_uses_the_best(relay: Coturn) -> None:
-    # libwebrtc begins with whichever answers first, and changes to a better one by itself
+    # libwebrtc begins with whichever answers first
     silent = IceServer(urls=["turn:127.0.0.1:9?transport=udp"], username="1:u", credential="c")
     for path in await carried(("aiortc", "aiortc"), [silent, relay.server("tcp"), relay.server("udp")]):
         assert path is not None
@@ -84,7 +84,7 @@ async def test_a_direct_path_is_taken_though_there_is_a_relay(relay: Coturn, pai
         await meeting.one.channel.send("x")
         assert await meeting.other.channel.receive() == "x"
         for end in (meeting.one, meeting.other):
-            path = end.path()
+            path = await end.path()
             assert path is not None
             assert path.way != "relay"
 

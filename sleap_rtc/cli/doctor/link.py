@@ -113,7 +113,7 @@ async def self_link(
             sender, receiver = await one.wait_open(), await other.wait_open()
             opened = time.monotonic() - began
             size, took = await _measure(sender, receiver, seconds)
-            path = one.path()
+            path = await one.path()
             for task in passing:
                 task.cancel()
     return SelfLink(opened, size, took, path)

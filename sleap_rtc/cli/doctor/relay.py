@@ -66,7 +66,7 @@ async def check_worker(scene: Scene) -> Finding:
             opened = time.monotonic()
             await worker.jobs()
             answered = time.monotonic()
-            path = worker.link.path
+            path = await worker.link.path()
     details = {
         "worker": workers[0].worker_id,
         "seconds_to_open": round(opened - began, 3),
