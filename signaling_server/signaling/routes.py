@@ -26,7 +26,6 @@ from sleap_rtc.protocol.signaling import CLOSE_REVOKED, SUBPROTOCOL, Principal, 
 router = APIRouter()
 
 
-@router.websocket("/ws")
 async def websocket(websocket: WebSocket) -> None:
     """Where peers meet."""
     service: Service = websocket.app.state.service
@@ -34,6 +33,7 @@ async def websocket(websocket: WebSocket) -> None:
     try:
         async with _admitted(websocket, service, peers) as (member, admission):
             await websocket.accept(subprotocol=SUBPROTOCOL)
+            websocket.scope["headers"].clear()  # nobody asks again, and thousands stay for days
 
             def servers() -> list[IceServer]:
                 return service.relays.servers(member.principal, guest=admission.guest, now=service.clock())
@@ -52,6 +52,10 @@ async def websocket(websocket: WebSocket) -> None:
     except _Refused as refused:
         service.counts.add(REFUSED, status=status_of(refused.error))
         await websocket.send_denial_response(error_response(refused.error))
+
+
+# plain: FastAPI's own kind of route would keep what it needs to find a route's parameters, for as long as a peer stays
+router.add_websocket_route("/ws", websocket)
 
 
 class _Refused(Exception):  # noqa: N818 - a way out of the handshake, not an error anyone sees

@@ -40,7 +40,7 @@ from sleap_rtc.protocol.signaling import (
 )
 from tests.bench.conversation import Pair, Peer
 
-AT_ONCE = 64
+AT_ONCE = 32
 """Peers that come in at the same time."""
 AN_ADDRESS = 40
 """Peers from one address; the service's limit is 50."""

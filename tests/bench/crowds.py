@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,14 +25,38 @@ Figures = dict[str, float | None]
 Room = dict[str, str]
 
 
-def ask(process: Process, **what: object) -> dict[str, Any]:
-    """Let a process of peers do something, and return what it says of that.
+@dataclass(frozen=True)
+class Peers:
+    """A process full of peers.
 
-    Raises:
-        BenchError: if it fails.
+    Attributes:
+        process: it.
+        log: where it says what went wrong.
     """
-    write_json(process, what)
-    return read_json(process)
+
+    process: Process
+    log: Path
+
+    def ask(self, **what: object) -> dict[str, Any]:
+        """Let it do something, and return what it says of that.
+
+        Raises:
+            BenchError: if it fails.
+        """
+        write_json(self.process, what)
+        try:
+            return read_json(self.process)
+        except BenchError as error:
+            last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise BenchError(f"peers failed: {last[0][-200:] if last else error}") from error
+
+
+@contextmanager
+def peers_in(module: str, url: str, folder: Path, name: str) -> Iterator[Peers]:
+    """Start a process of peers that is a module of this folder."""
+    log = folder / f"{name}.log"
+    with spawned(python(f"tests.bench.{module}", url), cwd=folder, log=log) as process:
+        yield Peers(process, log)
 
 
 class Crowds:
@@ -44,7 +69,7 @@ class Crowds:
         others: that of the others.
     """
 
-    def __init__(self, served: Served, rooms: Sequence[Room], talkers: Process, others: Process) -> None:
+    def __init__(self, served: Served, rooms: Sequence[Room], talkers: Peers, others: Peers) -> None:
         self._service = [psutil.Process(pid) for pid in served.pids]
         self._rooms = rooms
         self._talkers, self._others = talkers, others
@@ -56,11 +81,10 @@ class Crowds:
     def of(cls, served: Served, folder: Path, peers: int) -> Iterator[Self]:
         """Make the rooms of so many peers, and start the processes that they will live in."""
         rooms = asyncio.run(make_rooms(served.url, max(peers // (WORKERS + CLIENTS), TALKING_ROOMS + 1)))
-        command = python("tests.bench.crowd_process", served.url.replace("http", "ws", 1) + "/api/v1/ws")
+        url = served.url.replace("http", "ws", 1) + "/api/v1/ws"
         with ExitStack() as stack:
             talkers, others = (
-                stack.enter_context(spawned(command, cwd=folder, log=folder / f"{name}.log"))
-                for name in ("talkers", "others")
+                stack.enter_context(peers_in("crowd_process", url, folder, name)) for name in ("talkers", "others")
             )
             yield cls(served, rooms, talkers, others)
 
@@ -71,7 +95,7 @@ class Crowds:
         joined, seconds = 0, 0.0
         with self._metered() as meters:
             for crowd, rooms, network in groups:
-                answer = ask(crowd, join=list(rooms), network=network, workers=WORKERS, clients=CLIENTS)
+                answer = crowd.ask(join=list(rooms), network=network, workers=WORKERS, clients=CLIENTS)
                 joined, seconds = joined + answer["joined"], seconds + answer["seconds"]
         say("come in", f"{joined} peers in {seconds:.1f} s", _shares(meters, seconds))
         grown = (self._memory() - empty) / joined / 1000
@@ -82,7 +106,7 @@ class Crowds:
         """Look at the service while nobody says anything."""
         with self._metered() as meters:
             time.sleep(quiet)
-        here = sum(ask(crowd, here=True)["here"] for crowd in (self._talkers, self._others))
+        here = sum(crowd.ask(here=True)["here"] for crowd in (self._talkers, self._others))
         expected = len(self._rooms) * (WORKERS + CLIENTS)
         if here != expected:
             raise BenchError(f"{expected - here} of {expected} peers were lost meanwhile")
@@ -102,7 +126,7 @@ class Crowds:
             BenchError: if the service does not pass on as much as it should.
         """
         with self._metered() as meters:
-            told = ask(self._talkers, talk=rate, seconds=seconds)
+            told = self._talkers.ask(talk=rate, seconds=seconds)
         waits, late = sorted(told["waits"]), sorted(told["late"])
         passed = told["passed"] / told["seconds"]
         say("talk", f"{told['passed']} messages, {passed:.0f}/s", _shares(meters, told["seconds"]))
@@ -122,8 +146,8 @@ class Crowds:
 
     @contextmanager
     def _metered(self) -> Iterator[dict[str, Meter]]:
-        ends = {"service": [each.pid for each in self._service], "talkers": [self._talkers.pid]}
-        ends["others"] = [self._others.pid]
+        ends = {"service": [each.pid for each in self._service], "talkers": [self._talkers.process.pid]}
+        ends["others"] = [self._others.process.pid]
         meters = {name: Meter(*pids, children=False) for name, pids in ends.items()}
         with ExitStack() as stack:
             for meter in meters.values():

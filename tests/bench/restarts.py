@@ -9,8 +9,7 @@ from sleap_rtc.errors import SleapRTCError
 from sleap_rtc.signaling.address import service_address
 from sleap_rtc.signaling.api import ServiceAPI
 from sleap_rtc.signaling.grants import Refusal, refresh
-from tests.bench.crowds import Room, ask, make_rooms, say
-from tests.bench.processes import python, spawned
+from tests.bench.crowds import Room, make_rooms, peers_in, say
 from tests.bench.served import Served
 
 ROOMS, PAIRS = 25, 4
@@ -32,10 +31,10 @@ def restart_under_peers(served: Served, folder: Path) -> Restarted:
     """Link peers, start the service anew under them, and look at what they have left."""
     rooms = asyncio.run(make_rooms(served.url, ROOMS))
     codes = asyncio.run(_invite(served.url, rooms))
-    with spawned(python("tests.bench.linked_process", served.url), cwd=folder, log=folder / "linked.log") as peers:
-        there = ask(peers, link=rooms, pairs=PAIRS)
+    with peers_in("linked_process", served.url, folder, "linked") as peers:
+        there = peers.ask(link=rooms, pairs=PAIRS)
         served.restart()
-        told = ask(peers, settle=SETTLE)
+        told = peers.ask(settle=SETTLE)
     lost = {"links": told["lost_links"], "peers": told["lost_peers"]}
     lost["invites"] = asyncio.run(_count_lost_invites(served.url, codes))
     lost["logins"] = asyncio.run(_count_lost_logins(served.url, rooms))
