@@ -28,6 +28,7 @@ from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
+from signaling_server.errands import MemoryErrands
 from signaling_server.housekeeping import keep_house, keep_watch
 from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import Limiters
@@ -56,7 +57,6 @@ from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.tokens.routes import my_router as my_tokens_router
 from signaling_server.tokens.routes import router as tokens_router
-from signaling_server.turns import MemoryTurns
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
@@ -155,7 +155,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         tickets=MemoryTickets(limits.tickets_per_login) if others is None else others.tickets,
         reports=reports,
         limiters=Limiters.of(settings, None if others is None else others.window),
-        turns=MemoryTurns(now) if others is None else others.turns,
+        errands=MemoryErrands(now) if others is None else others.errands,
         counts=counts,
         passwords=Passwords(),
         providers={each.id: _client(each) for each in settings.providers},
