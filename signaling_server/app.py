@@ -47,7 +47,7 @@ from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
-from signaling_server.settings import Settings, load_pepper
+from signaling_server.settings import Settings, load_pepper, load_turn_secret
 from signaling_server.signaling.admission import ended
 from signaling_server.signaling.hub import MemoryHub
 from signaling_server.signaling.members import Holder, Member
@@ -55,6 +55,7 @@ from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
+from signaling_server.signaling.turn import Relays
 from signaling_server.tokens.routes import my_router as my_tokens_router
 from signaling_server.tokens.routes import router as tokens_router
 from sleap_rtc.protocol.codec import Message
@@ -77,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Its database must be up to date: see `signaling_server.db.upgrade`.
 
     Raises:
-        ConfigError: if the pepper's file is unsafe.
+        ConfigError: if the pepper's file is unsafe, or so is what is said of TURN servers.
         StorageError: if it cannot be read or made.
     """
     service, router = _assemble(settings)
@@ -157,6 +158,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         limiters=Limiters.of(settings, None if others is None else others.window),
         errands=MemoryErrands(now) if others is None else others.errands,
         counts=counts,
+        relays=_relays(settings),
         passwords=Passwords(),
         providers={each.id: _client(each) for each in settings.providers},
         backplane=others,
@@ -164,6 +166,16 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     )
     router = Router(service.hub, now, limits.links, ended_among, reports, holders_of, counts)
     return service, router
+
+
+def _relays(settings: Settings) -> Relays:
+    return Relays(
+        static=tuple(settings.ice_servers),
+        urls=tuple(settings.turn_urls),
+        secret=load_turn_secret(settings),
+        seconds=max(1, int(settings.turn_minutes * 60)),
+        for_guests=settings.anonymous_turn,
+    )
 
 
 def _client(provider: Provider) -> ProviderClient:

@@ -27,6 +27,7 @@ from signaling_server.security import UNKNOWN_CREDENTIAL, bearer
 from signaling_server.settings import Settings, checked_public_url
 from signaling_server.signaling.hub import Hub
 from signaling_server.signaling.tickets import Tickets
+from signaling_server.signaling.turn import Relays
 from sleap_rtc.errors import AuthenticationError, ProtocolError
 
 RESTARTING = "The service restarts. It is back in a moment."
@@ -52,6 +53,7 @@ class Service:
         limiters: what is counted within a time.
         errands: what only one process does at a time.
         counts: what this process has counted.
+        relays: the STUN and TURN servers that peers are told of.
         passwords: checks passwords.
         providers: who else may vouch for users, by id.
         backplane: what it shares with other processes; None for a service that is one.
@@ -68,6 +70,7 @@ class Service:
     limiters: Limiters
     errands: Errands
     counts: Counts
+    relays: Relays
     passwords: Passwords
     providers: dict[str, ProviderClient]
     backplane: Backplane | None = None

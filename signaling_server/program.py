@@ -6,6 +6,7 @@ from collections.abc import Callable
 from signaling_server import server
 from signaling_server.child import serve_as_one
 from signaling_server.inheritance import take_inherited
+from signaling_server.open_files import allow_many
 from signaling_server.place import Listening
 from signaling_server.settings import Settings
 from signaling_server.supervisor import supervise
@@ -21,6 +22,7 @@ async def serve(settings: Settings, on_ready: Callable[[Listening], None] | None
     Raises:
         SleapRTCError: if it cannot start.
     """
+    allow_many()
     given = take_inherited(os.environ)
     if given is not None:
         await serve_as_one(settings, given)

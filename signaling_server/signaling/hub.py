@@ -219,6 +219,8 @@ class MemoryHub:
 
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """See `Hub.end`."""
+        if not reasons:
+            return  # asked at each join, for nobody nearly always: thousands of members need not be looked at for that
         for member in list(self._members.values()):
             reason = reasons.get(member.holder)
             if reason is not None:
@@ -248,8 +250,7 @@ class MemoryHub:
         """See `Hub.set_owners`."""
         for member in self._members.values():
             principal = member.principal
-            owner = principal.owner if principal.room not in owners else principal.user == owners[principal.room]
-            if owner != principal.owner:
+            if principal.room in owners and (owner := principal.user == owners[principal.room]) != principal.owner:
                 member.principal = principal.model_copy(update={"owner": owner})
 
     async def totals(self) -> Totals:
