@@ -28,6 +28,7 @@ from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
+from signaling_server.errands import MemoryErrands
 from signaling_server.housekeeping import keep_house, keep_watch
 from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import Limiters
@@ -57,7 +58,6 @@ from signaling_server.signaling.tickets import MemoryTickets
 from signaling_server.signaling.turn import Relays
 from signaling_server.tokens.routes import my_router as my_tokens_router
 from signaling_server.tokens.routes import router as tokens_router
-from signaling_server.turns import MemoryTurns
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
@@ -156,7 +156,7 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         tickets=MemoryTickets(limits.tickets_per_login) if others is None else others.tickets,
         reports=reports,
         limiters=Limiters.of(settings, None if others is None else others.window),
-        turns=MemoryTurns(now) if others is None else others.turns,
+        errands=MemoryErrands(now) if others is None else others.errands,
         counts=counts,
         relays=_relays(settings),
         passwords=Passwords(),

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 
 from signaling_server.backplane.envelopes import (
     Delivery,
@@ -131,7 +132,8 @@ class RedisHub:
         """See `Hub.update`."""
         await self.here.update(member, info)
         if member.worker is not None:
-            self._presences.update(member, member.worker)
+            with suppress(UnreachableError):  # told when Redis is back
+                await self._presences.update(member, member.worker)
 
     async def workers(self, room: str) -> list[WorkerPresence]:
         """See `Hub.workers`.

@@ -76,6 +76,6 @@ class Keys:
         """All keys of one limit, by the time of their latest event."""
         return f"{self.prefix}windows:{name}"
 
-    def turn(self, name: str) -> str:
-        """Whose turn it is at something that only one does."""
-        return f"{self.prefix}turn:{name}"
+    def errand(self, name: str) -> str:
+        """Who does something that only one does."""
+        return f"{self.prefix}errand:{name}"

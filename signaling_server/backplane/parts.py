@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from signaling_server.backplane.errands import RedisErrands
 from signaling_server.backplane.hub import RedisHub
 from signaling_server.backplane.keys import Keys, new_tag, process_id
 from signaling_server.backplane.late import Latecomers
@@ -11,7 +12,6 @@ from signaling_server.backplane.lease import Lease
 from signaling_server.backplane.line import ANSWER_WITHIN, Line, connect, shown
 from signaling_server.backplane.listener import Listener
 from signaling_server.backplane.tickets import RedisTickets
-from signaling_server.backplane.turns import RedisTurns
 from signaling_server.backplane.windows import RedisWindow
 from signaling_server.counts import Counts
 from signaling_server.limits import Window
@@ -38,7 +38,7 @@ class Backplane:
     Attributes:
         hub: who is connected anywhere.
         tickets: those that wait to open a WebSocket.
-        turns: whose turn it is.
+        errands: what only one process does at a time.
         lease: who else lives.
         latecomers: who is looked at again.
         process: what this process is called.
@@ -58,7 +58,7 @@ class Backplane:
         channels = (self._keys.inbox(self.process), self._keys.everybody)
         self._listener = self.hub.listener = Listener(connect(url), channels, self.hub.hearing.hear)
         self.tickets = RedisTickets(self._line, self._keys, settings.limits.tickets_per_login)
-        self.turns = RedisTurns(self._line, self._keys, self.process)
+        self.errands = RedisErrands(self._line, self._keys, self.process)
 
     def window(self, name: str, limit: int, window_ms: int, alone: Window) -> Window:
         """See `signaling_server.limits.Shared`."""

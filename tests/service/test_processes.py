@@ -235,9 +235,8 @@ async def test_sockets_of_one_user_are_counted_across_both(tmp_path: Path, share
 
 async def test_only_one_cleans_at_a_time(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis) as services:
-        taken = await asyncio.gather(
-            *(each.service.turns.take(CLEANING, 60_000) for each in services for _ in range(3))
-        )
+        errands = [each.service.errands for each in services]
+        taken = await asyncio.gather(*(each.take(CLEANING, 60_000) for each in errands * 3))
         assert Counter(taken) == {True: 1, False: 5}
 
 
