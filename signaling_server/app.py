@@ -28,6 +28,7 @@ from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
+from signaling_server.errands import MemoryErrands
 from signaling_server.housekeeping import keep_house, keep_watch
 from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import Limiters
@@ -46,7 +47,7 @@ from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
-from signaling_server.settings import Settings, load_pepper
+from signaling_server.settings import Settings, load_pepper, load_turn_secret
 from signaling_server.signaling.admission import ended
 from signaling_server.signaling.hub import MemoryHub
 from signaling_server.signaling.members import Holder, Member
@@ -54,9 +55,9 @@ from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
 from signaling_server.signaling.tickets import MemoryTickets
+from signaling_server.signaling.turn import Relays
 from signaling_server.tokens.routes import my_router as my_tokens_router
 from signaling_server.tokens.routes import router as tokens_router
-from signaling_server.turns import MemoryTurns
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.signaling import SUBPROTOCOL
 
@@ -77,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Its database must be up to date: see `signaling_server.db.upgrade`.
 
     Raises:
-        ConfigError: if the pepper's file is unsafe.
+        ConfigError: if the pepper's file is unsafe, or so is what is said of TURN servers.
         StorageError: if it cannot be read or made.
     """
     service, router = _assemble(settings)
@@ -142,7 +143,11 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     database = Database(settings.database_url, on_error=partial(counts.add, DATABASE_ERRORS))
     reports = StoredReports(database, now, limits)
     here = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
-    others = None if settings.redis_url is None else Backplane(settings.redis_url, settings, here, receive, counts)
+    others = (
+        None
+        if settings.redis_url is None
+        else Backplane(settings.redis_url, settings, here, receive, counts, ended_among)
+    )
     service = Service(
         settings=settings,
         database=database,
@@ -151,8 +156,9 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
         tickets=MemoryTickets(limits.tickets_per_login) if others is None else others.tickets,
         reports=reports,
         limiters=Limiters.of(settings, None if others is None else others.window),
-        turns=MemoryTurns(now) if others is None else others.turns,
+        errands=MemoryErrands(now) if others is None else others.errands,
         counts=counts,
+        relays=_relays(settings),
         passwords=Passwords(),
         providers={each.id: _client(each) for each in settings.providers},
         backplane=others,
@@ -160,6 +166,16 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
     )
     router = Router(service.hub, now, limits.links, ended_among, reports, holders_of, counts)
     return service, router
+
+
+def _relays(settings: Settings) -> Relays:
+    return Relays(
+        static=tuple(settings.ice_servers),
+        urls=tuple(settings.turn_urls),
+        secret=load_turn_secret(settings),
+        seconds=max(1, int(settings.turn_minutes * 60)),
+        for_guests=settings.anonymous_turn,
+    )
 
 
 def _client(provider: Provider) -> ProviderClient:

@@ -18,6 +18,7 @@ from signaling_server.auth.providers import ProviderClient
 from signaling_server.backplane.parts import Backplane
 from signaling_server.counts import Counts
 from signaling_server.db import Database
+from signaling_server.errands import Errands
 from signaling_server.limits import Limiters
 from signaling_server.loopback import is_loopback
 from signaling_server.models import Login
@@ -26,7 +27,7 @@ from signaling_server.security import UNKNOWN_CREDENTIAL, bearer
 from signaling_server.settings import Settings, checked_public_url
 from signaling_server.signaling.hub import Hub
 from signaling_server.signaling.tickets import Tickets
-from signaling_server.turns import Turns
+from signaling_server.signaling.turn import Relays
 from sleap_rtc.errors import AuthenticationError, ProtocolError
 
 RESTARTING = "The service restarts. It is back in a moment."
@@ -50,8 +51,9 @@ class Service:
         tickets: those that wait to open a WebSocket.
         reports: what workers tell of their jobs and models, on its way into the database.
         limiters: what is counted within a time.
-        turns: what only one process does at a time.
+        errands: what only one process does at a time.
         counts: what this process has counted.
+        relays: the STUN and TURN servers that peers are told of.
         passwords: checks passwords.
         providers: who else may vouch for users, by id.
         backplane: what it shares with other processes; None for a service that is one.
@@ -66,8 +68,9 @@ class Service:
     tickets: Tickets
     reports: StoredReports
     limiters: Limiters
-    turns: Turns
+    errands: Errands
     counts: Counts
+    relays: Relays
     passwords: Passwords
     providers: dict[str, ProviderClient]
     backplane: Backplane | None = None

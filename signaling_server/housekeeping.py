@@ -23,7 +23,7 @@ from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 logger = logging.getLogger(__name__)
 
 CLEANING = "cleaning"
-"""What the turn is called that a process takes for forgetting what ended."""
+"""What the errand of forgetting is called that a process takes."""
 WATCH_SECONDS = 1.0
 """How often somebody who was locked out is looked for."""
 
@@ -96,7 +96,7 @@ async def keep_house(service: Service) -> NoReturn:
         await asyncio.sleep(service.settings.recheck_seconds)
         try:
             await recheck(service)
-            if await service.turns.take(CLEANING, HOUR_MS):
+            if await service.errands.take(CLEANING, HOUR_MS):
                 await clean_up(service)
         except (SQLAlchemyError, StorageError, ConflictError):
             # a full or locked disk now is no reason to stop for good: the next round tries again

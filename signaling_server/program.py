@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable
 
 from signaling_server import server
-from signaling_server.child import serve_as_one, take_inherited
+from signaling_server.child import serve_as_one
+from signaling_server.inheritance import take_inherited
 from signaling_server.open_files import allow_many
 from signaling_server.place import Listening
 from signaling_server.settings import Settings

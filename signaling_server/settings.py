@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from signaling_server.limit_settings import Limits
 from signaling_server.loopback import is_loopback
 from signaling_server.provider_settings import Provider, check_ids
+from signaling_server.turn_settings import checked_urls, load_secret
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.protocol.sdp import IceServer
 
@@ -55,7 +56,13 @@ class Settings(BaseModel):
         session_string_hours: how long an unused session string lives.
         idle_room_days: how long a redeemed anonymous room lives after its worker was last seen.
         recheck_seconds: how often the credentials of connected peers are looked at again.
-        ice_servers: STUN and TURN servers handed to peers.
+        ice_servers: STUN and TURN servers handed to peers as they are.
+        turn_urls: TURN servers for which each peer gets credentials of its own, as
+            ``turn:turn.lab.example:3478?transport=udp``.
+        turn_secret: what these servers know as ``static-auth-secret``.
+        turn_secret_file: a file that holds it, instead.
+        turn_minutes: how long these credentials live; peers that stay are told new ones.
+        anonymous_turn: whether those who came without an account are told of TURN servers, too.
         trusted_proxies: addresses whose X-Forwarded-For is believed.
         dev: whether anybody on this machine may log in under any name; only where no other machine reaches the service.
         public_url: the address at which browsers reach the service, if it is not the one that command lines use.
@@ -93,7 +100,13 @@ class Settings(BaseModel):
     session_string_hours: float = Field(default=2.0, gt=0)
     idle_room_days: float = Field(default=30.0, gt=0)
     recheck_seconds: float = Field(default=60.0, gt=0)
-    ice_servers: list[IceServer] = Field(default_factory=list, max_length=16)
+    # a welcome has place for 16: one is for those of turn_urls
+    ice_servers: list[IceServer] = Field(default_factory=list, max_length=15)
+    turn_urls: list[str] = Field(default_factory=list, max_length=8)
+    turn_secret: SecretStr | None = None
+    turn_secret_file: Path | None = None
+    turn_minutes: float = Field(default=60.0, gt=0, le=60)
+    anonymous_turn: bool = False
     trusted_proxies: list[str] = Field(default_factory=list)
     # behind host and trusted_proxies: its check looks at both
     dev: bool = False
@@ -162,6 +175,11 @@ class Settings(BaseModel):
                 "a TURN server's credential must be random, or everybody relays there. Make one: openssl rand -hex 32"
             )
         return servers
+
+    @field_validator("turn_urls")
+    @classmethod
+    def _turn_urls(cls, urls: list[str]) -> list[str]:
+        return checked_urls(urls)
 
     @field_validator("public_url")
     @classmethod
@@ -291,6 +309,11 @@ def load_pepper(settings: Settings) -> bytes:
         raise StorageError(
             f"The service's pepper file {path} cannot be used: {error.strerror}. Make its folder writable."
         ) from error
+
+
+def load_turn_secret(settings: Settings) -> bytes:
+    """The secret that the service shares with its TURN servers; empty if it has none. See `load_secret` for errors."""
+    return load_secret(settings.turn_urls, settings.turn_secret, settings.turn_secret_file)
 
 
 def _read_or_make(path: Path) -> bytes:

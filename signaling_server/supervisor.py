@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from signaling_server.backplane.parts import check
-from signaling_server.child import READY, VARIABLE, Inherited
 from signaling_server.db import upgrade
+from signaling_server.inheritance import READY, VARIABLE, Inherited
 from signaling_server.logs import set_up
 from signaling_server.operating import first_link
 from signaling_server.place import Listening, address, listen_at
@@ -81,6 +81,7 @@ class Team:
         self._command = command
         self._children: list[_Child] = []
         self._leash = os.pipe()
+        self._tasks: asyncio.TaskGroup | None = None
         self._ended = asyncio.Event()
         self._rolling = asyncio.Lock()
 
@@ -96,11 +97,15 @@ class Team:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                await self._start_all()
+                async with self._rolling:
+                    await self._start_all()
                 on_ready()
                 await self._ended.wait()
                 await self._end_all()
-        except* _NotStartedError as group:
+        except BaseExceptionGroup as group:
+            others = group.split(_NotStartedError)[1]
+            if others is not None:
+                raise others from None
             raise ConflictError(
                 "A process of the service ended before it was ready; the lines above say why. Nothing runs now."
             ) from group
@@ -114,7 +119,7 @@ class Team:
 
     def renew(self) -> None:
         """Put a new process in the place of each, one after another: the socket is accepted from all the time."""
-        if not self._ended.is_set():
+        if self._tasks is not None and not self._ended.is_set():
             self._tasks.create_task(self._renew_all())
 
     async def _start_all(self) -> None:
@@ -128,8 +133,8 @@ class Team:
         async with self._rolling:
             logger.info("all processes are replaced, one after another")
             for child in list(self._children):
-                if child.dismissed or self._ended.is_set():
-                    continue
+                if child not in self._children or self._ended.is_set():
+                    continue  # it has died, and another one is in its place already
                 try:
                     await self._add()
                 except _NotStartedError:
@@ -137,6 +142,9 @@ class Team:
                     return
                 child.dismiss()
                 await child.gone()
+            # of one that died in the moment of its replacement there are two
+            for extra in self._children[self._number :]:
+                extra.dismiss()
 
     async def _end_all(self) -> None:
         self._ended.set()
@@ -147,6 +155,7 @@ class Team:
     async def _add(self) -> None:
         child = await self._start()
         self._children.append(child)
+        assert self._tasks is not None  # noqa: S101 - nothing is started before
         self._tasks.create_task(self._watch(child))
         if self._ended.is_set():
             child.dismiss()

@@ -3,22 +3,20 @@
 import logging
 import secrets
 from collections.abc import Mapping
-
-from pydantic import ValidationError
+from contextlib import suppress
 
 from signaling_server.backplane.envelopes import (
-    Beat,
     Delivery,
     Ended,
     EndedAll,
     Envelope,
     Owners,
     Replaced,
-    Undelivered,
-    open_envelope,
     seal,
 )
+from signaling_server.backplane.hearing import Hearing, gone
 from signaling_server.backplane.keys import Keys, process_id, process_of
+from signaling_server.backplane.late import Latecomers
 from signaling_server.backplane.lease import Lease
 from signaling_server.backplane.line import AWAY, Line
 from signaling_server.backplane.listener import Listener
@@ -27,18 +25,11 @@ from signaling_server.backplane.sockets import Sockets
 from signaling_server.limit_settings import Limits
 from signaling_server.signaling.hub import RANDOM_BYTES, MemoryHub, Receiver, Totals
 from signaling_server.signaling.members import Holder, Member
-from signaling_server.signaling.routing import NO_SUCH_LINK, NOT_THERE
-from sleap_rtc.errors import BusyError, NotFoundError, ProtocolError, UnreachableError
-from sleap_rtc.protocol.codec import ErrorInfo, Message
+from sleap_rtc.errors import BusyError, UnreachableError
+from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.signaling import (
-    CLOSE_REPLACED,
     SIGNALING,
-    Answer,
-    Gone,
-    IceCandidate,
-    Offer,
-    Reject,
     WorkerInfo,
     WorkerPresence,
 )
@@ -62,10 +53,22 @@ class RedisHub:
         keys: where what lies.
         limits: the bounds.
         lease: this process's, and what it knows of the others'.
+        latecomers: looks again at those whose offers cross a revocation.
+
+    Attributes:
+        hearing: takes what the other processes tell.
     """
 
     def __init__(
-        self, here: MemoryHub, tag: bytes, receiver: Receiver, line: Line, keys: Keys, limits: Limits, lease: Lease
+        self,
+        here: MemoryHub,
+        tag: bytes,
+        receiver: Receiver,
+        line: Line,
+        keys: Keys,
+        limits: Limits,
+        lease: Lease,
+        latecomers: Latecomers,
     ) -> None:
         self.here = here
         self._tag = tag
@@ -74,6 +77,8 @@ class RedisHub:
         self._line = line
         self._keys = keys
         self._lease = lease
+        self._latecomers = latecomers
+        self.hearing = Hearing(here, self._process, receiver, line, keys, latecomers)
         self._presences = Presences(line, keys)
         self._sockets = Sockets(line, keys, self._process, here, limits)
         self.listener: Listener | None = None
@@ -114,6 +119,7 @@ class RedisHub:
 
     async def claim(self, member: Member, presence: WorkerPresence) -> None:
         """See `Hub.claim`. While Redis is away this process alone knows of it."""
+        member.worker = presence  # if this is cancelled, whoever leaves takes back what Redis has heard of it
         try:
             _, other = await self._presences.claim(member, presence, new=True)
         except UnreachableError:
@@ -126,7 +132,8 @@ class RedisHub:
         """See `Hub.update`."""
         await self.here.update(member, info)
         if member.worker is not None:
-            self._presences.update(member, member.worker)
+            with suppress(UnreachableError):  # told when Redis is back
+                await self._presences.update(member, member.worker)
 
     async def workers(self, room: str) -> list[WorkerPresence]:
         """See `Hub.workers`.
@@ -167,6 +174,8 @@ class RedisHub:
 
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """See `Hub.end`."""
+        if reasons:
+            self._latecomers.watch()
         await self.here.end(reasons, code)
         pairs = list(reasons.items())
         for start in range(0, len(pairs), _AT_ONCE):
@@ -176,6 +185,7 @@ class RedisHub:
         self, reason: str, code: int, *, token_id: str | None = None, room: str | None = None, user: str | None = None
     ) -> None:
         """See `Hub.end_all`."""
+        self._latecomers.watch()
         await self.here.end_all(reason, code, token_id=token_id, room=room, user=user)
         self._publish(EndedAll(by=self._process, reason=reason, code=code, token_id=token_id, room=room, user=user))
 
@@ -195,16 +205,6 @@ class RedisHub:
             processes=len(living),
         )
 
-    async def hear(self, text: bytes) -> None:
-        """Take what another process tells; nothing that it says ends this one."""
-        try:
-            envelope = open_envelope(text)
-            await self._take(envelope)
-        except (ValidationError, ProtocolError) as error:
-            logger.warning("another process said what nobody here understands: %s", type(error).__name__)
-        except Exception:
-            logger.exception("what another process said could not be done")
-
     async def restore(self) -> None:
         """Bring into Redis who is here, after it may have forgotten or missed it.
 
@@ -220,61 +220,23 @@ class RedisHub:
             if stays:
                 self._replaced(other)
             else:
-                self._end_replaced(member.presence)
+                self.hearing.end_replaced(member.presence)
 
     def bury(self, process: str) -> None:
         """Tell whoever was dialing a connection of a process that died, or was dialled by one."""
         for member in self.here.members():
             for link, route in list(member.routes.items()):
                 if not route.standing and process_of(route.other) == process:
-                    self._receiver(member, _gone(link, None), route.other)
-
-    async def _take(self, envelope: Envelope) -> None:
-        if isinstance(envelope, Beat) or getattr(envelope, "by", None) == self._process:
-            return
-        if isinstance(envelope, Delivery):
-            await self._deliver_here(envelope)
-        elif isinstance(envelope, Undelivered):
-            member = self.here.member(envelope.to)
-            if member is not None:
-                self._receiver(member, _gone(envelope.link, envelope.worker), envelope.missing)
-        elif isinstance(envelope, Replaced):
-            self._end_replaced(envelope.presence)
-        elif isinstance(envelope, Ended):
-            await self.here.end(dict(envelope.reasons), envelope.code)
-        elif isinstance(envelope, EndedAll):
-            await self.here.end_all(
-                envelope.reason, envelope.code, token_id=envelope.token_id, room=envelope.room, user=envelope.user
-            )
-        else:
-            await self.here.set_owners(envelope.owners)
-
-    async def _deliver_here(self, delivery: Delivery) -> None:
-        message = SIGNALING.decode(delivery.text)
-        if message is None or await self.here.deliver(delivery.to, message, delivery.sender or ""):
-            return
-        if isinstance(message, Offer) and message.sender is not None:
-            # it is looked for where it is no more: Redis was restarted from what it had once written down
-            self._presences.leave(message.sender.room, message.worker_id, delivery.to)
-        if delivery.sender is not None and isinstance(message, Offer | Answer | Reject | IceCandidate):
-            worker = message.worker_id if isinstance(message, Offer) else None
-            answer = Undelivered(to=delivery.sender, missing=delivery.to, link=message.link, worker=worker)
-            self._line.tell("PUBLISH", self._keys.inbox(process_of(delivery.sender)), seal(answer))
+                    self._receiver(member, gone(link, None), route.other)
 
     def _replaced(self, presence: str) -> None:
         """End a connection, wherever it is, whose worker has a newer one."""
         if not presence:
             return
         if process_of(presence) == self._process:
-            self._end_replaced(presence)
+            self.hearing.end_replaced(presence)
         else:
             self._line.tell("PUBLISH", self._keys.inbox(process_of(presence)), seal(Replaced(presence=presence)))
-
-    def _end_replaced(self, presence: str) -> None:
-        member = self.here.member(presence)
-        if member is not None and not member.outbox.ended.is_set():
-            logger.info("the worker of %s was taken over by a newer connection", presence)
-            member.outbox.end(CLOSE_REPLACED, "a newer connection of this worker took over")
 
     def _publish(self, envelope: Envelope) -> None:
         self._line.tell("PUBLISH", self._keys.everybody, seal(envelope))
@@ -295,8 +257,3 @@ class RedisHub:
                     self._sockets.forget(key)
                 elif key.startswith(self._keys.room("")):
                     await self._presences.forget_strangers(key, self._process, is_here)
-
-
-def _gone(link: str, worker: str | None) -> Gone:
-    sentence = NO_SUCH_LINK if worker is None else NOT_THERE
-    return Gone(link=link, worker_id=worker, error=ErrorInfo.of(NotFoundError(sentence)))

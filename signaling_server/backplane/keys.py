@@ -72,6 +72,10 @@ class Keys:
         """The latest events of one key of a limit."""
         return f"{self.prefix}window:{name}:{key}"
 
-    def turn(self, name: str) -> str:
-        """Whose turn it is at something that only one does."""
-        return f"{self.prefix}turn:{name}"
+    def windows(self, name: str) -> str:
+        """All keys of one limit, by the time of their latest event."""
+        return f"{self.prefix}windows:{name}"
+
+    def errand(self, name: str) -> str:
+        """Who does something that only one does."""
+        return f"{self.prefix}errand:{name}"

@@ -79,6 +79,10 @@ class Lease:
 
     async def release(self) -> None:
         """Be dead to the others at once: for a process that ends in order."""
+        new = Counter(self._counts) - self._added
+        for name, number in new.items():
+            self._line.tell("HINCRBY", self._keys.counters, name, number)
+        self._added += new
         self._line.tell("DEL", self._keys.lease(self._process))
         await self._line.flush()
 

@@ -100,7 +100,7 @@ class Line:
         if self.away or len(self._waiting) >= MOST_WAITING:
             self.missed = True
             return
-        self._waiting.append((command, None))
+        self._waiting.append((_encoded(command), None))
         self._news.set()
 
     async def run(self) -> NoReturn:
@@ -125,7 +125,7 @@ class Line:
 
     def _queue(self, command: Command) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
+        self._waiting.append((_encoded(command), future))
         self._news.set()
         return future
 
@@ -139,6 +139,10 @@ class Line:
                     pipeline.execute_command(*command)
                 answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
+            self._lost(batch, error)
+            return
+        except Exception as error:
+            logger.exception("commands could not be sent to Redis")
             self._lost(batch, error)
             return
         if self.away:
@@ -165,3 +169,9 @@ class Line:
             if future is not None and not future.done():
                 future.set_exception(UnreachableError(AWAY))
         self._waiting.clear()
+
+
+def _encoded(command: Command) -> Command:
+    # names that strangers chose are among them: a text that is none must not come up in the middle of others' commands
+    name, *rest = command
+    return (name, *(each.encode(errors="surrogatepass") if isinstance(each, str) else each for each in rest))

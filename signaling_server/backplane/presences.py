@@ -52,10 +52,14 @@ class Presences:
         )
         return Claimed(bool(stays), other.decode())
 
-    def update(self, member: Member, worker: WorkerPresence) -> None:
-        """Replace a worker's entry, if it is still this connection's."""
+    async def update(self, member: Member, worker: WorkerPresence) -> None:
+        """Replace a worker's entry, if it is still this connection's.
+
+        Raises:
+            UnreachableError: if Redis is away.
+        """
         room, entry = self._keys.room(member.principal.room), _entry(member.presence, worker)
-        self._line.tell("EVAL", UPDATE, 1, room, self._keys.prefix, worker.worker_id, entry)
+        await self._line.ask("EVAL", UPDATE, 1, room, self._keys.prefix, worker.worker_id, entry)
 
     def leave(self, room: str, worker_id: str, presence: str) -> None:
         """Remove a worker's entry, if it is still this connection's."""

@@ -163,6 +163,17 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', tonumber(ARGV[2]) - tonumber(ARG
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[2], KEYS[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+while redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[6]) do
+  local quiet = redis.call('ZRANGE', KEYS[2], 0, 1)
+  local gone = quiet[1] ~= KEYS[1] and quiet[1] or quiet[2]
+  redis.call('ZREM', KEYS[2], gone)
+  redis.call('DEL', gone)
+end
 return 1
 """
-"""[window] (prefix, now, milliseconds, limit, an id of this event) → 1 if it is within the limit."""
+"""[window, all of its kind] (prefix, now, milliseconds, limit, an id of this event, most) → 1 if within the limit.
+
+Of more than so many windows of a kind, the one quiet for longest is forgotten: strangers cannot fill Redis.
+"""

@@ -18,15 +18,19 @@ class RedisWindow:
         name: which limit it is.
         limit: events allowed within the window.
         window_ms: the window, in milliseconds.
+        most: keys remembered; at the bound the one quiet for longest is forgotten.
         alone: what this process counts in meanwhile.
     """
 
-    def __init__(self, line: Line, keys: Keys, name: str, limit: int, window_ms: int, alone: Window) -> None:
+    def __init__(
+        self, line: Line, keys: Keys, name: str, limit: int, window_ms: int, *, most: int, alone: Window
+    ) -> None:
         self._line = line
         self._keys = keys
         self._name = name
         self._limit = limit
         self._window = window_ms
+        self._most = most
         self._alone = alone
 
     async def allow(self, key: str, now_ms: int) -> bool:
@@ -36,7 +40,8 @@ class RedisWindow:
         where, event = self._keys.window(self._name, key), secrets.token_hex(8)
         try:
             allowed = await self._line.ask(
-                "EVAL", ALLOW, 1, where, self._keys.prefix, now_ms, self._window, self._limit, event
+                *("EVAL", ALLOW, 2, where, self._keys.windows(self._name)),
+                *(self._keys.prefix, now_ms, self._window, self._limit, event, self._most),
             )
         except UnreachableError:
             return alone

@@ -29,6 +29,7 @@ class Admission:
 
     Attributes:
         ends_at: when a worker's token or its room ends; None never, or for others.
+        guest: whether nobody vouches for them: the room is one that anybody may open.
     """
 
     token_id: str
@@ -39,6 +40,7 @@ class Admission:
     room_name: str
     owner: bool = False
     ends_at: int | None = None
+    guest: bool = False
 
 
 async def admit(
@@ -81,6 +83,7 @@ async def admit(
         room_name=credential.room_name,
         # an anonymous room's end moves with every visit
         ends_at=credential.ends_at if credential.room_kind == "room" else None,
+        guest=credential.room_kind != "room",
     )
 
 

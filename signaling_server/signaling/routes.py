@@ -17,8 +17,10 @@ from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.handshake import check_handshake, shown_credential
 from signaling_server.signaling.members import Member
 from signaling_server.signaling.outbox import Outbox
+from signaling_server.signaling.renewal import renewing
 from signaling_server.signaling.routing import Router
 from sleap_rtc.errors import SleapRTCError, UnreachableError
+from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, SUBPROTOCOL, Principal, Welcome
 
 router = APIRouter()
@@ -32,16 +34,21 @@ async def websocket(websocket: WebSocket) -> None:
         async with _admitted(websocket, service, peers) as (member, admission):
             await websocket.accept(subprotocol=SUBPROTOCOL)
             websocket.scope["headers"].clear()  # nobody asks again, and thousands stay for days
+
+            def servers() -> list[IceServer]:
+                return service.relays.servers(member.principal, guest=admission.guest, now=service.clock())
+
             member.send(
                 Welcome(
                     principal=member.principal,
                     nonce=member.nonce.hex(),
-                    ice_servers=service.settings.ice_servers,
+                    ice_servers=servers(),
                     room_name=admission.room_name,
                     ends_in=None if admission.ends_at is None else (admission.ends_at - service.clock()) // 1000,
                 )
             )
-            await Connection(websocket, member, peers, service.settings.limits, service.counts).run()
+            with renewing(member, servers, service.relays.renewed_after(guest=admission.guest)):
+                await Connection(websocket, member, peers, service.settings.limits, service.counts).run()
     except _Refused as refused:
         service.counts.add(REFUSED, status=status_of(refused.error))
         await websocket.send_denial_response(error_response(refused.error))

@@ -6,6 +6,7 @@ import click
 
 from sleap_rtc.cli.options import (
     json_option,
+    relay_option,
     room_option,
     room_secret_option,
     secrets_for,
@@ -38,6 +39,7 @@ Examples:
 @json_option
 @server_option
 @transport_option
+@relay_option
 def ls(
     worker: str,
     place: str | None,
@@ -46,6 +48,7 @@ def ls(
     as_json: bool,
     server: str | None,
     transport: str | None,
+    ice_policy: str | None,
 ) -> None:
     """List the folders of a worker's machine that its jobs may read.
 
@@ -56,8 +59,8 @@ def ls(
     from sleap_rtc.cli.output import emit_json
     from sleap_rtc.cli.running import run_async
 
-    settings = settings_for(server=server, transport=transport)
-    request = _request(worker, room, settings, secrets_for(settings, room_secret))
+    settings = settings_for(server=server, transport=transport, ice_policy=ice_policy)
+    request = worker_request(worker, room, settings, secrets_for(settings, room_secret))
     name, mounts, listing = run_async(_ask(request, place))
     if as_json:
         shown = [each.model_dump(mode="json") for each in mounts]
@@ -68,7 +71,12 @@ def ls(
         _show_folder(listing)
 
 
-def _request(worker: str, room: str | None, settings: "Settings", secrets: "SecretLookup") -> "Request":
+def worker_request(worker: str, room: str | None, settings: "Settings", secrets: "SecretLookup") -> "Request":
+    """What reaches a worker that was named by its name, its id or a session string.
+
+    Raises:
+        UsageError: if nothing says in which room it is, or two things do.
+    """
     from sleap_rtc.cli.jobs.reaching import Request
     from sleap_rtc.errors import UsageError
     from sleap_rtc.protocol.session_string import PREFIX

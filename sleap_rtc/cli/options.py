@@ -66,6 +66,17 @@ def transport_option(command: F) -> F:
     )(command)
 
 
+def relay_option(command: F) -> F:
+    """Add ``--relay-only``, as `ice_policy`; None where it was not typed."""
+    return click.option(
+        "--relay-only",
+        "ice_policy",
+        flag_value="relay",
+        default=None,
+        help="Use no direct path between the machines, but the service's TURN servers alone.",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """Add ``--json``, as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="One line of JSON, for scripts.")(command)
@@ -220,8 +231,8 @@ def settings_for(folder: Path | None = None, **typed: str | bool | None) -> "Set
 
     Args:
         folder: where to begin looking for a project's file; this folder by default.
-        typed: options by key (``server``, ``transport``, ``api_key``, ``slots``, ``gpus``, ``warm``, …); None: not
-            typed.
+        typed: options by key (``server``, ``transport``, ``ice_policy``, ``api_key``, ``slots``, ``gpus``, …); None:
+            not typed.
 
     Raises:
         ConfigError: if a file or a value is wrong.

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Literal, Self, TextIO
 
 from sleap_rtc.protocol.jobs import Event, JobSummary
+from sleap_rtc.transport.paths import NetworkPath
 
 Clock = Callable[[], float]
 What = Literal["models", "predictions", "models and predictions", "network"]
@@ -55,8 +56,8 @@ class JobDisplay(ABC):
         """Say what is being tried: ``text`` is a clause such as ``the service at http://…``."""
 
     @abstractmethod
-    def connected(self, worker_name: str, gpu_text: str) -> None:
-        """Say which worker answered and what it computes on."""
+    def connected(self, worker_name: str, gpu_text: str, path: NetworkPath | None = None) -> None:
+        """Say which worker answered, what it computes on, and which way the link goes, where that is known."""
 
     @abstractmethod
     def upload(self, sent: int, total: int, already: int) -> None:

@@ -4,7 +4,9 @@ Every object has ``event``:
 
 - ``{"event": "reading", "package", "done", "total"}``: bytes of the package read before it is sent; only from the
   first second on, at most twice a second
-- ``{"event": "connecting", "text"}``, ``{"event": "connected", "worker", "gpu"}``
+- ``{"event": "connecting", "text"}``, ``{"event": "connected", "worker", "gpu", "path"}``: the path is
+  ``{"way", "local", "remote", "carrier"}``, null where it is not known; the ways are ``host``, ``reflexive`` (through a
+  router's address) and ``relay``, and ``udp``, ``tcp`` or ``tls`` carries packets to our own relay
 - ``{"event": "upload", "sent", "total", "already"}``, ``{"event": "download", "received", "total"}``: bytes, at most
   twice a second, the last one always; ``sent`` are those that the worker has checked and written, over all links
 - ``{"event": "upload_paused", "reason"}``, ``{"event": "upload_resumed"}``: the worker takes nothing just now, or
@@ -24,6 +26,7 @@ Every object has ``event``:
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -31,6 +34,7 @@ from sleap_rtc.cli import output
 from sleap_rtc.cli.progress import Clock, JobDisplay, LogLines, What, sorted_out
 from sleap_rtc.cli.progress_transfer import Transfer, Upload
 from sleap_rtc.protocol.jobs import Event, JobSummary
+from sleap_rtc.transport.paths import NetworkPath
 
 _INTERVAL = 0.5
 
@@ -63,9 +67,10 @@ class JsonDisplay(JobDisplay):
         """Write ``connecting``."""
         self._emit("connecting", text=text)
 
-    def connected(self, worker_name: str, gpu_text: str) -> None:
+    def connected(self, worker_name: str, gpu_text: str, path: NetworkPath | None = None) -> None:
         """Write ``connected``."""
-        self._emit("connected", worker=worker_name, gpu=gpu_text)
+        way = None if path is None else {"way": path.way, **asdict(path)}
+        self._emit("connected", worker=worker_name, gpu=gpu_text, path=way)
 
     def upload(self, sent: int, total: int, already: int) -> None:
         """Write ``upload``, now and then and at the end."""

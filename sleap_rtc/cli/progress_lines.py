@@ -23,6 +23,7 @@ from sleap_rtc.protocol.jobs import (
     StateChanged,
     Step,
 )
+from sleap_rtc.transport.paths import NetworkPath
 
 _TENTHS = 10
 _INTERVAL = 1.0
@@ -68,10 +69,10 @@ class LinesDisplay(JobDisplay):
         """Write whom we are looking for."""
         self._line(f"Connecting to {text} …")
 
-    def connected(self, worker_name: str, gpu_text: str) -> None:
+    def connected(self, worker_name: str, gpu_text: str, path: NetworkPath | None = None) -> None:
         """Write who answered."""
         self._worker = worker_name
-        self._line(view.connected_text(worker_name, gpu_text))
+        self._line(view.connected_text(worker_name, gpu_text, path))
 
     def upload(self, sent: int, total: int, already: int) -> None:
         """Write a line when bytes begin to flow, for each tenth, and at the end."""

@@ -20,6 +20,7 @@ from sleap_rtc.cli.progress_frames import frames_text
 from sleap_rtc.cli.progress_transfer import Transfer, Upload, paused_text
 from sleap_rtc.protocol.jobs import Event, JobSummary, Notice, Queued, RunEnded, StateChanged, Verb
 from sleap_rtc.protocol.text import printable
+from sleap_rtc.transport.paths import NetworkPath
 
 _BAR = 20
 _FRAMES_PER_SECOND = 8
@@ -73,11 +74,11 @@ class RichDisplay(JobDisplay):
         """Show whom we are looking for."""
         self._doing = f"Connecting to {text}"
 
-    def connected(self, worker_name: str, gpu_text: str) -> None:
+    def connected(self, worker_name: str, gpu_text: str, path: NetworkPath | None = None) -> None:
         """Keep who answered."""
         self._worker = worker_name
         self._doing = None
-        self._keep(view.connected_text(worker_name, gpu_text))
+        self._keep(view.connected_text(worker_name, gpu_text, path))
 
     def upload(self, sent: int, total: int, already: int) -> None:
         """Move the upload's bar, keep its sum at the end."""

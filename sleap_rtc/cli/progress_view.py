@@ -25,6 +25,7 @@ from sleap_rtc.protocol.jobs import (
     Step,
     Verb,
 )
+from sleap_rtc.transport.paths import NetworkPath
 
 LINK_RESTORED = "The worker is back; nothing was missed."
 _LOSSES = ("loss", "train/loss", "train_loss")
@@ -173,9 +174,10 @@ def time_text(run: RunView) -> str:
     return f"{text}, about {format_duration(left)} left" if left else text
 
 
-def connected_text(worker_name: str, gpu_text: str) -> str:
-    """Say who answered."""
-    return f"Connected to {worker_name} ({gpu_text})." if gpu_text else f"Connected to {worker_name}."
+def connected_text(worker_name: str, gpu_text: str, path: NetworkPath | None = None) -> str:
+    """Say who answered, and which way the link goes if that is a way round."""
+    who = f"{worker_name} ({gpu_text})" if gpu_text else worker_name
+    return f"Connected to {who}, {path}." if path and path.way == "relay" else f"Connected to {who}."
 
 
 def accepted_text(summary: JobSummary) -> str:

@@ -9,6 +9,7 @@ from sleap_rtc.cli.options import (
     events_option,
     give_up_option,
     logs_option,
+    relay_option,
     room_option,
     room_secret_option,
     secrets_for,
@@ -52,6 +53,7 @@ HOW = (
     give_up_option,
     server_option,
     transport_option,
+    relay_option,
 )
 """How to go about it."""
 
@@ -72,7 +74,7 @@ def read_remote(options: dict[str, Any]) -> "Remote":
         session_string=options.pop("session_string", None),
         **{name: options.pop(name) for name in ("room", "auto_select", "worker", "min_gpu_memory")},
     )
-    settings = settings_for(server=options.pop("server"), transport=options.pop("transport"))
+    settings = settings_for(**{name: options.pop(name) for name in ("server", "transport", "ice_policy")})
     secrets = secrets_for(settings, options.pop("room_secret"))
     where = find_where(typed, settings)
     return Remote(

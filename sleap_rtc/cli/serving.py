@@ -29,6 +29,7 @@ from sleap_rtc.signaling.account import Account
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource
 from sleap_rtc.transport.engines import Engine
+from sleap_rtc.transport.paths import NetworkPath
 from sleap_rtc.worker.enrolment import (
     Enrolment,
     check_key,
@@ -291,8 +292,8 @@ class _Announcer:
         else:
             _say_unreachable(state)
 
-    def client(self, name: str) -> None:
-        say(f"{name} connected.")
+    def client(self, name: str, path: NetworkPath | None) -> None:
+        say(f"{name} connected, {path}." if path and path.way == "relay" else f"{name} connected.")
 
 
 def _say_unreachable(state: ServiceState) -> None:

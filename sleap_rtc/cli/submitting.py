@@ -113,7 +113,7 @@ async def reach(remote: Remote, reading: Awaitable[Package], display: JobDisplay
         SleapRTCError: why it cannot be reached.
     """
     async with _met(remote, reading, display) as (worker, presence):
-        display.connected(presence.name, gpu_text(presence))
+        display.connected(presence.name, gpu_text(presence), await worker.link.path())
         yield Reached(remote, worker, presence, display)
 
 

@@ -201,6 +201,7 @@ class Client:
             ice_servers=self._signaling.ice_servers,
             timeouts=self._timeouts,
             allow_loopback=self._signaling.is_local,
+            relay_only=self._limits.relay_only,
         )
 
 

@@ -15,6 +15,7 @@ from sleap_rtc.session.link import LinkSettings, dial
 from sleap_rtc.session.session import Session
 from sleap_rtc.session.switchboard import Switchboard
 from sleap_rtc.signaling.backoff import backoff
+from sleap_rtc.transport.paths import NetworkPath
 
 T = TypeVar("T")
 
@@ -79,6 +80,11 @@ class WorkerLink:
             SleapRTCError: if there will be none.
         """
         return await asyncio.shield(self._session)
+
+    async def path(self) -> NetworkPath | None:
+        """Which way the live link goes; None while there is none."""
+        live = self._session.done() and not self._session.cancelled() and not self._session.exception()
+        return await self._session.result().path() if live else None
 
     async def call(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run `work` on the link; if the link drops meanwhile, run it again on the next one.

@@ -26,6 +26,9 @@ TEMPLATE = """\
 # The WebRTC engine: auto, libwebrtc or aiortc.
 #transport = "auto"
 
+# Which paths links may take: all, or relay for the service's TURN servers alone
+#ice_policy = "all"
+
 # What 'sleap-rtc worker' starts with.
 #[worker]
 #api_key = "slp_…"

@@ -15,7 +15,9 @@ class TransferLimits:
     Attributes:
         max_lanes: most connections that what is received may come over.
         max_store: most bytes that the store keeps; None for a tenth of its disk.
+        relay_only: whether connections may go through relays alone.
     """
 
     max_lanes: int = MOST_LANES
     max_store: int | None = None
+    relay_only: bool = False

@@ -12,6 +12,7 @@ from sleap_rtc.config.servers import normal_server
 from sleap_rtc.errors import ConfigError
 
 TRANSPORTS = ("auto", "libwebrtc", "aiortc")
+ICE_POLICY, ICE_POLICIES = "ice_policy", ("all", "relay")
 SECRETS = "secrets"
 MOST_SLOTS = 64
 """Jobs that a worker can run at once."""
@@ -78,6 +79,13 @@ def _transport(value: Any, where: str) -> str:
     text = _text(value, where)
     if text not in TRANSPORTS:
         raise ConfigError(f"{where} must be one of {', '.join(TRANSPORTS)}.")
+    return text
+
+
+def _ice_policy(value: Any, where: str) -> str:
+    text = _text(value, where)
+    if text not in ICE_POLICIES:
+        raise ConfigError(f"{where} must be one of {', '.join(ICE_POLICIES)}.")
     return text
 
 
@@ -180,6 +188,9 @@ KEYS: dict[str, Key] = {
     "server": Key(_address, "SLEAP_RTC_SERVER", "the signaling service"),
     "default_room": Key(_text, "SLEAP_RTC_DEFAULT_ROOM", "the room of commands without --room"),
     "transport": Key(_transport, "SLEAP_RTC_TRANSPORT", "the WebRTC engine"),
+    ICE_POLICY: Key(
+        _ice_policy, "SLEAP_RTC_ICE_POLICY", "which paths links may take: all, or relay for TURN servers alone"
+    ),
     API_KEY: Key(_text, "SLEAP_RTC_API_KEY", "the worker token a worker starts with"),
     "worker.name": Key(_text, "SLEAP_RTC_WORKER_NAME", "what a worker is called"),
     SLOTS: Key(_slots, "SLEAP_RTC_WORKER_SLOTS", "how many jobs a worker runs at once"),

@@ -25,6 +25,7 @@ from sleap_rtc.config.schema import (
     API_KEY,
     AUTO_EXPORT,
     GPUS,
+    ICE_POLICY,
     JOB_HOURS,
     JOB_MEMORY,
     JOB_SIZE,
@@ -113,6 +114,7 @@ class Settings:
         own_server: what `server` would be without the project's file: where a credential belongs that names no server.
         default_room: the room of commands without ``--room``: an id or a name.
         transport: the WebRTC engine.
+        ice_policy: which paths links may take: ``all``, or ``relay``.
         worker: what workers use.
         client: what clients use.
         limits: what transfers may use: the tables ``[store]`` and ``[transfer]``.
@@ -128,6 +130,7 @@ class Settings:
     own_server: str = DEFAULT_SERVER
     default_room: str | None = None
     transport: str = "auto"
+    ice_policy: str = "all"
     worker: WorkerSection = WorkerSection()
     client: ClientSection = ClientSection()
     limits: TransferLimits = field(default_factory=TransferLimits)
@@ -208,9 +211,14 @@ def merge(layers: Sequence[Layer], *, warnings: Sequence[str] = (), files: Seque
         own_server=own_server,
         default_room=values.get("default_room"),
         transport=values.get("transport", "auto"),
+        ice_policy=values.get(ICE_POLICY, "all"),
         worker=_worker_section(values),
         client=ClientSection(values.get("client.auto_select")),
-        limits=TransferLimits(values.get("transfer.max_lanes", MOST_LANES), values.get("store.max_bytes")),
+        limits=TransferLimits(
+            values.get("transfer.max_lanes", MOST_LANES),
+            values.get("store.max_bytes"),
+            relay_only=values.get(ICE_POLICY) == "relay",
+        ),
         secrets={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},
         from_project=frozenset(from_project),
         origins=origins,
@@ -252,8 +260,13 @@ def _without_what_it_may_not_say(layer: Layer, warnings: list[str]) -> Layer:
 
 def _by_nearness(layers: Sequence[Layer]) -> list[tuple[Layer, str, Any]]:
     said = [(layer, key, value) for layer in layers for key, value in layer.values.items()]
-    # who wrote the project's file may want to be taken for the room: theirs never replaces the user's own secret
-    return sorted(said, key=lambda each: each[0].kind is Kind.PROJECT and each[1].startswith(f"{SECRETS}."))
+    # who wrote the project's file may want to be taken for the room, or to learn where the user is: what they say of
+    # secrets and paths never replaces what the user says
+    return sorted(said, key=lambda each: each[0].kind is Kind.PROJECT and _is_the_users(each[1]))
+
+
+def _is_the_users(key: str) -> bool:
+    return key == ICE_POLICY or key.startswith(f"{SECRETS}.")
 
 
 def _first_server(layers: Sequence[Layer]) -> str:

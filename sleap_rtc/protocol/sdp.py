@@ -167,6 +167,18 @@ def is_named(candidate: str) -> bool:
     return match is not None and match["host"].lower().endswith(".local")
 
 
+def place_of(candidate: str) -> tuple[str, int, str]:
+    """Address, port and type of a checked candidate.
+
+    Raises:
+        ProtocolError: if it is none.
+    """
+    match = _CANDIDATE.fullmatch(candidate)
+    if match is None:
+        raise ProtocolError("The other side sent an ICE candidate that cannot be read.")
+    return match["host"], int(match["port"]), match["type"]
+
+
 def fingerprint_of(sdp: str) -> bytes:
     """Read the certificate's SHA-256 that a description announces, as 32 bytes.
 

@@ -161,6 +161,13 @@ class Welcome(Message):
     ends_in: Annotated[int, Field(gt=-(2**53), lt=2**53)] | None = None
 
 
+class IceServers(Message):
+    """Service → peer: use these STUN and TURN servers from now on; the credentials of the ones before end soon."""
+
+    TYPE = "ice_servers"
+    ice_servers: list[IceServer] = Field(max_length=16)
+
+
 class Register(Message):
     """Worker → service: here is my key, and its signature over `registration_text`."""
 
@@ -294,6 +301,7 @@ class Gone(Message):
 SIGNALING = Registry(
     "signaling",
     Welcome,
+    IceServers,
     Register,
     Registered,
     Update,

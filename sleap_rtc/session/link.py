@@ -8,7 +8,7 @@ from secrets import token_bytes
 
 from sleap_rtc.config.identity import Identity
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import ProtocolError, UnreachableError, ungrouped
+from sleap_rtc.errors import ProtocolError, SleapRTCError, UnreachableError, ungrouped
 from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.proof import ClientExchange, LinkContext, Proven, WorkerExchange
 from sleap_rtc.protocol.room_secrets import RoomSecret
@@ -92,7 +92,7 @@ async def dial(
         proven = await prove(channel, exchange, timeout=settings.timeouts.proof)
         if on_proven:
             on_proven(proven)
-        session = _session(channel, settings, proven, dialled=True, remote=worker_id)
+        session = _session(channel, peer, settings, proven, dialled=True, remote=worker_id)
         async with session.running():
             yield session
 
@@ -122,7 +122,12 @@ async def accept(
     sender = offer.sender
     if sender is None:
         raise ProtocolError("An offer arrived that the service did not stamp.")
-    async with settings.new_peer() as peer:
+    try:
+        made = settings.new_peer()
+    except SleapRTCError as error:  # whoever dialled would wait for nothing
+        await board.reject(offer.link, error)
+        raise
+    async with made as peer:
         with board.mailbox(offer.link) as box:
             answer = await peer.accept_offer(offer.sdp)
             await board.send(Answer(link=offer.link, sdp=answer))
@@ -143,12 +148,14 @@ async def accept(
             abilities=settings.abilities,
         )
         proven = await prove(channel, exchange, timeout=settings.timeouts.proof)
-        session = _session(channel, settings, proven, dialled=False, remote=sender.user)
+        session = _session(channel, peer, settings, proven, dialled=False, remote=sender.user)
         async with session.running():
             yield session
 
 
-def _session(channel: Channel, settings: LinkSettings, proven: Proven, *, dialled: bool, remote: str) -> Session:
+def _session(
+    channel: Channel, peer: Peer, settings: LinkSettings, proven: Proven, *, dialled: bool, remote: str
+) -> Session:
     return Session(
         channel,
         dialled=dialled,
@@ -160,6 +167,7 @@ def _session(channel: Channel, settings: LinkSettings, proven: Proven, *, dialle
         abilities=proven.abilities,
         remote=remote,
         binding=proven.binding,
+        path=peer.path,
     )
 
 
@@ -176,10 +184,7 @@ async def _connect(
                     task.cancel()
                 return channel
     except TimeoutError:
-        raise UnreachableError(
-            f"No connection to the other side came about within {timeouts.connect:g} s. It may be offline, or both "
-            "networks may block direct connections; ask the service's admin about TURN."
-        ) from None
+        raise UnreachableError(peer.no_way(timeouts.connect)) from None
 
 
 async def _read_box(box: asyncio.Queue[LinkMessage], peer: Peer) -> None:

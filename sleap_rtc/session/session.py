@@ -27,6 +27,7 @@ from sleap_rtc.session.requests import Handlers, Requests
 from sleap_rtc.session.streams import ReceiveStream, SendStream, Streams
 from sleap_rtc.session.window import Slot, Window
 from sleap_rtc.transport.channel import Channel, Peer
+from sleap_rtc.transport.paths import NetworkPath
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Session:
         abilities: what the peer said it can do.
         remote: who the peer is, as proven or stamped: a worker's id or a client's user id.
         binding: names this very connection at both of its ends; see `Proven`.
+        path: tells which way the control connection goes.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Session:
         abilities: frozenset[str] = frozenset(),
         remote: str = "",
         binding: bytes = b"",
+        path: Callable[[], Awaitable[NetworkPath | None]],
     ) -> None:
         self.binding = binding
+        self.path = path
         self.abilities = abilities
         self.remote = remote
         self.timeouts = timeouts

@@ -28,6 +28,7 @@ from sleap_rtc.protocol.signaling import (
     Departed,
     HolderList,
     Holders,
+    IceServers,
     Lease,
     Leased,
     Principal,
@@ -173,7 +174,7 @@ class SignalingClient:
 
     @property
     def ice_servers(self) -> list[IceServer]:
-        """The STUN and TURN servers to use (after `welcome`)."""
+        """The STUN and TURN servers to use (after `welcome`): the newest ones, as their credentials end."""
         return self._latest().ice_servers
 
     async def send(self, message: Message) -> None:
@@ -381,6 +382,9 @@ class SignalingClient:
         if pending is not None:
             if not pending.done():
                 pending.set_result(message)
+            return
+        if isinstance(message, IceServers):
+            self._welcome = self._latest().model_copy(update={"ice_servers": message.ice_servers})
             return
         if isinstance(message, Reported):
             self.deletions += message.re is None  # an answer for which nobody waits any more says nothing new

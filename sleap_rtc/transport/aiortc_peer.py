@@ -11,6 +11,7 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCIceServer,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCSctpTransport,
     RTCSessionDescription,
@@ -22,8 +23,10 @@ from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError
 from sleap_rtc.protocol.sdp import Candidate, IceServer, candidates_in, is_named, without_named
 from sleap_rtc.transport.aiortc_bounds import bound
+from sleap_rtc.transport.aiortc_relays import Relays
 from sleap_rtc.transport.base import ENDED_THERE, FAILED, TOO_SMALL, BasePeer
 from sleap_rtc.transport.buffered import LOW_WATER, BufferedChannel
+from sleap_rtc.transport.paths import NetworkPath
 
 log = logging.getLogger(__name__)
 
@@ -72,19 +75,29 @@ class AiortcPeer(BasePeer):
     """A peer on aiortc. It does not trickle: its description has all of its candidates.
 
     Args:
-        ice_servers: STUN and TURN servers, of which aiortc uses the first of each; none by default.
+        ice_servers: STUN and TURN servers, of which aiortc uses the first STUN and the best TURN; none by default.
         timeouts: see `BasePeer`.
         allow_loopback: see `BasePeer`.
+        relay_only: see `BasePeer`.
     """
 
     engine: ClassVar[str] = "aiortc"
 
     def __init__(
-        self, *, ice_servers: Sequence[IceServer] = (), timeouts: Timeouts, allow_loopback: bool = True
+        self,
+        *,
+        ice_servers: Sequence[IceServer] = (),
+        timeouts: Timeouts,
+        allow_loopback: bool = True,
+        relay_only: bool = False,
     ) -> None:
-        super().__init__(timeouts=timeouts, allow_loopback=allow_loopback)
-        servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        super().__init__(
+            timeouts=timeouts, allow_loopback=allow_loopback, ice_servers=ice_servers, relay_only=relay_only
+        )
+        # of relays aiortc would try the first alone: `Relays` tries all
+        servers = [RTCIceServer(url) for each in ice_servers for url in each.urls if url.lower().startswith("stun:")]
+        policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers, iceTransportPolicy=policy))
         self._pc.on("connectionstatechange", self._on_state)
         # the tasks this peer starts; `_close_engine` owns them: it cancels those that resolve, and awaits the end
         self._resolving: set[asyncio.Task[None]] = set()
@@ -96,7 +109,9 @@ class AiortcPeer(BasePeer):
         sctp = self._pc.sctp
         assert sctp is not None, "a channel was just created"  # noqa: S101
         bound(sctp, channel)
-        _bound_gathering(sctp, timeouts.gathering)
+        self._ice = sctp.transport.transport.iceGatherer._connection  # noqa: SLF001
+        self._relays = Relays(self._ice, ice_servers, timeouts.gathering, hidden=relay_only)
+        _bound_gathering(self._ice, self._relays, timeouts.gathering)
         _hear_failures(self._pc, sctp, channel.lost)
         self._trickle(None)
 
@@ -132,6 +147,15 @@ class AiortcPeer(BasePeer):
         native.sdpMLineIndex = 0  # there is one media section, whatever the other side calls it
         await self._pc.addIceCandidate(native)
 
+    async def _path(self) -> NetworkPath | None:
+        pair = self._ice._nominated.get(1)  # noqa: SLF001
+        if pair is None:
+            return None
+        far = pair.remote_candidate
+        return NetworkPath.of(
+            pair.local_candidate.type, self._type_of(far.type, far.host, far.port), self._relays.carrier
+        )
+
     def _hang_up(self) -> None:
         # `_close_engine` owns it
         self._ending = asyncio.create_task(self._pc.close())
@@ -143,13 +167,16 @@ class AiortcPeer(BasePeer):
         await (self._ending or self._pc.close())
 
 
-def _bound_gathering(sctp: RTCSctpTransport, seconds: float) -> None:
+def _bound_gathering(connection: aioice.Connection, relays: Relays, seconds: float) -> None:
     # a STUN or TURN server that does not answer would hold the description back for aioice's own 5 s
-    connection = sctp.transport.transport.iceGatherer._connection  # noqa: SLF001
     gather = connection.get_component_candidates
 
     async def gather_for_a_while(component: int, addresses: list[str]) -> list[aioice.Candidate]:
-        return await gather(component, addresses, timeout=seconds)  # type: ignore[arg-type]
+        own, relayed = await asyncio.gather(
+            gather(component, addresses, timeout=seconds),  # type: ignore[arg-type]
+            relays.gather(component),
+        )
+        return own + relayed
 
     connection.get_component_candidates = gather_for_a_while  # type: ignore[method-assign,assignment]
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 
@@ -12,13 +12,17 @@ from sleap_rtc.errors import ConnectionLost, ProtocolError, SleapRTCError, Unrea
 from sleap_rtc.protocol.sdp import (
     Candidate,
     CandidateFilter,
+    IceServer,
+    candidates_in,
     check_candidate,
     check_description,
     fingerprint_of,
     own_description,
+    place_of,
 )
 from sleap_rtc.transport.buffered import BufferedChannel
 from sleap_rtc.transport.channel import Channel, Peer
+from sleap_rtc.transport.paths import NetworkPath, check_relays, no_way, relay_urls
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +51,28 @@ class BasePeer(Peer):
     Args:
         timeouts: how long gathering, connecting and closing may take.
         allow_loopback: use and announce addresses of this machine alone.
+        ice_servers: STUN and TURN servers.
+        relay_only: use no path but one through a TURN server.
+
+    Raises:
+        UnreachableError: if only relays may be used, and there is none.
     """
 
     channel: BufferedChannel
 
-    def __init__(self, *, timeouts: Timeouts, allow_loopback: bool) -> None:
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts,
+        allow_loopback: bool,
+        ice_servers: Sequence[IceServer] = (),
+        relay_only: bool = False,
+    ) -> None:
+        check_relays(ice_servers, relay_only=relay_only)
+        self._given_relays = any(relay_urls(ice_servers))
+        self._relayed = False
+        # the filter bounds them
+        self._told: list[tuple[str, int, str]] = []
         self._timeouts = timeouts
         self._allow_loopback = allow_loopback
         self._state = _State.NEW
@@ -81,6 +102,10 @@ class BasePeer(Peer):
     @abstractmethod
     async def _close_engine(self) -> None:
         """Close the engine's connection."""
+
+    @abstractmethod
+    async def _path(self) -> NetworkPath | None:
+        """See `Peer.path`; asked while the channel is open."""
 
     # what all of them share
 
@@ -119,6 +144,7 @@ class BasePeer(Peer):
         checked = check_candidate(candidate, known=self._remote_candidates)
         if checked is None or self.channel.loss is not None:
             return
+        self._told.append(place_of(checked.candidate))
         if self._remote_set:
             await self._use(checked)
         else:
@@ -136,13 +162,20 @@ class BasePeer(Peer):
             async with asyncio.timeout(self._timeouts.connect):
                 await self.channel.settled.wait()
         except TimeoutError:
-            raise UnreachableError(
-                f"No connection to the other side within {self._timeouts.connect:g} s: a firewall may block "
-                "UDP between the two machines, and no TURN server relayed for them."
-            ) from None
+            raise UnreachableError(self.no_way(self._timeouts.connect)) from None
+        if self.channel.loss == FAILED:
+            raise UnreachableError(self.no_way())
         if self.channel.loss is not None:
             raise UnreachableError(f"The connection could not be made. {self.channel.loss}")
         return self.channel
+
+    async def path(self) -> NetworkPath | None:
+        """See `Peer.path`."""
+        return await self._path() if self.channel.settled.is_set() and self.channel.loss is None else None
+
+    def no_way(self, seconds: float | None = None) -> str:
+        """See `Peer.no_way`."""
+        return no_way(seconds, answered=self._remote_set, given=self._given_relays, relayed=self._relayed)
 
     async def close(self) -> None:
         """See `Peer.close`."""
@@ -164,6 +197,22 @@ class BasePeer(Peer):
         """Pass on a candidate of ours that the engine found, or (None) that it found them all."""
         if candidate is None or self._own_candidates.announces(candidate.candidate):
             self._trickled.put_nowait(candidate)
+        if candidate is not None:
+            self._note(candidate.candidate)
+
+    def _type_of(self, kind: str, host: str | None, port: int | None) -> str:
+        """The type of the other side's candidate, as it was told us: its packets may be here before it is.
+
+        Args:
+            kind: what the engine takes it for.
+            host: its address, where the engine says it.
+            port: its port.
+        """
+        told = {said for where, at, said in self._told if at == port and host in (None, where)}
+        return told.pop() if kind == "prflx" and len(told) == 1 else kind
+
+    def _note(self, candidate: str) -> None:
+        self._relayed |= " typ relay" in candidate
 
     def _step(self, call: str) -> None:
         if self.channel.loss is not None:
@@ -178,12 +227,15 @@ class BasePeer(Peer):
             described = await self._describe(kind)
         sdp = own_description(described, allow_loopback=self._allow_loopback)
         self._local_fingerprint = fingerprint_of(sdp)
+        for candidate in candidates_in(sdp):
+            self._note(candidate)
         return sdp
 
     async def _remote(self, kind: str, sdp: str) -> None:
         checked = check_description(sdp, candidates=self._remote_candidates)
         # noted before the engine gets it: the channel may open while the engine is still at it
         self._remote_fingerprint = fingerprint_of(checked)
+        self._told += map(place_of, candidates_in(checked))
         with self._translated(f"{self.engine} refused the other side's {kind}."):
             await self._take_description(kind, checked)
         self._remote_set = True

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from sleap_rtc.protocol.sdp import Candidate
+from sleap_rtc.transport.paths import NetworkPath
 
 
 class Channel(ABC):
@@ -78,6 +79,14 @@ class Peer(ABC):
     @abstractmethod
     async def wait_open(self) -> Channel:
         """Wait until messages can pass; `UnreachableError` if that fails or takes too long."""
+
+    @abstractmethod
+    async def path(self) -> NetworkPath | None:
+        """Which way the connection goes just now; None while there is none."""
+
+    @abstractmethod
+    def no_way(self, seconds: float | None = None) -> str:
+        """Why no connection came about, within this time if it was waited for, as sentences."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -72,6 +72,7 @@ def new_peer(
     ice_servers: Sequence[IceServer] = (),
     timeouts: Timeouts = DEFAULT,
     allow_loopback: bool = True,
+    relay_only: bool = False,
 ) -> Peer:
     """Make a peer that is not connected yet; call it where a loop runs.
 
@@ -80,9 +81,11 @@ def new_peer(
         ice_servers: STUN and TURN servers, from the signaling service; none by default.
         timeouts: how long gathering, connecting and closing may take.
         allow_loopback: use and announce addresses of this machine alone.
+        relay_only: use no path but one through a TURN server.
 
     Raises:
+        UnreachableError: if only relays may be used, and there is none.
         DependencyError: if the engine does not import here.
     """
     kind = _load(preload(engine))
-    return kind(ice_servers=ice_servers, timeouts=timeouts, allow_loopback=allow_loopback)  # type: ignore[call-arg]
+    return kind(ice_servers=ice_servers, timeouts=timeouts, allow_loopback=allow_loopback, relay_only=relay_only)

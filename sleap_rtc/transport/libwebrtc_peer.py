@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -14,11 +15,14 @@ from sleap_rtc.protocol.sdp import Candidate, IceServer
 from sleap_rtc.transport.backlog import Backlog
 from sleap_rtc.transport.base import ENDED_THERE, FAILED, TOO_SMALL, BasePeer
 from sleap_rtc.transport.buffered import LOW_WATER, BufferedChannel
+from sleap_rtc.transport.paths import Carrier, NetworkPath
+from sleap_rtc.transport.tls_tunnel import TlsTunnels
 
 # A switch of the whole process, to be thrown before its first connection. What a peer must not announce is left out
 # of what it sends instead.
 webrtc.allow_loopback()
 
+_CARRIERS: dict[str, Carrier] = {"udp": "udp", "tcp": "tcp", "tls": "tls"}
 _backlogs: WeakKeyDictionary[asyncio.AbstractEventLoop, Backlog] = WeakKeyDictionary()
 
 
@@ -73,16 +77,26 @@ class LibwebrtcPeer(BasePeer):
         ice_servers: STUN and TURN servers; none by default.
         timeouts: see `BasePeer`.
         allow_loopback: see `BasePeer`.
+        relay_only: see `BasePeer`.
     """
 
     engine: ClassVar[str] = "libwebrtc"
 
     def __init__(
-        self, *, ice_servers: Sequence[IceServer] = (), timeouts: Timeouts, allow_loopback: bool = True
+        self,
+        *,
+        ice_servers: Sequence[IceServer] = (),
+        timeouts: Timeouts,
+        allow_loopback: bool = True,
+        relay_only: bool = False,
     ) -> None:
-        super().__init__(timeouts=timeouts, allow_loopback=allow_loopback)
-        servers = [webrtc.RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
-        self._pc = webrtc.RTCPeerConnection(webrtc.RTCConfiguration(ice_servers=servers))
+        super().__init__(
+            timeouts=timeouts, allow_loopback=allow_loopback, ice_servers=ice_servers, relay_only=relay_only
+        )
+        self._servers = ice_servers
+        self._tunnels = TlsTunnels()
+        self._policy = webrtc.RTCIceTransportPolicy.relay if relay_only else webrtc.RTCIceTransportPolicy.all
+        self._pc = webrtc.RTCPeerConnection(self._configuration(()))
         self._pc.on("connectionstatechange", lambda _: self._on_state())
         self._pc.on("icecandidate", self._on_candidate)
         channel = LibwebrtcChannel(self.close, self._pc.close)
@@ -106,7 +120,13 @@ class LibwebrtcPeer(BasePeer):
         elif found.candidate:
             self._trickle(Candidate(candidate=found.candidate, mid=found.sdp_mid, mline=found.sdp_m_line_index))
 
+    def _configuration(self, servers: Sequence[IceServer]) -> webrtc.RTCConfiguration:
+        native = [webrtc.RTCIceServer(list(s.urls), s.username, s.credential) for s in servers]
+        return webrtc.RTCConfiguration(ice_servers=native, ice_transport_policy=self._policy)
+
     async def _describe(self, kind: str) -> str:
+        # before this nothing is gathered, so no server is needed earlier
+        self._pc.set_configuration(self._configuration(await self._tunnels.instead_of(self._servers)))
         await self._pc.set_local_description()
         description = self._pc.local_description
         if description is None:
@@ -120,6 +140,29 @@ class LibwebrtcPeer(BasePeer):
         # there is one media section, whatever the other side calls it
         await self._pc.add_ice_candidate(webrtc.RTCIceCandidateInit(candidate.candidate, None, 0))
 
+    async def _path(self) -> NetworkPath | None:
+        pair = self._selected()
+        if pair is None:
+            # a channel may open a moment before this is known here; what passes the engine's thread comes after it
+            with suppress(webrtc.InvalidStateError):
+                await self._pc.get_stats()
+            pair = self._selected()
+        if pair is None:
+            return None
+        tunnelled = pair.local.url in self._tunnels.urls
+        carrier = "tls" if tunnelled else _CARRIERS.get(str(pair.local.relay_protocol))
+        far = pair.remote
+        return NetworkPath.of(_word(pair.local.type), self._type_of(_word(far.type), far.address, far.port), carrier)
+
+    def _selected(self) -> webrtc.RTCIceCandidatePair | None:
+        sctp = self._pc.sctp
+        return None if sctp is None else sctp.transport.ice_transport.get_selected_candidate_pair()
+
     async def _close_engine(self) -> None:
         self._pc.close()
+        await self._tunnels.close()
         await asyncio.sleep(0)  # what the engine reported before now is delivered before the loop may end
+
+
+def _word(kind: webrtc.RTCIceCandidateType | None) -> str:
+    return "host" if kind is None else kind.value

@@ -14,6 +14,7 @@ from sleap_rtc.errors import ProtocolError
 from sleap_rtc.protocol.sdp import Candidate, fingerprint_of
 from sleap_rtc.transport.base import ENDED_HERE, ENDED_THERE, FAILED, BasePeer
 from sleap_rtc.transport.buffered import LOW_WATER, BufferedChannel
+from sleap_rtc.transport.paths import NetworkPath
 
 
 class MemoryLink:
@@ -186,6 +187,9 @@ class MemoryPeer(BasePeer):
 
     async def _take_candidate(self, candidate: Candidate) -> None:
         """There is nothing to find."""
+
+    async def _path(self) -> NetworkPath:
+        return NetworkPath("host", "host")
 
     async def _close_engine(self) -> None:
         self.channel.hang_up()

@@ -49,6 +49,7 @@ from sleap_rtc.transfer.provider import Provider
 from sleap_rtc.transfer.store import Store
 from sleap_rtc.transport.channel import Peer
 from sleap_rtc.transport.engines import Engine, new_peer, preload
+from sleap_rtc.transport.paths import NetworkPath, check_relays
 from sleap_rtc.worker.browsing import Browser, BrowsingService
 from sleap_rtc.worker.capabilities import describe
 from sleap_rtc.worker.desk import Desk
@@ -129,7 +130,7 @@ class Worker:
     Args:
         settings: what it is made of.
         on_service: told when the service is reached, lost and reached again.
-        on_client: told the name of each client whose link is proven.
+        on_client: told the name of each client whose link is proven, and which way the link goes.
 
     Attributes:
         shelf: the models that it keeps.
@@ -141,7 +142,7 @@ class Worker:
         settings: WorkerSettings,
         *,
         on_service: Callable[[ServiceState], None] = lambda state: None,
-        on_client: Callable[[str], None] = lambda name: None,
+        on_client: Callable[[str, NetworkPath | None], None] = lambda name, path: None,
     ) -> None:
         self._settings = settings
         self._on_service = on_service
@@ -167,6 +168,7 @@ class Worker:
         Raises:
             AuthenticationError: if the service refuses the token.
             ConflictError: if a newer worker with the same key took over.
+            UnreachableError: if links may go through relays alone, and the service names none.
         """
         settings = self._settings
         store = await asyncio.to_thread(Store, settings.store, max_bytes=settings.limits.max_store)
@@ -223,6 +225,9 @@ class Worker:
     async def _accept_links(
         self, tasks: asyncio.TaskGroup, signaling: SignalingClient, switchboard: Switchboard, desk: Desk
     ) -> None:
+        if self._settings.limits.relay_only:
+            await signaling.welcome()
+            check_relays(signaling.ice_servers, relay_only=True)
         while True:
             offer = await switchboard.offers.get()
             if self._unproven >= UNPROVEN_AT_ONCE:
@@ -246,7 +251,7 @@ class Worker:
                 self._unproven -= 1
                 proven = True
                 visit.begin(session)
-                self._on_client(sender.name)
+                self._on_client(sender.name, await session.path())
                 reason = await session.wait_closed()
                 logger.info("The link of %s ended: %s", sender.name, reason)
         except SleapRTCError as error:
@@ -330,6 +335,7 @@ class Worker:
             ice_servers=signaling.ice_servers,
             timeouts=self._settings.timeouts,
             allow_loopback=signaling.is_local,
+            relay_only=self._settings.limits.relay_only,
         )
 
 

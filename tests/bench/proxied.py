@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from sleap_rtc.protocol.sdp import Candidate
 from sleap_rtc.transport.channel import Channel, Peer
+from sleap_rtc.transport.paths import NetworkPath
 from tests.bench.proxy_control import ProxyControl
 
 _HOST = re.compile(r"candidate:\S+ 1 udp \d+ (\d+\.\d+\.\d+\.\d+) (\d+) typ host.*", re.IGNORECASE)
@@ -88,6 +89,12 @@ class ProxiedPeer(Peer):
 
     async def wait_open(self) -> Channel:
         return await self._peer.wait_open()
+
+    async def path(self) -> NetworkPath | None:
+        return await self._peer.path()
+
+    def no_way(self, seconds: float | None = None) -> str:
+        return self._peer.no_way(seconds)
 
     async def close(self) -> None:
         await self._peer.close()

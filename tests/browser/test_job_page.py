@@ -193,6 +193,7 @@ def test_a_link_that_is_lost_heals_and_nothing_is_missed(visit: Visit, tmp_path:
 
 def test_what_a_trainer_writes_is_text_without_what_steers(visit: Visit, tmp_path: Path) -> None:
     ada = visit("ada")
+    be_quick(ada)
     with page_lab(ada, tmp_path) as lab:
         lab.start_worker("chatty", **PATIENT)
         page = ada.go("rooms", lab.room, "jobs", submitted(lab, name=f"\u202e{IMAGE}", ended=True))

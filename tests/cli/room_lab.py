@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sleap_rtc.config.clock import utc_ms
 from sleap_rtc.config.credentials import Credentials, Login
 from sleap_rtc.config.identity import load_identity
+from sleap_rtc.config.limits import TransferLimits
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import AuthenticationError
 from sleap_rtc.jobs.executor import LocalExecutor
@@ -23,6 +25,7 @@ from sleap_rtc.signaling.account import Account, login_of
 from sleap_rtc.signaling.api import Room, ServiceAPI
 from sleap_rtc.signaling.client import ServiceState
 from sleap_rtc.signaling.token_source import TokenSource
+from sleap_rtc.transport.paths import NetworkPath
 from sleap_rtc.worker.worker import Worker, WorkerSettings
 from tests.forked import Result, sleap_rtc
 from tests.jobs.conftest import LABELS, training_config
@@ -83,6 +86,8 @@ class RoomLab:
         mounts: Mounts | None = None,
         secrets: Callable[[], tuple[RoomSecret, ...]] = lambda: (),
         on_client: Callable[[str], None] = lambda name: None,
+        on_path: Callable[[NetworkPath | None], None] = lambda path: None,
+        limits: TransferLimits | None = None,
         auto_export: ExportFormat | None = None,
     ) -> AsyncIterator[Worker]:
         """Run a worker with GPUs of these sizes, present in the room while the body runs, or until it has to leave."""
@@ -101,6 +106,7 @@ class RoomLab:
             mounts=mounts or Mounts(),
             secrets=secrets,
             auto_export=auto_export,
+            limits=limits or TransferLimits(),
         )
         present = asyncio.Event()
 
@@ -108,7 +114,11 @@ class RoomLab:
             if state.connected:
                 present.set()
 
-        worker = Worker(settings, on_service=say, on_client=on_client)
+        def meet(name: str, path: NetworkPath | None) -> None:
+            on_client(name)
+            on_path(path)
+
+        worker = Worker(settings, on_service=say, on_client=meet)
         running = asyncio.ensure_future(worker.run())
         try:
             async with asyncio.timeout(30):
@@ -139,9 +149,9 @@ class RoomLab:
 
 
 @asynccontextmanager
-async def room_lab(folder: Path) -> AsyncIterator[RoomLab]:
-    """Run the service, make a room and log in."""
-    async with running_service(folder, dev=True) as service:
+async def room_lab(folder: Path, **settings: Any) -> AsyncIterator[RoomLab]:
+    """Run the service with these settings, make a room and log in."""
+    async with running_service(folder, dev=True, **settings) as service:
         grant = await ServiceAPI(service.url).login_dev("ada")
         Credentials().keep_login(service.url, login_of(grant, utc_ms()))
         api = ServiceAPI(service.url, Account(service.url))

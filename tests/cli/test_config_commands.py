@@ -25,6 +25,7 @@ def test_show_names_every_key_and_its_origin(shell: Shell) -> None:
         ["server", "http://127.0.0.1:8000  default"],
         ["default_room", "fly lab                SLEAP_RTC_DEFAULT_ROOM"],
         ["transport", f"aiortc                 {shell.folder / 'sleap-rtc.toml'}"],
+        ["ice_policy", "all                    default"],
         ["worker.api_key", "(not set)"],
         ["worker.name", f"lab-gpu-1              {path}"],
         ["worker.slots", "(not set)"],

@@ -28,6 +28,7 @@ from sleap_rtc.protocol.jobs import (
     StateChanged,
     Step,
 )
+from sleap_rtc.transport.paths import NetworkPath
 
 JOB = "j_0123456789"
 SUMMARY = JobSummary(
@@ -318,6 +319,21 @@ def test_a_job_found_again_shows_no_upload(clock: Clock) -> None:
     live.upload(0, 40_000_000, 0)
     live.accepted(SUMMARY)
     assert "Sending" not in drawn(live)
+
+
+def test_a_way_round_is_said(clock: Clock) -> None:
+    relayed, direct = NetworkPath("relay", "host", "tcp"), NetworkPath("reflexive", "host")
+    for path, words in ((relayed, "gpu-1, relayed over TCP."), (direct, "gpu-1."), (None, "gpu-1.")):
+        for stream in (io.StringIO(), Terminal()):
+            with make_display(stream=stream, clock=clock) as display:
+                display.connected("gpu-1", "", path)
+            assert f"Connected to {words}" in stream.getvalue()
+    stream = io.StringIO()
+    with make_display(json=True, stream=stream, clock=clock) as display:
+        display.connected("gpu-1", "", relayed)
+    assert json.loads(stream.getvalue())["path"] == {
+        "way": "relay", "local": "relay", "remote": "host", "carrier": "tcp",
+    }  # fmt: skip
 
 
 def test_names_from_peers_cannot_steer_the_terminal(clock: Clock) -> None:

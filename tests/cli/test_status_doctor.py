@@ -252,7 +252,7 @@ async def test_addresses_are_counted_and_a_silent_server_is_noticed(
         async def given(_: Scene, servers: list[IceServer] = servers) -> tuple[list[IceServer], str]:
             return servers, ""
 
-        monkeypatch.setattr("sleap_rtc.cli.doctor.link._ice_servers", given)
+        monkeypatch.setattr("sleap_rtc.cli.doctor.link.ice_servers", given)
         found = await check_ice(scene(engine=engine))
         assert found.status is Status.WARN
         assert f"service's {words} server" in found.sentence

@@ -184,6 +184,23 @@ def test_gpus_are_a_list_or_text(listed: object) -> None:
     assert merged(own={"worker": {"gpus": listed, "slots": 2}}).worker.gpus == "0,1"
 
 
+def test_links_go_through_relays_alone_where_somebody_says_so() -> None:
+    assert not merged().limits.relay_only
+    relay = {"ice_policy": "relay"}
+    for place in ("flags", "environment", "project", "own"):
+        settings = merged(**{place: relay})
+        assert (settings.ice_policy, settings.limits.relay_only) == ("relay", True)
+    assert load_settings(environ={"SLEAP_RTC_ICE_POLICY": "relay"}).limits.relay_only
+    with pytest.raises(ConfigError, match="SLEAP_RTC_ICE_POLICY must be one of all, relay"):
+        load_settings(environ={"SLEAP_RTC_ICE_POLICY": "direct"})
+
+
+def test_a_projects_file_leads_no_link_past_the_relays_that_the_user_wants() -> None:
+    settings = merged(project={"ice_policy": "all"}, own={"ice_policy": "relay"})
+    assert settings.limits.relay_only
+    assert settings.origin("ice_policy") == "own"
+
+
 def test_a_projects_file_chooses_no_gpus() -> None:
     settings = merged(project={"worker": {"gpus": 0, "slots": 64}})
     assert (settings.worker.gpus, settings.worker.slots) == (None, None)

@@ -28,6 +28,7 @@ from sleap_rtc.protocol.signaling import (
     HolderList,
     Holders,
     IceCandidate,
+    IceServers,
     Lease,
     Leased,
     Offer,
@@ -77,6 +78,7 @@ MODEL = ModelReport(
 
 EXAMPLES = [
     Welcome(principal=ME, nonce="ab" * 32, ice_servers=[IceServer(urls=["stun:a.example"])], room_name="room"),
+    IceServers(ice_servers=[IceServer(urls=["turn:a.example"], username="1:u", credential="c")]),
     Register(id=1, public_key="00" * 32, signature="11" * 64, name="lab-gpu-1", info=INFO),
     Registered(re=1, presence=PRESENCE, worker_id=WORKER),
     Update(info=INFO),

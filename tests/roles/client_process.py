@@ -4,21 +4,19 @@ Run as ``python -m tests.roles.client_process ARGUMENT …``: what is typed afte
 """
 
 import sys
-from dataclasses import asdict
-from functools import partial
+from dataclasses import astuple, replace
 
 
 def main(arguments: list[str]) -> int:
     """Run a command, and return its exit code."""
-    from sleap_rtc.cli import training
     from sleap_rtc.cli.main import main as type_command
     from sleap_rtc.config.timeouts import Timeouts
     from tests.roles import faults
     from tests.roles.times import TIMEOUTS
 
     faults.install()
-    short = {name: value for name, value in asdict(TIMEOUTS).items() if name != "give_up"}
-    vars(training)["Timeouts"] = partial(Timeouts, **short)
+    # wherever a part of the command makes its own
+    vars(Timeouts)["__init__"].__defaults__ = astuple(replace(TIMEOUTS, give_up=Timeouts.give_up))
     return type_command(arguments)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -11,7 +12,7 @@ from tests.service.redis_servers import shared_redis
 from tests.service.running import RunningService, running_service
 
 __all__ = ["shared_redis"]
-BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+BOTH: list[Any] = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 TWO = "two-processes"
 """Not a database: SQLite, and Redis between two processes of the service; peers connect to them in turn."""
 

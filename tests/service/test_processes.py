@@ -1,66 +1,30 @@
 """Two processes that are one service: what one of them knows, does and counts holds for the other."""
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from signaling_server.backplane.envelopes import EndedAll, seal
 from signaling_server.backplane.keys import Keys, process_of
 from signaling_server.counts import OFFERS, RELAYED
 from signaling_server.housekeeping import CLEANING
 from signaling_server.limits import WindowLimiter
-from sleap_rtc.errors import BusyError, NotFoundError, UnreachableError
-from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED
+from sleap_rtc.errors import BusyError, NotFoundError
+from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED, WorkerPresence
 from tests.service.oauth import begin, let_in, somebody
-from tests.service.peers import WAIT, Key, Peer, browser, link, open_room, peer, worker
+from tests.service.pairs import Redis, keys_of, pair, present, sees, sees_nobody, until
+from tests.service.peers import INFO, Key, browser, link, open_room, peer, worker
 from tests.service.people import join, leave, person
-from tests.service.redis_servers import own_redis
-from tests.service.running import RunningService, two_processes
+from tests.service.running import RunningService
+from tests.service.test_revocation import told_of_both
 
 pytestmark = pytest.mark.one_database
 
 ONE, TWO = Key(1), Key(2)
-Redis = tuple[str, str]
-GONE_WITHIN = 15 * 3
-"""Three times as long as is promised for a process that died."""
-
-
-@asynccontextmanager
-async def pair(folder: Path, redis: Redis, **settings: Any) -> AsyncIterator[tuple[RunningService, RunningService]]:
-    async with two_processes(folder, *redis, **settings) as services:
-        yield services
-
-
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = WAIT) -> None:
-    """Wait until something is so that another process brings about."""
-    async with asyncio.timeout(seconds):
-        while not await true():  # noqa: ASYNC110 - nothing here is told when it happens
-            await asyncio.sleep(0.02)
-
-
-async def present(client: Peer) -> list[str]:
-    """The workers that a client sees; none while its process cannot tell."""
-    answer = await client.ask("workers", id=1)
-    return [each["worker_id"] for each in answer.get("workers", [])]
-
-
-async def readiness(service: RunningService) -> tuple[int, list[str]]:
-    async with browser(service) as client:
-        answer: httpx2.Response = await client.get("/ready")
-    return answer.status_code, answer.json()["problems"]
-
-
-def keys_of(redis: Redis) -> Any:
-    from redis import Redis as Client
-
-    return Client.from_url(redis[0])
 
 
 async def test_messages_keep_their_order_from_one_process_to_the_other(tmp_path: Path, shared_redis: Redis) -> None:
@@ -100,6 +64,25 @@ async def test_one_key_at_both_processes_at_once_leaves_one_worker(tmp_path: Pat
             assert (await left.hear())["type"] == "offer"
 
 
+async def test_a_worker_sent_away_while_it_registers_leaves_nothing_behind(tmp_path: Path, shared_redis: Redis) -> None:
+    async with pair(tmp_path, shared_redis) as (one, two):
+        room = await open_room(one)
+        async with peer(one, room.worker_token) as gpu, peer(two, room.session_token) as client:
+            hub = one.service.hub
+            member = hub.here.member(gpu.welcome["principal"]["session"])
+            assert member is not None
+            presence = WorkerPresence(
+                worker_id=ONE.worker_id, public_key=ONE.public.hex(), name="gpu", info=INFO, since=1
+            )
+            registering = asyncio.create_task(hub.claim(member, presence))
+            await asyncio.sleep(0)  # it has asked, and waits for the answer
+            registering.cancel()
+            await asyncio.gather(registering, return_exceptions=True)
+            await until(lambda: sees(client, ONE))
+            await hub.leave(member)
+            await until(lambda: sees_nobody(client))
+
+
 async def test_an_offer_to_one_that_just_left_comes_back(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis) as (one, two):
         room = await open_room(one)
@@ -112,11 +95,7 @@ async def test_an_offer_to_one_that_just_left_comes_back(tmp_path: Path, shared_
             answer = await client.hear()
             assert (answer["type"], answer["link"], answer["error"]["code"]) == ("gone", link(), "not_found")
             # and nobody is sent there again
-            await until(lambda: _is_empty(client))
-
-
-async def _is_empty(client: Peer) -> bool:
-    return not await present(client)
+            await until(lambda: sees_nobody(client))
 
 
 async def test_a_revocation_reaches_both(tmp_path: Path, shared_redis: Redis) -> None:
@@ -143,6 +122,52 @@ async def test_a_revocation_reaches_both(tmp_path: Path, shared_redis: Redis) ->
             async with asyncio.timeout(2 * 3):
                 await ServiceAPI(two.url, owner.tokens).revoke_token(room.room_id, token.token_id)
                 assert await gpu.closed() == CLOSE_REVOKED
+
+
+async def test_an_offer_that_crosses_a_revocation_leads_nowhere(tmp_path: Path, shared_redis: Redis) -> None:
+    async with pair(tmp_path, shared_redis, dev=True) as (one, two):
+        owner, member = await person(one, "ada"), await person(one, "grace")
+        room = await owner.room()
+        await join(one, member, room)
+        token = await owner.worker_token(room)
+        async with (
+            worker(one, token.token, ONE) as gpu,
+            peer(two, member.token, room=room.room_id) as grace,
+            peer(two, owner.token, room=room.room_id) as ada,
+        ):
+            await leave(one, member, room)
+            # one has looked whose links to end, and two, which has not heard of it, passes an offer on
+            await one.service.hub.here.end_all("gone", CLOSE_REVOKED, room=room.room_id, user=member.user_id)
+            await grace.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
+            await two.service.hub.workers(room.room_id)
+            await one.service.hub.end_all("gone", CLOSE_REVOKED, room=room.room_id, user=member.user_id)
+            assert await grace.closed() == CLOSE_REVOKED
+            await ada.say("offer", link=link(1), worker_id=ONE.worker_id, sdp="v=0")
+            assert await told_of_both(gpu, link(), link(1))
+
+
+async def test_who_was_just_sent_away_is_looked_at_when_they_dial(tmp_path: Path, shared_redis: Redis) -> None:
+    async with pair(tmp_path, shared_redis, dev=True) as (one, two):
+        owner, member = await person(one, "ada"), await person(one, "grace")
+        room = await owner.room()
+        await join(one, member, room)
+        token = await owner.worker_token(room)
+        async with worker(one, token.token, ONE) as gpu, peer(two, member.token, room=room.room_id) as grace:
+            await leave(one, member, room)
+            # two never hears of it: the offer comes when all is over, and who made it has no right any more
+            with keys_of(shared_redis) as redis:
+                ended = EndedAll(by="x", reason="gone", code=CLOSE_REVOKED, room=room.room_id, user=member.user_id)
+                redis.publish(Keys(shared_redis[1]).inbox(process_of(gpu.welcome["principal"]["session"])), seal(ended))
+            await until(lambda: _watches(one))
+            await grace.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
+            stamp = (await gpu.hear())["from"]
+            heard = await gpu.hear()
+            assert (heard["type"], heard["visitor"]["credential"]) == ("revoked", stamp["credential"])
+
+
+async def _watches(service: RunningService) -> bool:
+    assert service.service.backplane is not None
+    return service.service.backplane.latecomers.watches
 
 
 async def test_a_room_handed_over_is_stamped_so_in_both(tmp_path: Path, shared_redis: Redis) -> None:
@@ -178,7 +203,7 @@ async def test_wrong_codes_are_counted_across_both(tmp_path: Path, shared_redis:
 
 
 async def test_a_window_of_both_counts_as_one_does(tmp_path: Path, shared_redis: Redis) -> None:
-    async with pair(tmp_path, shared_redis) as services:
+    async with pair(tmp_path, shared_redis, limits={"addresses": 2}) as services:
         windows = [
             each.service.backplane.window("test", 2, 100, WindowLimiter(2, 100, 10))
             for each in services
@@ -189,8 +214,11 @@ async def test_a_window_of_both_counts_as_one_does(tmp_path: Path, shared_redis:
         assert await two.allow("a", 100)
         assert not await one.allow("a", 198)
         assert await one.allow("b", 198)
-        await two.give_back("a")
-        assert await two.allow("a", 198)
+        await two.give_back("b")
+        assert [await two.allow("b", 199) for _ in range(3)] == [True, True, False]
+        # the quietest of three is forgotten, whatever it is called
+        assert await one.allow("\ud800", 199)
+        assert [await two.allow("a", 199) for _ in range(3)] == [True, True, False]
 
 
 async def test_sockets_of_one_user_are_counted_across_both(tmp_path: Path, shared_redis: Redis) -> None:
@@ -207,9 +235,8 @@ async def test_sockets_of_one_user_are_counted_across_both(tmp_path: Path, share
 
 async def test_only_one_cleans_at_a_time(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis) as services:
-        taken = await asyncio.gather(
-            *(each.service.turns.take(CLEANING, 60_000) for each in services for _ in range(3))
-        )
+        errands = [each.service.errands for each in services]
+        taken = await asyncio.gather(*(each.take(CLEANING, 60_000) for each in errands * 3))
         assert Counter(taken) == {True: 1, False: 5}
 
 
@@ -241,107 +268,3 @@ async def test_what_is_counted_is_that_of_both(tmp_path: Path, shared_redis: Red
                 )
 
             await until(same)
-
-
-async def test_what_redis_forgot_is_told_again(tmp_path: Path, shared_redis: Redis) -> None:
-    async with pair(tmp_path, shared_redis) as (one, two):
-        room = await open_room(one)
-        async with worker(one, room, ONE) as gpu, peer(two, room.session_token) as client:
-            with keys_of(shared_redis) as redis:
-                redis.delete(*redis.scan_iter(match=f"{shared_redis[1]}*"))
-            assert await present(client) == []
-            await until(lambda: _sees(client, ONE))
-            await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
-            assert (await gpu.hear())["type"] == "offer"
-
-
-async def _sees(client: Peer, *keys: Key) -> bool:
-    return set(await present(client)) == {key.worker_id for key in keys}
-
-
-async def test_a_process_that_was_away_gives_way_to_a_newer_connection(tmp_path: Path, shared_redis: Redis) -> None:
-    async with pair(tmp_path, shared_redis) as (one, two):
-        room = await open_room(one)
-        async with worker(one, room, ONE) as older:
-            place = Keys(shared_redis[1]).room(room.room_id)
-            with keys_of(shared_redis) as redis:
-                redis.delete(place)  # as if its lease had run out: the newer one finds nobody to replace
-            async with worker(two, room, ONE) as newer:
-                with keys_of(shared_redis) as redis:
-                    redis.delete(Keys(shared_redis[1]).lease(process_of(older.welcome["principal"]["session"])))
-                assert await older.closed() == CLOSE_REPLACED
-                async with peer(one, room.session_token) as client:
-                    await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
-                    assert (await newer.hear())["type"] == "offer"
-
-
-async def test_what_is_not_one_of_ours_changes_nothing(tmp_path: Path, shared_redis: Redis) -> None:
-    async with pair(tmp_path, shared_redis) as (one, two):
-        room = await open_room(one)
-        async with worker(one, room, ONE) as gpu, peer(two, room.session_token) as client:
-            keys = Keys(shared_redis[1])
-            presence = gpu.welcome["principal"]["session"]
-            with keys_of(shared_redis) as redis:
-                for text in (
-                    "", "{", "[]", '{"kind": "beat", "x": 1}', '{"kind": "replaced", "presence": 5}',
-                    json.dumps({"kind": "delivery", "to": presence, "sender": None, "text": "{"}),
-                    json.dumps({"kind": "ended_all", "by": "x", "reason": "x", "code": "many"}),
-                    b"\xff\xfe",
-                ):  # fmt: skip
-                    assert redis.publish(keys.everybody, text) == 2
-            await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
-            assert (await gpu.hear())["type"] == "offer"
-
-
-async def test_without_redis_sockets_stay_and_it_heals_by_itself(tmp_path: Path) -> None:
-    async with own_redis(tmp_path) as redis, pair(tmp_path, (redis.url, "t:"), dev=True) as (one, two):
-        owner, member = await person(one, "ada"), await person(two, "grace")
-        room = await owner.room()
-        await join(one, member, room)
-        token = await owner.worker_token(room)
-        async with (
-            worker(one, token.token, ONE) as gpu,
-            peer(two, owner.token, room=room.room_id) as client,
-            peer(two, member.token, room=room.room_id) as grace,
-        ):
-            assert (await readiness(two))[0] == 200
-            await redis.kill()
-            await until(lambda: _is_ready(two, 503))
-            assert any("cannot reach its other processes" in each for each in (await readiness(two))[1])
-            answer = await client.ask("offer", id=3, link=link(), worker_id=ONE.worker_id, sdp="v=0")
-            assert (answer["type"], answer["re"], answer["error"]["code"]) == ("gone", 3, "unreachable")
-            assert "cannot reach its other processes" in answer["error"]["sentence"]
-            assert (await client.ask("workers", id=4))["error"]["code"] == "unreachable"
-            # what concerns one process alone goes on
-            async with peer(one, owner.token, room=room.room_id) as near, worker(two, token.token, TWO):
-                await near.say("offer", link=link(1), worker_id=ONE.worker_id, sdp="v=0")
-                assert (await gpu.hear())["type"] == "offer"
-                # nobody can tell the other process that somebody was locked out: it looks by itself
-                await leave(one, member, room)
-                await one.service.hub.end_all("gone", CLOSE_REVOKED, room=room.room_id, user=member.user_id)
-                assert await grace.closed() == CLOSE_REVOKED
-
-                await redis.start()
-                await until(lambda: _is_ready(one, 200))
-                await until(lambda: _is_ready(two, 200))
-                await until(lambda: _sees(client, ONE, TWO))
-                await client.say("offer", link=link(2), worker_id=ONE.worker_id, sdp="v=0")
-                assert (await gpu.hear())["link"] == link(2)
-
-
-async def _is_ready(service: RunningService, status: int) -> bool:
-    return (await readiness(service))[0] == status
-
-
-async def test_wrong_codes_are_counted_while_redis_is_away(tmp_path: Path) -> None:
-    async with own_redis(tmp_path) as redis, pair(tmp_path, (redis.url, "t:")) as (one, _):
-        ada = await somebody(one)
-        for number in range(5):
-            if number == 2:
-                await redis.kill()
-            with pytest.raises(NotFoundError):
-                await let_in(one, ada, "BBBB-BBBB")
-        with pytest.raises(BusyError, match="ten minutes"):
-            await let_in(one, ada, "BBBB-BBBB")
-        with pytest.raises(UnreachableError, match="other processes"):
-            await one.service.hub.workers("r_aaaaaaaa")

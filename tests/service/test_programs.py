@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,8 +14,10 @@ from typing import Any, cast
 import psutil
 import pytest
 
+from signaling_server.supervisor import Team
 from sleap_rtc.client.client import Client
 from sleap_rtc.config.identity import load_identity
+from sleap_rtc.errors import ConflictError
 from sleap_rtc.protocol.jobs import JobList, JobListed, JobState
 from sleap_rtc.session.session import Session
 from sleap_rtc.signaling.api import ServiceAPI
@@ -226,9 +229,28 @@ async def test_all_processes_are_replaced_and_nothing_is_lost(tmp_path: Path, sh
         assert (await link_.request(JobList(), JobListed)).jobs == ()
 
 
-async def test_processes_do_not_outlive_their_parent(tmp_path: Path, shared_redis: Redis) -> None:
-    async with program(tmp_path, shared_redis, "--workers", "2") as service:
-        children = [psutil.Process(pid) for pid in service.children]
+async def test_old_processes_stay_if_new_ones_do_not_start_and_none_outlives_the_parent(
+    tmp_path: Path, shared_redis: Redis
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("workers = 2\n")
+    async with program(tmp_path, shared_redis, "--settings", str(file)) as service:
+        before = service.children
+        assert len(before) == 2
+        file.write_text("workers = many\n")
+        service.process.send_signal(signal.SIGHUP)
+
+        async def tried() -> bool:
+            return len(service.children) == 3
+
+        async def given_up() -> bool:
+            return service.children == before
+
+        await until(tried, 60)
+        await until(given_up, 60)
+        assert (await ServiceAPI(service.url).health()).service == "sleap-rtc"
+
+        children = [psutil.Process(pid) for pid in before]
         service.process.kill()
         await service.process.wait()
 
@@ -236,3 +258,10 @@ async def test_processes_do_not_outlive_their_parent(tmp_path: Path, shared_redi
             return not any(child.is_running() for child in children)
 
         await until(ended, 60)
+
+
+async def test_processes_that_do_not_start_are_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        team = Team(2, listener, [sys.executable, "-c", "raise SystemExit(3)"])
+        with pytest.raises(ConflictError, match="before it was ready"):
+            await team.run(lambda: pytest.fail("nothing is ready"))

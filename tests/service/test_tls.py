@@ -1,7 +1,6 @@
 """A service behind TLS: no credential is sent to whoever cannot show that it is the service."""
 
 import asyncio
-import datetime
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,15 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import UnreachableError
 from sleap_rtc.protocol.tokens import make_token
 from sleap_rtc.signaling.api import ServiceAPI
 from sleap_rtc.signaling.client import SignalingClient
+from tests.certificates import certificate_for
 
 pytestmark = pytest.mark.one_database
 
@@ -32,30 +29,11 @@ class Listener:
     heard: list[bytes] = field(default_factory=list)
 
 
-def certificate_for(folder: Path, name: str) -> ssl.SSLContext:
-    """A certificate for `name` that clients trust who trust ``ca.pem`` in `folder`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    today = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(issuer)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - datetime.timedelta(days=1))
-        .not_valid_after(today + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "ca.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(secret)
+def server_context(folder: Path, name: str) -> ssl.SSLContext:
+    """Who has a certificate for `name` that clients trust who trust ``ca.pem`` in `folder`."""
+    certificate, key = certificate_for(folder, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    context.load_cert_chain(certificate, key)
     return context
 
 
@@ -68,7 +46,7 @@ async def listening(folder: Path, name: str) -> AsyncIterator[Listener]:
         listener.heard.append(await reader.read(65536))
         writer.close()
 
-    server = await asyncio.start_server(hear, "localhost", 0, ssl=certificate_for(folder, name))
+    server = await asyncio.start_server(hear, "localhost", 0, ssl=server_context(folder, name))
     async with server:
         listener.url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
         yield listener

@@ -172,6 +172,7 @@ VERBS: dict[str, dict[str, Any]] = {
     "worker_list": {"workers": []},
     "holders": {"digest": "00" * 32},
     "holder_list": {"workers": []},
+    "ice_servers": {"ice_servers": []},
     "welcome": {
         "nonce": "00" * 32,
         "principal": {"user": "u_" + "a" * 8, "name": "", "role": "client", "room": "r_" + "a" * 8, "session": link()},
@@ -200,6 +201,7 @@ TABLE: dict[str, tuple[str | None, str | None, str | None]] = {
     "reported": ("protocol", "protocol", "protocol"),
     "model_registered": ("protocol", "protocol", "protocol"),
     "worker_list": ("protocol", "protocol", "protocol"),
+    "ice_servers": ("protocol", "protocol", "protocol"),
     "welcome": ("protocol", "protocol", "protocol"),
     "revoked": ("protocol", "protocol", "protocol"),
     "lease": ("forbidden", "conflict", None),

@@ -32,14 +32,21 @@ class Meeting:
         return one, other
 
 
-def make_peer(engine: str, timeouts: Timeouts, ice_servers: Sequence[IceServer] = ()) -> Peer:
+def make_peer(
+    engine: str, timeouts: Timeouts, ice_servers: Sequence[IceServer] = (), *, relay_only: bool = False
+) -> Peer:
     if engine == "memory":
         return MemoryPeer(timeouts=timeouts)
     if engine == "hostile":
         from tests.transport.hostile_peer import hostile_peer
 
         return hostile_peer(timeouts)
-    return new_peer("aiortc" if engine == "aiortc" else "libwebrtc", timeouts=timeouts, ice_servers=ice_servers)
+    return new_peer(
+        "aiortc" if engine == "aiortc" else "libwebrtc",
+        timeouts=timeouts,
+        ice_servers=ice_servers,
+        relay_only=relay_only,
+    )
 
 
 async def pass_candidates(one: Peer, other: Peer) -> None:
@@ -49,11 +56,11 @@ async def pass_candidates(one: Peer, other: Peer) -> None:
 
 @asynccontextmanager
 async def meet(
-    pair: tuple[str, str], timeouts: Timeouts, ice_servers: Sequence[IceServer] = ()
+    pair: tuple[str, str], timeouts: Timeouts, ice_servers: Sequence[IceServer] = (), *, relay_only: bool = False
 ) -> AsyncIterator[Meeting]:
     async with (
-        make_peer(pair[0], timeouts, ice_servers) as one,
-        make_peer(pair[1], timeouts, ice_servers) as other,
+        make_peer(pair[0], timeouts, ice_servers, relay_only=relay_only) as one,
+        make_peer(pair[1], timeouts, ice_servers, relay_only=relay_only) as other,
         asyncio.TaskGroup() as group,
     ):
         offer = await one.create_offer()

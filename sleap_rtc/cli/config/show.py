@@ -52,6 +52,7 @@ def shown_values(settings: "Settings") -> dict[str, Any]:
         "server": settings.server,
         "default_room": settings.default_room,
         "transport": settings.transport,
+        "ice_policy": settings.ice_policy,
         "worker.api_key": _masked(settings.worker.api_key),
         "worker.name": settings.worker.name,
         "worker.slots": settings.worker.slots,

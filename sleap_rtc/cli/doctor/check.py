@@ -4,11 +4,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sleap_rtc.config.settings import Settings
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConfigError
 from sleap_rtc.transport.engines import Engine
+
+if TYPE_CHECKING:
+    from sleap_rtc.cli.jobs.reaching import Request
 
 
 class Status(StrEnum):
@@ -47,6 +51,7 @@ class Scene:
         home: the folder of our files.
         jobs: the folder of a worker's jobs.
         timeouts: how long to wait for what.
+        request: which worker to look at; None for none.
     """
 
     settings: Settings
@@ -56,6 +61,7 @@ class Scene:
     home: Path
     jobs: Path
     timeouts: Timeouts
+    request: "Request | None" = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from sleap_rtc.cli.options import json_option, server_option, transport_option
+from sleap_rtc.cli.options import (
+    json_option,
+    relay_option,
+    room_option,
+    room_secret_option,
+    secrets_for,
+    server_option,
+    transport_option,
+)
 
 if TYPE_CHECKING:
     from sleap_rtc.cli.doctor.check import Check, Finding, Scene
@@ -17,25 +25,46 @@ if TYPE_CHECKING:
 Examples:
   sleap-rtc doctor
   sleap-rtc doctor --json
+  sleap-rtc doctor --worker lab-gpu-1
 """
 )
 @json_option
 @server_option
 @transport_option
-def doctor(as_json: bool, server: str | None, transport: str | None) -> int:
+@relay_option
+@click.option(
+    "--worker", metavar="WORKER", help="Look at the link to this worker, too: its name, id or session string."
+)
+@room_option
+@room_secret_option
+def doctor(
+    as_json: bool,
+    server: str | None,
+    transport: str | None,
+    ice_policy: str | None,
+    worker: str | None,
+    room: str | None,
+    room_secret: str | None,
+) -> int:
     """Check this machine, its settings, the service and a link.
 
     Says one sentence a check: ok, warn for what works only in part, FAIL for
     what is broken, skip for what could not be looked at. Exit code 0 if nothing
     failed, else 1.
     """
+    from dataclasses import replace
+
     from sleap_rtc.cli.doctor.run import CHECKS, examine, failed
+    from sleap_rtc.cli.ls import worker_request
     from sleap_rtc.cli.output import emit_json, note
     from sleap_rtc.cli.running import run_async
 
-    scene = _scene(server, transport)
+    scene = _scene({"server": server, "transport": transport, "ice_policy": ice_policy})
+    if worker is not None:
+        request = worker_request(worker, room, scene.settings, secrets_for(scene.settings, room_secret))
+        scene = replace(scene, request=replace(request, timeouts=scene.timeouts))
     if not as_json:
-        note(f"{len(CHECKS)} checks; the last one measures a link and takes a few seconds.")
+        note(f"{len(CHECKS)} checks; the last ones measure links and take a few seconds.")
     findings = run_async(examine(scene, (lambda check, finding: None) if as_json else _say))
     broken = failed(list(findings.values()))
     if as_json:
@@ -45,7 +74,7 @@ def doctor(as_json: bool, server: str | None, transport: str | None) -> int:
     return 1 if broken else 0
 
 
-def _scene(server: str | None, transport: str | None) -> "Scene":
+def _scene(flags: "Mapping[str, str | None]") -> "Scene":
     from sleap_rtc.cli.doctor.check import Scene
     from sleap_rtc.config.paths import home
     from sleap_rtc.config.settings import Settings, load_settings
@@ -55,7 +84,7 @@ def _scene(server: str | None, transport: str | None) -> "Scene":
 
     problem: ConfigError | None = None
     try:
-        settings = load_settings(flags={"server": server, "transport": transport})
+        settings = load_settings(flags=flags)
     except ConfigError as error:
         settings, problem = Settings(), error
     return Scene(

@@ -5,17 +5,17 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from sleap_rtc.cli.doctor.check import Finding, Scene, ok, warn
+from sleap_rtc.cli.doctor.servers import ice_servers
 from sleap_rtc.cli.formats import format_rate, format_size
-from sleap_rtc.config.credentials import Credentials
-from sleap_rtc.errors import SleapRTCError
+from sleap_rtc.errors import ungrouped
 from sleap_rtc.protocol.sdp import Candidate, IceServer, candidates_in
-from sleap_rtc.signaling.account import Account
-from sleap_rtc.signaling.api import Room, ServiceAPI
-from sleap_rtc.signaling.client import SignalingClient
 from sleap_rtc.transport.channel import Channel, Peer
 from sleap_rtc.transport.engines import new_peer, preload
+from sleap_rtc.transport.paths import NetworkPath
 
 MESSAGES = 128
 """Messages sent over the loopback link, each as large as a link allows: 8 MiB."""
@@ -28,7 +28,7 @@ _KINDS = {"srflx": "reflexive", "prflx": "reflexive"}
 
 async def check_ice(scene: Scene) -> Finding:
     """At which addresses can other machines reach this one, with the service's STUN and TURN servers?"""
-    servers, remark = await _ice_servers(scene)
+    servers, remark = await ice_servers(scene)
     await asyncio.to_thread(preload, scene.engine)
     kinds = await _gather(scene, servers)
     schemes = {url.partition(":")[0].removesuffix("s") for server in servers for url in server.urls}
@@ -54,33 +54,74 @@ async def check_ice(scene: Scene) -> Finding:
 async def check_link(scene: Scene) -> Finding:
     """Does a link of this machine with itself come up, and how fast is it?"""
     engine = await asyncio.to_thread(preload, scene.engine)
-    began = time.monotonic()
-    async with (
-        new_peer(scene.engine, timeouts=scene.timeouts) as one,
-        new_peer(scene.engine, timeouts=scene.timeouts) as other,
-        asyncio.TaskGroup() as tasks,
-    ):
-        await one.accept_answer(await other.accept_offer(await one.create_offer()))
-        passing = [tasks.create_task(_pass_on(*ends)) for ends in ((one, other), (other, one))]
-        sender, receiver = await one.wait_open(), await other.wait_open()
-        opened = time.monotonic() - began
-        size, took = await _measure(sender, receiver)
-        for task in passing:
-            task.cancel()
-    rate = size / took
-    details = {"engine": engine, "seconds_to_open": round(opened, 3), "bytes": size, "bytes_per_second": round(rate)}
+    found = await self_link(scene)
+    details = {
+        "engine": engine,
+        "seconds_to_open": round(found.opened, 3),
+        "bytes": found.size,
+        "bytes_per_second": round(found.rate),
+        "way": found.path.way if found.path else None,
+    }
     said = (
-        f"A link of this machine with itself ({engine}) was up after {opened * 1000:.0f} ms and carried "
-        f"{format_size(size)} at {format_rate(rate)}"
+        f"A link of this machine with itself ({engine}{f', {found.path}' if found.path else ''}) was up after "
+        f"{found.opened * 1000:.0f} ms and carried {format_size(found.size)} at {format_rate(found.rate)}"
     )
-    if rate < SLOW:
+    if found.rate < SLOW:
         return warn(f"{said}: this machine is too busy or too slow for large packages.", **details)
     return ok(f"{said}.", **details)
 
 
-async def _measure(sender: Channel, receiver: Channel) -> tuple[int, float]:
-    """Send bytes and wait until the last one arrived; return how many, and the seconds it took."""
-    message = bytes(sender.max_message_size)
+@dataclass(frozen=True)
+class SelfLink:
+    """A link of this machine with itself, and what it carried.
+
+    Attributes:
+        opened: seconds until it was up.
+        size: bytes that arrived.
+        seconds: in which they did.
+        path: which way it went.
+    """
+
+    opened: float
+    size: int
+    seconds: float
+    path: NetworkPath | None
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.size / self.seconds
+
+
+async def self_link(
+    scene: Scene, *, servers: Sequence[IceServer] = (), relay_only: bool = False, seconds: float | None = None
+) -> SelfLink:
+    """Link this machine with itself and send `MESSAGES`, for at most so many seconds.
+
+    Raises:
+        UnreachableError: if the link does not come up.
+    """
+
+    def peer() -> Peer:
+        return new_peer(scene.engine, ice_servers=servers, timeouts=scene.timeouts, relay_only=relay_only)
+
+    began = time.monotonic()
+    with ungrouped():
+        async with peer() as one, peer() as other, asyncio.TaskGroup() as tasks:
+            await one.accept_answer(await other.accept_offer(await one.create_offer()))
+            passing = [tasks.create_task(_pass_on(*ends)) for ends in ((one, other), (other, one))]
+            sender, receiver = await one.wait_open(), await other.wait_open()
+            opened = time.monotonic() - began
+            size, took = await _measure(sender, receiver, seconds)
+            path = await one.path()
+            for task in passing:
+                task.cancel()
+    return SelfLink(opened, size, took, path)
+
+
+async def _measure(sender: Channel, receiver: Channel, seconds: float | None) -> tuple[int, float]:
+    """Send bytes until the last one arrived or the time is over; return how many did, and the seconds it took."""
+    message, arrived = bytes(sender.max_message_size), 0
 
     async def send() -> None:
         for _ in range(MESSAGES):
@@ -88,10 +129,13 @@ async def _measure(sender: Channel, receiver: Channel) -> tuple[int, float]:
 
     began = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(send())
-        for _ in range(MESSAGES):
-            await receiver.receive()
-    return len(message) * MESSAGES, time.monotonic() - began
+        sending = tasks.create_task(send())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for _ in range(MESSAGES):
+                    arrived += len(await receiver.receive())
+        sending.cancel()
+    return arrived, time.monotonic() - began
 
 
 async def _pass_on(one: Peer, other: Peer) -> None:
@@ -119,29 +163,3 @@ async def _gather(scene: Scene, servers: Sequence[IceServer]) -> dict[str, int]:
 
 def _text(candidate: Candidate) -> str:
     return candidate.candidate
-
-
-async def _ice_servers(scene: Scene) -> tuple[list[IceServer], str]:
-    """The service's STUN and TURN servers, and what is to be said about having none."""
-    if Credentials().login(scene.server) is None:
-        return [], " STUN and TURN were not tried: the service names its servers only to who is logged in."
-    try:
-        account = Account(scene.server, timeouts=scene.timeouts)
-        rooms = await ServiceAPI(scene.server, account, timeouts=scene.timeouts).rooms()
-        room = _some_room(rooms, scene.settings.default_room)
-        if room is None:
-            return [], " STUN and TURN were not tried: the service names its servers in a room, and you have none."
-        async with SignalingClient(scene.server, account, timeouts=scene.timeouts, room=room.room_id) as signaling:
-            servers = (await signaling.welcome()).ice_servers
-    except SleapRTCError as error:
-        return [], f" STUN and TURN were not tried: {error.sentence}"
-    if not servers:
-        return [], " The service names no STUN or TURN server: peers behind different routers may not find each other."
-    return list(servers), ""
-
-
-def _some_room(rooms: Sequence[Room], default: str | None) -> Room | None:
-    now = time.time() * 1000
-    living = [room for room in rooms if room.expires_at is None or room.expires_at > now]
-    wanted = [room for room in living if default in (room.room_id, room.name)]
-    return next(iter(wanted or living), None)

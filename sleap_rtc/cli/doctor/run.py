@@ -14,6 +14,7 @@ from sleap_rtc.cli.doctor.machine import (
     check_sandbox,
     check_trainer,
 )
+from sleap_rtc.cli.doctor.relay import check_turn, check_worker
 from sleap_rtc.cli.doctor.service import check_login, check_service
 from sleap_rtc.errors import SleapRTCError
 
@@ -30,6 +31,8 @@ CHECKS = (
     Check("login", check_login),
     Check("ice", check_ice),
     Check("link", check_link, alone=True),
+    Check("turn", check_turn, alone=True),
+    Check("worker", check_worker, alone=True),
 )
 """Every check, in the order of a report."""
 

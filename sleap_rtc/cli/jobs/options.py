@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sleap_rtc.cli.options import (
+    relay_option,
     room_option,
     room_secret_option,
     secrets_for,
@@ -28,8 +29,9 @@ _WHERE = (
     room_secret_option,
     server_option,
     transport_option,
+    relay_option,
 )
-NAMES = ("session_string", "room", "worker", "room_secret", "server", "transport")
+NAMES = ("session_string", "room", "worker", "room_secret", "server", "transport", "ice_policy")
 """The parameters that `where_options` adds."""
 
 
@@ -52,7 +54,7 @@ def read_request(options: dict[str, Any]) -> "Request":
     from sleap_rtc.cli.jobs.reaching import Request
 
     taken = {name: options.pop(name) for name in NAMES}
-    settings = settings_for(server=taken["server"], transport=taken["transport"])
+    settings = settings_for(**{name: taken[name] for name in ("server", "transport", "ice_policy")})
     source = click.get_current_context().get_parameter_source("session_string")
     return Request(
         session_string=taken["session_string"],

@@ -6,6 +6,7 @@ import click
 
 from sleap_rtc.cli.options import (
     json_option,
+    relay_option,
     room_option,
     room_secret_option,
     secrets_for,
@@ -42,6 +43,7 @@ Examples:
 @room_secret_option
 @server_option
 @transport_option
+@relay_option
 @json_option
 def pull(
     model: str,
@@ -51,6 +53,7 @@ def pull(
     room_secret: str | None,
     server: str | None,
     transport: str | None,
+    ice_policy: str | None,
     as_json: bool,
 ) -> None:
     """Bring a model of the room to this machine.
@@ -64,7 +67,7 @@ def pull(
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
 
-    settings = settings_for(server=server, transport=transport)
+    settings = settings_for(server=server, transport=transport, ice_policy=ice_policy)
     secrets = secrets_for(settings, room_secret)
     request = PullRequest(model, settings, secrets, room=room, output=output, form=form, as_json=as_json)
     ref, digest, found = run_async(pull_model(request))

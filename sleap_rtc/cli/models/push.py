@@ -4,6 +4,7 @@ import click
 
 from sleap_rtc.cli.options import (
     events_option,
+    relay_option,
     room_option,
     room_secret_option,
     secrets_for,
@@ -33,6 +34,7 @@ Examples:
 @room_secret_option
 @server_option
 @transport_option
+@relay_option
 @events_option
 def push(
     what: str,
@@ -43,6 +45,7 @@ def push(
     room_secret: str | None,
     server: str | None,
     transport: str | None,
+    ice_policy: str | None,
     as_json: bool,
 ) -> None:
     """Give the room a model of this machine, or a run of the room a name.
@@ -56,7 +59,7 @@ def push(
     from sleap_rtc.cli.output import emit_json, say
     from sleap_rtc.cli.running import run_async
 
-    settings = settings_for(server=server, transport=transport)
+    settings = settings_for(server=server, transport=transport, ice_policy=ice_policy)
     chooses = settings.client.auto_select if auto_select is None else auto_select
     request = PushRequest(
         what, name, settings, secrets_for(settings, room_secret), room=room, worker=worker, auto_select=bool(chooses)

@@ -107,7 +107,7 @@ async def _send(request: PushRequest, api: ServiceAPI, folder: Path, *, as_json:
             settings.server, chosen, display, transport=settings.transport, limits=settings.limits,
             secrets=request.secrets.secrets,
         ) as worker:  # fmt: skip
-            display.connected(chosen.presence.name, gpu_text(chosen.presence))
+            display.connected(chosen.presence.name, gpu_text(chosen.presence), await worker.link.path())
             display.upload(0, offering.manifest.total_size, 0)
             return room.room_id, await worker.push_model(offering, min(made, utc_ms()), display.upload)
 

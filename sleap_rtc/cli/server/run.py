@@ -52,7 +52,7 @@ def run(
         dev=dev or None,
     )
     from signaling_server import serve
-    from signaling_server.child import VARIABLE
+    from signaling_server.inheritance import VARIABLE
 
     if VARIABLE not in os.environ:  # in a process of several the parent has said it
         _warn(settings)

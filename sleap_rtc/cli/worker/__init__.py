@@ -5,7 +5,14 @@ from pathlib import Path
 import click
 
 from sleap_rtc.cli.lazy import LazyGroup
-from sleap_rtc.cli.options import room_secret_option, secrets_for, server_option, settings_for, transport_option
+from sleap_rtc.cli.options import (
+    relay_option,
+    room_secret_option,
+    secrets_for,
+    server_option,
+    settings_for,
+    transport_option,
+)
 from sleap_rtc.errors import UsageError
 
 COMMANDS = {
@@ -113,6 +120,7 @@ what is typed can be read in the list of processes.
 )
 @click.option("--drain", is_flag=True, help="On Ctrl-C, take no new job and wait for those that run or wait.")
 @transport_option
+@relay_option
 @click.pass_context
 def worker(
     context: click.Context,
@@ -134,6 +142,7 @@ def worker(
     sandbox: str | None,
     drain: bool,
     transport: str | None,
+    ice_policy: str | None,
 ) -> int:
     """Offer this machine's GPUs for training.
 
@@ -154,7 +163,7 @@ def worker(
     at_once = None if slots is None else str(slots)
     settings = settings_for(
         server=server, transport=transport, api_key=api_key, slots=at_once, gpus=gpus, warm=warm,
-        allow_wandb=allow_wandb, sandbox=sandbox, auto_export=auto_export,
+        allow_wandb=allow_wandb, sandbox=sandbox, auto_export=auto_export, ice_policy=ice_policy,
     )  # fmt: skip
     typed_mounts = tuple(read_mount(text, "--mount") for text in mounts)
     request = WorkerRequest(

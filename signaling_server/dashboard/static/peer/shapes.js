@@ -221,19 +221,19 @@ export const workerPresence = object({
   since: when,
 });
 
+/** The STUN and TURN servers to use. */
+export const iceServers = list(
+  object({
+    urls: list(text(512), 8),
+    username: maybe(text(509)),
+    credential: maybe(text(512)),
+  }),
+  16,
+);
+
 /** Welcome: what the service says first. */
 export const welcome = object({
   principal: object({ user: id("user"), name: label, room: id("room"), role: oneOf("client", "worker") }),
-  ice_servers: maybe(
-    list(
-      object({
-        urls: list(text(512), 8),
-        username: maybe(text(509)),
-        credential: maybe(text(512)),
-      }),
-      16,
-    ),
-    [],
-  ),
+  ice_servers: maybe(iceServers, []),
   room_name: maybe(label, ""),
 });

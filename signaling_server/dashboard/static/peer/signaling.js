@@ -213,6 +213,8 @@ export class Signaling {
       const { resolve, reject } = this.#pending.get(message.re);
       if (message.error) reject(fromWire(message.error));
       else resolve(message);
+    } else if (message.type === "ice_servers") {
+      this.#welcome = { ...this.#welcome, ice_servers: shapes.iceServers(message.ice_servers, "ice_servers") };
     } else if (["answer", "candidate", "reject", "gone"].includes(message.type)) {
       this.#boxes.get(message.link)?.(message);
     }

@@ -19,6 +19,9 @@ export const explained = (server, room) => [
 
 const section = (heading, ...content) => h("section.card", {}, h("h2", {}, heading), content);
 
+// a line that is too long is broken between words, and not within "--room"
+const typed = (line) => h("code", {}, line.split(" ").flatMap((word, at) => [at > 0 && " ", h("span", {}, word)]));
+
 const points = (pairs) => h("ul", {}, pairs.map(([word, text]) => h("li", {}, h("strong", {}, word), " ", text)));
 
 const reference = (server, room) => section("Commands at a glance", h("div.worded", {}, table("Commands", ["You want to", "You type"], [
@@ -28,7 +31,7 @@ const reference = (server, room) => section("Commands at a glance", h("div.worde
   ["Create a worker token", command("token create", ["--room", room, "--name", "gpu-1"], server)],
   ["Start a worker", workerLine(server)],
   ["Submit a training job", command("train", ["--room", room, "--pkg-path", "package.zip"], server)],
-].map(([want, typed]) => [want, h("code", {}, typed)]))));
+].map(([want, line]) => [want, typed(line)]))));
 
 const product = () => section("What is sleap-rtc?",
   h("p", {}, "It trains and runs SLEAP's models on a GPU that is not in your machine. A ", h("strong", {}, "client"), " sends a job, from SLEAP's own " +
@@ -70,11 +73,11 @@ const secrets = () => section("Room secrets",
 
 const modes = (server, room) => section("Three ways to connect", h("div.worded", {}, table("Ways to connect", ["Way", "How it works", "Best for"], [
   ["Session string", [h("p", {}, "A worker without a token prints a line. Whoever has that line trains on it; nobody needs an account."),
-    h("code", {}, "sleap-rtc train --session-string SESSION")], "a single worker, or a first try"],
+    typed("sleap-rtc train --session-string SESSION")], "a single worker, or a first try"],
   ["A room, choosing yourself", [h("p", {}, "The command lists the workers that are online, and you pick one."),
-    h("code", {}, command("train", ["--room", room], server))], "several workers, when you want to say which"],
+    typed(command("train", ["--room", room], server))], "several workers, when you want to say which"],
   ["A room, automatically", [h("p", {}, "A free worker is taken before a busy one, then the one with the most GPU memory."),
-    h("code", {}, command("train", ["--room", room, "--auto-select"], server))], "scripts, and whenever any GPU will do"],
+    typed(command("train", ["--room", room, "--auto-select"], server))], "scripts, and whenever any GPU will do"],
 ])));
 
 const next = (room) => section("Where to go from here",

@@ -1,12 +1,12 @@
-"""Turns that all processes of the service take from one place."""
+"""Errands that all processes of the service take from one place."""
 
 from signaling_server.backplane.keys import Keys
 from signaling_server.backplane.line import Line
 from sleap_rtc.errors import UnreachableError
 
 
-class RedisTurns:
-    """The turns of a service that is several processes; nobody's while Redis is away.
+class RedisErrands:
+    """The errands of a service that is several processes; nobody's while Redis is away.
 
     Args:
         line: to Redis.
@@ -20,9 +20,9 @@ class RedisTurns:
         self._process = process
 
     async def take(self, name: str, ms: int) -> bool:
-        """See `signaling_server.turns.Turns.take`."""
+        """See `signaling_server.errands.Errands.take`."""
         try:
-            taken = await self._line.ask("SET", self._keys.turn(name), self._process, "NX", "PX", ms)
+            taken = await self._line.ask("SET", self._keys.errand(name), self._process, "NX", "PX", ms)
         except UnreachableError:
             return False
         return taken is not None

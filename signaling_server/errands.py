@@ -1,18 +1,18 @@
-"""Whose turn it is at what only one process of the service does at a time."""
+"""What only one process of the service does at a time, and who does it now."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 
-class Turns(Protocol):
-    """Hands out turns."""
+class Errands(Protocol):
+    """Gives out errands."""
 
     async def take(self, name: str, ms: int) -> bool:
         """Tell whether this process is to do `name` now; then nobody is again for so many milliseconds."""
 
 
-class MemoryTurns:
-    """The turns of a service that is one process.
+class MemoryErrands:
+    """The errands of a service that is one process.
 
     Args:
         clock: UTC milliseconds.
@@ -23,7 +23,7 @@ class MemoryTurns:
         self._taken: dict[str, int] = {}
 
     async def take(self, name: str, ms: int) -> bool:
-        """See `Turns.take`."""
+        """See `Errands.take`."""
         now = self._clock()
         if name in self._taken and now - self._taken[name] < ms:
             return False

@@ -1,0 +1,82 @@
+"""What an operator says about TURN relays: their addresses, and the secret that they share with the service."""
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from sleap_rtc.errors import ConfigError
+
+MIN_SECRET = 32
+_URL = re.compile(
+    r"(?P<scheme>turns?):(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]{1,253})(:[0-9]{1,5})?(\?transport=(?P<transport>udp|tcp))?"
+)
+_PLACEHOLDER = re.compile(r"change.?me|example|placeholder|password|secret|pepper", re.IGNORECASE)
+_FEWEST_CHARACTERS = 8
+_NEW_ONE = "Make one for both: openssl rand -hex 32"
+
+
+def checked_urls(urls: Sequence[str]) -> list[str]:
+    """The addresses, if peers can use them (RFC 7065).
+
+    Raises:
+        ValueError: if one of them is none of a TURN server's.
+    """
+    for url in urls:
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise ValueError(
+                f"'{url}' is no TURN server. Write it as turn:turn.lab.example:3478?transport=udp, with transport=tcp "
+                "for TCP, or as turns:turn.lab.example:443?transport=tcp for TLS"
+            )
+        if match["scheme"] == "turns" and match["transport"] == "udp":
+            raise ValueError(f"'{url}' means TLS, which runs over TCP: write transport=tcp")
+    return list(urls)
+
+
+def load_secret(urls: Sequence[str], secret: SecretStr | None, file: Path | None) -> bytes:
+    """The secret that the service shares with its relays; empty if it has none of either.
+
+    Args:
+        urls: the relays' addresses.
+        secret: the secret itself.
+        file: where it stands, instead.
+
+    Raises:
+        ConfigError: if there is no secret for the addresses or no address for the secret, both are given, others may
+            read the file, or the secret can be guessed.
+    """
+    if secret is not None and file is not None:
+        raise ConfigError("Both turn_secret and turn_secret_file are set. Give one of them.")
+    if not urls:
+        if secret is not None or file is not None:
+            raise ConfigError("There is a secret for TURN servers, but turn_urls names none. Name them, or remove it.")
+        return b""
+    if file is not None:
+        secret = SecretStr(_read(file))
+    if secret is None:
+        raise ConfigError(
+            "The service's turn_urls need the secret that the TURN server knows as static-auth-secret: set turn_secret "
+            f"or turn_secret_file. {_NEW_ONE}"
+        )
+    text = secret.get_secret_value()
+    if len(text) < MIN_SECRET or len(set(text)) < _FEWEST_CHARACTERS or _PLACEHOLDER.search(text):
+        raise ConfigError(
+            f"The service's turn_secret must have at least {MIN_SECRET} random characters, or everybody relays there. "
+            f"{_NEW_ONE}"
+        )
+    return text.encode()
+
+
+def _read(file: Path) -> str:
+    try:
+        if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            raise ConfigError(f"Others may read {file}, which must stay secret. Run: chmod 600 {file}")
+        return file.read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"The service's turn_secret_file {file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"The service's turn_secret_file {file} holds no text. {_NEW_ONE}") from error
