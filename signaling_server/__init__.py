@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from signaling_server.app import create_app
-    from signaling_server.server import running, serve
+    from signaling_server.program import serve
+    from signaling_server.server import running
     from signaling_server.settings import Settings, load_settings
 
 __all__ = ["Settings", "create_app", "load_settings", "running", "serve"]
@@ -14,7 +15,7 @@ _HOMES = {
     "create_app": "app",
     "load_settings": "settings",
     "running": "server",
-    "serve": "server",
+    "serve": "program",
 }
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
-from functools import cache
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Literal
 
@@ -22,10 +22,13 @@ from signaling_server.auth.passwords import Passwords
 from signaling_server.auth.providers import ProviderClient
 from signaling_server.auth.routes import router as auth_router
 from signaling_server.auth.users import DEV
+from signaling_server.backplane.parts import Backplane
+from signaling_server.counts import DATABASE_ERRORS, Counts
 from signaling_server.dashboard.routes import router as dashboard_router
 from signaling_server.db import Database
 from signaling_server.deps import Service, utc_ms
 from signaling_server.docs_page import render
+from signaling_server.errands import MemoryErrands
 from signaling_server.housekeeping import keep_house, keep_watch
 from signaling_server.invites.routes import router as invites_router
 from signaling_server.limits import Limiters
@@ -37,6 +40,7 @@ from signaling_server.pages.enrol import router as enrol_router
 from signaling_server.pages.login import router as login_router
 from signaling_server.pages.static_files import router as static_router
 from signaling_server.provider_settings import GitHubProvider, Provider
+from signaling_server.ready import router as ready_router
 from signaling_server.registry.holders import holders, is_named
 from signaling_server.registry.model_routes import router as models_router
 from signaling_server.registry.reports import StoredReports
@@ -45,7 +49,8 @@ from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
 from signaling_server.settings import Settings, load_pepper, load_turn_secret
 from signaling_server.signaling.admission import ended
-from signaling_server.signaling.hub import Holder, Member, MemoryHub
+from signaling_server.signaling.hub import MemoryHub
+from signaling_server.signaling.members import Holder, Member
 from signaling_server.signaling.routes import router as signaling_router
 from signaling_server.signaling.routing import Router
 from signaling_server.signaling.ticket_routes import router as ticket_router
@@ -84,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
             async with service.database.transaction() as session:
                 await logins.revoke_provider(session, DEV, now=service.clock())
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with _backplane(service), asyncio.TaskGroup() as tasks:
                 housekeeping = [tasks.create_task(each(service)) for each in (keep_house, keep_watch)]
                 tasks.create_task(service.reports.run())
                 try:
@@ -114,6 +119,10 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _backplane(service: Service) -> AbstractAsyncContextManager[None]:
+    return nullcontext() if service.backplane is None else service.backplane.running()
+
+
 def _assemble(settings: Settings) -> tuple[Service, Router]:
     def receive(member: Member, message: Message, sender: str) -> None:
         router.receive(member, message, sender)
@@ -130,23 +139,32 @@ def _assemble(settings: Settings) -> tuple[Service, Router]:
             return await holders(session, room_id, digest), await is_named(session, room_id, digest)
 
     limits = settings.limits
-    database = Database(settings.database_url)
+    counts = Counts()
+    database = Database(settings.database_url, on_error=partial(counts.add, DATABASE_ERRORS))
     reports = StoredReports(database, now, limits)
-    hub = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
+    here = MemoryHub(receive, clients_per_user=limits.clients_per_user, sockets_per_address=limits.sockets_per_address)
+    others = (
+        None
+        if settings.redis_url is None
+        else Backplane(settings.redis_url, settings, here, receive, counts, ended_among)
+    )
     service = Service(
         settings=settings,
         database=database,
         pepper=load_pepper(settings),
-        hub=hub,
-        tickets=MemoryTickets(limits.tickets_per_login),
+        hub=here if others is None else others.hub,
+        tickets=MemoryTickets(limits.tickets_per_login) if others is None else others.tickets,
         reports=reports,
-        limiters=Limiters.of(settings),
+        limiters=Limiters.of(settings, None if others is None else others.window),
+        errands=MemoryErrands(now) if others is None else others.errands,
+        counts=counts,
         relays=_relays(settings),
         passwords=Passwords(),
         providers={each.id: _client(each) for each in settings.providers},
+        backplane=others,
         clock=utc_ms,
     )
-    router = Router(hub, now, limits.links, ended_among, reports, holders_of)
+    router = Router(service.hub, now, limits.links, ended_among, reports, holders_of, counts)
     return service, router
 
 
@@ -185,6 +203,7 @@ def _routes() -> list[BaseRoute]:
         made.include_router(api, prefix=API)
     for pages in (
         metrics_router,
+        ready_router,
         login_router,
         callback_router,
         enrol_router,

@@ -47,9 +47,11 @@ class Database:
 
     Args:
         url: SQLAlchemy's URL.
+        on_error: called each time the database cannot serve.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, on_error: Callable[[], None] = lambda: None) -> None:
+        self._on_error = on_error
         self.engine = make_engine(url)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         # SQLite's one writer is a pool of one, where the others queue; who only reads waits for none of them
@@ -65,7 +67,7 @@ class Database:
             StorageError: if the database is busy, full or away; the log says which.
             ConflictError: if what was read here was changed meanwhile.
         """
-        with translated():
+        with self._translated():
             async with self._sessions.begin() as session:
                 yield session
 
@@ -76,7 +78,7 @@ class Database:
         Raises:
             StorageError: if the database is away.
         """
-        with translated():
+        with self._translated():
             async with self._readers.begin() as session:
                 yield session
 
@@ -94,6 +96,16 @@ class Database:
         except WantsToWriteError:
             async with self.transaction() as session:
                 return await work(session)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated():
+                yield
+        except StorageError as error:
+            if error.__cause__ is not None:  # the database's own: what was translated
+                self._on_error()
+            raise
 
     async def close(self) -> None:
         """Close every connection."""

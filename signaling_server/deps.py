@@ -15,7 +15,10 @@ from signaling_server.auth.browser import SAFE_METHODS, Site, check_origin
 from signaling_server.auth.logins import Terms
 from signaling_server.auth.passwords import Passwords
 from signaling_server.auth.providers import ProviderClient
+from signaling_server.backplane.parts import Backplane
+from signaling_server.counts import Counts
 from signaling_server.db import Database
+from signaling_server.errands import Errands
 from signaling_server.limits import Limiters
 from signaling_server.loopback import is_loopback
 from signaling_server.models import Login
@@ -48,9 +51,12 @@ class Service:
         tickets: those that wait to open a WebSocket.
         reports: what workers tell of their jobs and models, on its way into the database.
         limiters: what is counted within a time.
+        errands: what only one process does at a time.
+        counts: what this process has counted.
         relays: the STUN and TURN servers that peers are told of.
         passwords: checks passwords.
         providers: who else may vouch for users, by id.
+        backplane: what it shares with other processes; None for a service that is one.
         clock: UTC milliseconds; tests put theirs here.
         stopping: whether it is about to end, and takes no new peers.
     """
@@ -62,9 +68,12 @@ class Service:
     tickets: Tickets
     reports: StoredReports
     limiters: Limiters
+    errands: Errands
+    counts: Counts
     relays: Relays
     passwords: Passwords
     providers: dict[str, ProviderClient]
+    backplane: Backplane | None = None
     clock: Callable[[], int] = field(default=utc_ms)
     stopping: bool = False
 

@@ -22,14 +22,17 @@ from sleap_rtc.protocol.signaling import CLOSE_REVOKED
 
 logger = logging.getLogger(__name__)
 
+CLEANING = "cleaning"
+"""What the errand of forgetting is called that a process takes."""
 WATCH_SECONDS = 1.0
 """How often somebody who was locked out is looked for."""
 
 
 async def recheck(service: Service) -> None:
-    """Look once at the credentials of everybody connected, and let their anonymous rooms live on."""
+    """Look once at the credentials of everybody connected to this process, and let their anonymous rooms live on."""
     now = service.clock()
-    holders, connected = await service.hub.holders(), await service.hub.connected()
+    here = service.hub.here
+    holders, connected = await here.holders(), await here.connected()
     async with service.database.transaction() as session:
         reasons = await ended(session, holders, now=now)
         # who was behind a link once may have left it long ago: only a connection keeps anything alive
@@ -41,20 +44,27 @@ async def recheck(service: Service) -> None:
             await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=terms, kinds=kinds)
         owners = await rooms.owners(session, {holder.room for holder in alive})
     await service.hub.end(reasons, CLOSE_REVOKED)
-    await service.hub.set_owners(owners)
+    await here.set_owners(owners)
 
 
 async def keep_watch(service: Service) -> NoReturn:
-    """Send away for ever, and at once, whom an operator locks out: the command for it changes the database alone."""
+    """Send away for ever, and at once, whom an operator locks out: the command for it changes the database alone.
+
+    While this process may miss what another one tells, everybody is looked at: whoever was revoked there has to go.
+    """
     seen: tuple[int | None, ...] | None = None
+    gaps = service.hub.gaps()
     while True:
         try:
-            holders = await service.hub.holders()
+            # who comes from now on was looked at; the gaps are read first, so that one from now on counts the next time
+            gaps_now, holders = service.hub.gaps(), await service.hub.here.holders()
+            told = service.hub.problem() is None and gaps == gaps_now
             async with service.database.reading() as session:
                 found = await logins.ends(session)
-                reasons = {} if seen in (None, found) else await ended(session, holders, now=service.clock())
+                unchanged = told and seen in (None, found)
+                reasons = {} if unchanged else await ended(session, holders, now=service.clock())
             await service.hub.end(reasons, CLOSE_REVOKED)
-            seen = found
+            seen, gaps = found, gaps_now
             await asyncio.sleep(WATCH_SECONDS)
         except (SQLAlchemyError, StorageError):
             # the log has it; housekeeping finds them, too, once the database is back
@@ -81,15 +91,13 @@ async def _forget_ended(service: Service, table: Table, now: int) -> None:
 
 
 async def keep_house(service: Service) -> NoReturn:
-    """Do both for ever: the first often, the second every hour."""
-    cleaned_at: int | None = None
+    """Do both for ever: the first often, the second every hour, in one process of the service."""
     while True:
         await asyncio.sleep(service.settings.recheck_seconds)
         try:
             await recheck(service)
-            if cleaned_at is None or service.clock() - cleaned_at >= HOUR_MS:
+            if await service.errands.take(CLEANING, HOUR_MS):
                 await clean_up(service)
-                cleaned_at = service.clock()
         except (SQLAlchemyError, StorageError, ConflictError):
             # a full or locked disk now is no reason to stop for good: the next round tries again
             logger.exception("the credentials of connected peers could not be checked")

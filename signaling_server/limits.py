@@ -1,11 +1,14 @@
-"""Counting what strangers do. Pure: the clock is an argument."""
+"""Counting what strangers do: the clock is an argument.
+
+`Window` is what the service counts in; `WindowLimiter` serves one process. One in Redis counts for several.
+"""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Self
+from typing import Protocol, Self
 
 from signaling_server.lifetimes import HOUR_MS, MINUTE_MS
 from signaling_server.settings import Settings
@@ -51,8 +54,18 @@ class TokenBucket:
         return max(0.0, -self._level / self._rate)
 
 
+class Window(Protocol):
+    """Allows each key so many events within a window."""
+
+    async def allow(self, key: str, now_ms: int) -> bool:
+        """Count an event of `key` and tell whether it is within the limit."""
+
+    async def give_back(self, key: str) -> None:
+        """Take back the latest event of `key`: it does not count after all."""
+
+
 class WindowLimiter:
-    """Allows each key so many events within a window.
+    """The window of a service that is one process.
 
     Args:
         limit: events allowed within the window.
@@ -66,8 +79,8 @@ class WindowLimiter:
         self._keys = keys
         self._events: OrderedDict[str, deque[int]] = OrderedDict()
 
-    def allow(self, key: str, now_ms: int) -> bool:
-        """Count an event of `key` and tell whether it is within the limit."""
+    async def allow(self, key: str, now_ms: int) -> bool:
+        """See `Window.allow`."""
         events = self._events.setdefault(key, deque(maxlen=self._limit))
         self._events.move_to_end(key)
         if len(self._events) > self._keys:
@@ -79,8 +92,8 @@ class WindowLimiter:
         events.append(now_ms)
         return True
 
-    def give_back(self, key: str) -> None:
-        """Take back the latest event of `key`: it does not count after all."""
+    async def give_back(self, key: str) -> None:
+        """See `Window.give_back`."""
         events = self._events.get(key)
         if events:
             events.pop()
@@ -98,8 +111,8 @@ class GuessLimiter:
 
     def __init__(
         self,
-        by_user: WindowLimiter,
-        by_address: WindowLimiter,
+        by_user: Window,
+        by_address: Window,
         what: str = "codes",
         wrong: type[SleapRTCError] = NotFoundError,
     ) -> None:
@@ -108,8 +121,8 @@ class GuessLimiter:
         self._what = what
         self._wrong = wrong
 
-    @contextmanager
-    def guess(self, user_id: str, address: str, now_ms: int) -> Iterator[None]:
+    @asynccontextmanager
+    async def guess(self, user_id: str, address: str, now_ms: int) -> AsyncIterator[None]:
         """Let the body look a code up; it counts as wrong if the body raises the error that says so.
 
         It is counted before the body runs, so that many guesses at once are no way round.
@@ -123,10 +136,10 @@ class GuessLimiter:
             BusyError: if there were too many wrong ones; the body does not run.
         """
         place = limit_key(address)
-        if not self._by_address.allow(place, now_ms):
+        if not await self._by_address.allow(place, now_ms):
             raise BusyError(f"Too many wrong {self._what} were typed at this address. Try again in an hour.")
-        if not self._by_user.allow(user_id, now_ms):
-            self._by_address.give_back(place)
+        if not await self._by_user.allow(user_id, now_ms):
+            await self._by_address.give_back(place)
             raise BusyError(f"Too many wrong {self._what} were typed. Try again in ten minutes.")
         wrong = False
         try:
@@ -136,8 +149,12 @@ class GuessLimiter:
             raise
         finally:
             if not wrong:
-                self._by_user.give_back(user_id)
-                self._by_address.give_back(place)
+                await self._by_user.give_back(user_id)
+                await self._by_address.give_back(place)
+
+
+Shared = Callable[[str, int, int, Window], Window]
+"""Makes a window of several processes: its name, its limit, its milliseconds, and what counts while it cannot."""
 
 
 @dataclass(frozen=True)
@@ -152,30 +169,37 @@ class Limiters:
         passwords: wrong passwords by account and address.
     """
 
-    rooms: WindowLimiter
-    devices: WindowLimiter
-    visits: WindowLimiter
+    rooms: Window
+    devices: Window
+    visits: Window
     codes: GuessLimiter
     passwords: GuessLimiter
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Those of a service with these settings."""
+    def of(cls, settings: Settings, shared: Shared | None = None) -> Self:
+        """Those of a service with these settings.
+
+        Args:
+            settings: how many of each.
+            shared: makes a window that several processes count in; None: each counts for itself.
+        """
         limits = settings.limits
 
-        def counted(number: int, within_ms: int = HOUR_MS) -> WindowLimiter:
-            return WindowLimiter(number, within_ms, limits.addresses)
+        def counted(name: str, number: int, within_ms: int = HOUR_MS) -> Window:
+            alone = WindowLimiter(number, within_ms, limits.addresses)
+            return alone if shared is None else shared(name, number, within_ms, alone)
 
         return cls(
-            rooms=counted(settings.anonymous_rooms_per_hour),
-            devices=counted(settings.device_codes_per_hour),
-            visits=counted(limits.provider_visits_per_address),
+            rooms=counted("rooms", settings.anonymous_rooms_per_hour),
+            devices=counted("devices", settings.device_codes_per_hour),
+            visits=counted("visits", limits.provider_visits_per_address),
             codes=GuessLimiter(
-                counted(limits.wrong_codes_per_user, 10 * MINUTE_MS), counted(limits.wrong_codes_per_address)
+                counted("codes-user", limits.wrong_codes_per_user, 10 * MINUTE_MS),
+                counted("codes-address", limits.wrong_codes_per_address),
             ),
             passwords=GuessLimiter(
-                counted(limits.wrong_passwords_per_account, 10 * MINUTE_MS),
-                counted(limits.wrong_passwords_per_address),
+                counted("passwords-user", limits.wrong_passwords_per_account, 10 * MINUTE_MS),
+                counted("passwords-address", limits.wrong_passwords_per_address),
                 what="passwords",
                 wrong=AuthenticationError,
             ),

@@ -91,6 +91,27 @@ async def list_users(settings: Settings) -> list[Listed]:
         return await accounts.listed(session, now=utc_ms())
 
 
+async def first_link(settings: Settings, url: str) -> str | None:
+    """The link that makes the first account; None unless nobody has one yet.
+
+    Args:
+        settings: the service's.
+        url: where it is reached, unless its settings say it.
+
+    Raises:
+        SleapRTCError: if the database cannot be used, or the pepper.
+    """
+    if not settings.local_accounts:
+        return None
+    database = Database(settings.database_url)
+    try:
+        async with database.transaction() as session:
+            secret = await accounts.invite_first(session, load_pepper(settings), now=utc_ms())
+    finally:
+        await database.close()
+    return None if secret is None else enrolment_link(settings.public_url or url, secret)
+
+
 def enrolment_link(base: str, secret: str) -> str:
     """The link that brings `secret` to the page; what stands behind the # is sent to no server."""
     return f"{base}{ENROL}#{secret}"

@@ -1,6 +1,7 @@
 """uvicorn's protocols, with bounds that it has no setting for: whoever connects speaks to these first."""
 
 import asyncio
+from typing import TYPE_CHECKING, Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -8,6 +9,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from signaling_server.limit_settings import Limits
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent as Event
 
 TOO_LARGE = 1009
 SLOW_CONSUMER = 1013
@@ -49,10 +53,49 @@ def http_protocol(limits: Limits) -> type[H11Protocol]:
     return TimedHTTP
 
 
+class Inbox:
+    """What a WebSocket has received and its application has not taken; all that uvicorn uses of asyncio's queue.
+
+    That one takes 3,000 bytes, and a service holds thousands of peers who say nothing.
+    """
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._waiting: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._events
+
+    def put_nowait(self, event: "Event") -> None:
+        """Add an event. How many there may be is bounded by the protocol, which stops reading after each message."""
+        self._events.append(event)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def get(self) -> "Event":
+        """Take the next event, waited for if there is none; for one taker at a time."""
+        while not self._events:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._events.pop(0)
+
+
 def websocket_protocol(limits: Limits) -> type[WebSocketsSansIOProtocol]:
     """WebSockets whose messages end, and whose pings are not answered into a void."""
 
     class BoundedWebSocket(WebSocketsSansIOProtocol):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.queue = Inbox()  # type: ignore[assignment] # all of a queue that is used
+
+        def start_keepalive(self) -> None:
+            super().start_keepalive()
+            # the handshake is over: its headers would be kept for as long as the peer stays, and thousands stay
+            self.request.headers.clear()
+            self.response.headers.clear()
+            cast(list[Any], self.scope["headers"]).clear()
+
         def handle_cont(self, event: Frame) -> None:
             if len(self.frames) >= PARTS:
                 self._refuse(TOO_LARGE, f"a message comes in at most {PARTS} parts")

@@ -6,22 +6,23 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import uvicorn
 from fastapi import FastAPI
 
 from signaling_server.app import create_app
-from signaling_server.auth import accounts
+from signaling_server.backplane.parts import check
 from signaling_server.db import upgrade
 from signaling_server.db_errors import UNUSABLE
 from signaling_server.deps import RESTARTING, Service
-from signaling_server.listening import listen
+from signaling_server.listening import BACKLOG
 from signaling_server.logs import set_up
-from signaling_server.operating import enrolment_link
+from signaling_server.operating import first_link
+from signaling_server.place import Listening, address, listen_at
 from signaling_server.protocols import http_protocol, websocket_protocol
 from signaling_server.settings import Settings
-from sleap_rtc.errors import ConflictError, StorageError, UnreachableError
+from sleap_rtc.errors import StorageError
 from sleap_rtc.protocol.signaling import CLOSE_RESTART
 
 GRACE = 5
@@ -32,32 +33,32 @@ HEAD = 16 * 1024
 """Bytes that the head of a request may have."""
 PING = 20.0
 """Seconds between pings, and for their answers: a peer whose machine vanished is noticed within twice that."""
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+
+
+FEW = 16
+"""Connections that one of several processes accepts at once: a burst is for all of them."""
 
 
 @dataclass(frozen=True)
-class RunningServer:
-    """A service that accepts connections.
+class RunningServer(Listening):
+    """A service of this process.
 
     Attributes:
-        url: where this machine reaches it.
         app: the application inside.
         stopped: set when it has come to its end.
         stop: begins that end, before the block is left.
-        first_link: where somebody chooses the first account's password, once; None unless nobody has one yet.
     """
 
-    url: str
     app: FastAPI
     stopped: asyncio.Event
     stop: Callable[[], None]
-    first_link: str | None = field(default=None, repr=False)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, service: Service, *, signals: bool) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, *, signals: bool, shared: bool) -> None:
         super().__init__(config)
         self._service = service
+        self._shared = shared
         self.ready = asyncio.Event()
         self.stopped = asyncio.Event()
         self._signals = signals
@@ -67,6 +68,8 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit as exit_:  # all an application's failed start leaves; ours only fails at the database
             raise StorageError(UNUSABLE) from exit_
+        for each in sockets or []:
+            each.listen(BACKLOG)  # asyncio has made it as short as the number of connections it accepts at once
         self.ready.set()
 
     def stop(self) -> None:
@@ -75,9 +78,12 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn hangs up without a word; whoever comes in this moment is told to come back
         self._service.stopping = True
+        if self._shared:  # or is taken by another process
+            for each in self.servers:
+                each.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE):
-                await self._service.hub.close(RESTARTING, CLOSE_RESTART)
+                await self._service.hub.here.close(RESTARTING, CLOSE_RESTART)
         await super().shutdown(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -113,23 +119,46 @@ async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator
         ConflictError: if the port is taken.
         UnreachableError: if the host is no address of this machine.
         StorageError: if the database cannot be opened or written.
+        UnreachableError: also if Redis does not answer.
         ConfigError: if the pepper's file is unsafe.
     """
-    listener = _listen(settings)
+    listener = listen_at(settings)
     try:
         await upgrade(settings.database_url)
-        app = create_app(settings)
-        server = _Server(_config(app, settings), app.state.service, signals=signals)
-        async with _owned(server, listener):
-            await server.ready.wait()
-            url = _url(settings, listener)
-            yield RunningServer(url, app, server.stopped, server.stop, await _first_link(app.state.service, url))
+        if settings.redis_url is not None:
+            await check(settings.redis_url)
+        url = address(settings, listener)
+        link = await first_link(settings, url)
+        async with serving(settings, listener, signals=signals) as server:
+            yield replace(server, first_link=link)
     finally:
         listener.close()
 
 
-async def serve(settings: Settings, on_ready: Callable[[RunningServer], None] | None = None) -> None:
-    """Run the service until SIGINT or SIGTERM.
+@asynccontextmanager
+async def serving(
+    settings: Settings, listener: socket.socket, *, signals: bool = False, shared: bool = False
+) -> AsyncIterator[RunningServer]:
+    """The same on a socket that listens already, with a database that is up to date.
+
+    Args:
+        settings: as for `running`.
+        listener: where to accept.
+        signals: as for `running`.
+        shared: whether other processes accept there, too.
+
+    Raises:
+        SleapRTCError: as `running` does.
+    """
+    app = create_app(settings)
+    server = _Server(_config(app, settings, shared=shared), app.state.service, signals=signals, shared=shared)
+    async with _owned(server, listener):
+        await server.ready.wait()
+        yield RunningServer(address(settings, listener), app=app, stopped=server.stopped, stop=server.stop)
+
+
+async def serve(settings: Settings, on_ready: Callable[[Listening], None] | None = None) -> None:
+    """Run the service in this process until SIGINT or SIGTERM.
 
     Args:
         settings: port 0 takes a free port.
@@ -162,37 +191,10 @@ async def _owned(server: _Server, listener: socket.socket) -> AsyncIterator[None
         raise
 
 
-async def _first_link(service: Service, url: str) -> str | None:
-    if not service.settings.local_accounts:
-        return None
-    async with service.database.transaction() as session:
-        secret = await accounts.invite_first(session, service.pepper, now=service.clock())
-    return None if secret is None else enrolment_link(service.settings.public_url or url, secret)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return listen(address[:2], family=family)
-    except socket.gaierror as error:
-        raise UnreachableError(f"The service cannot listen on '{settings.host}': no such address.") from error
-    except OSError as error:
-        raise ConflictError(
-            f"The service cannot listen on {settings.host} port {settings.port}: {error.strerror}. Perhaps one is "
-            "running already; stop it, or choose another port with --port."
-        ) from error
-
-
-def _url(settings: Settings, listener: socket.socket) -> str:
-    host = _WILDCARDS.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-
-
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def _config(app: FastAPI, settings: Settings, *, shared: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        backlog=FEW if shared else BACKLOG,
         http=http_protocol(settings.limits),
         h11_max_incomplete_event_size=HEAD,
         ws=websocket_protocol(settings.limits),

@@ -32,7 +32,9 @@ _PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{
 # what stands in examples and templates
 _PLACEHOLDERS = ("changeme", "change-me", "change_me", "example", "placeholder", "password", "secret", "pepper")
 _FEWEST_CHARACTERS = 8
-_SECRET_NAMES = frozenset({"pepper", "credential", "client_secret", "turn_secret", "secret", "password"})
+_SECRET_NAMES = frozenset(
+    {"pepper", "credential", "client_secret", "turn_secret", "secret", "password", "metrics_token"}
+)
 MAX_DAYS = 36_500
 """The longest a room or token can be made for, unless it is made for ever."""
 
@@ -44,6 +46,10 @@ class Settings(BaseModel):
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
         database_url: SQLAlchemy's URL: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://user:password@host/name``.
+        redis_url: Redis, through which several processes of the service find each other: ``redis://:password@host/0``.
+        redis_prefix: what the names of all keys there begin with; another one for another service.
+        workers: how many processes ``sleap-rtc server run`` starts; more than one need ``redis_url``.
+        metrics_token: what a scraper on another machine shows as a bearer token at ``/metrics``.
         pepper: the key tokens are hashed under; without it a file beside the SQLite database is made.
         anonymous_rooms: whether ``sleap-rtc worker`` without an account may open a room.
         anonymous_rooms_per_hour: such rooms one address may open within an hour.
@@ -83,6 +89,11 @@ class Settings(BaseModel):
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     port: int = Field(default=8000, ge=0, le=65535)
     database_url: str = Field(default="sqlite+aiosqlite:///sleap-rtc.db", repr=False)
+    redis_url: str | None = Field(default=None, repr=False)
+    redis_prefix: str = Field(default="sleap-rtc:", pattern=r"^[A-Za-z0-9:_.-]{1,64}$")
+    # behind redis_url: its check looks there
+    workers: int = Field(default=1, ge=1, le=64)
+    metrics_token: SecretStr | None = None
     pepper: SecretStr | None = None
     anonymous_rooms: bool = True
     anonymous_rooms_per_hour: int = Field(default=60, ge=1)
@@ -130,17 +141,31 @@ class Settings(BaseModel):
             raise ValueError("the database must be sqlite+aiosqlite:///… or postgresql+asyncpg://…")
         return url
 
-    @field_validator("pepper")
+    @field_validator("redis_url")
     @classmethod
-    def _pepper(cls, pepper: SecretStr | None) -> SecretStr | None:
-        if pepper is None:
+    def _redis_url(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it must be an address such as redis://127.0.0.1:6379/0")
+        return url
+
+    @field_validator("workers")
+    @classmethod
+    def _workers(cls, workers: int, info: ValidationInfo) -> int:
+        if workers > 1 and info.data.get("redis_url") is None:
+            raise ValueError("several processes find each other through Redis, so redis_url must be set")
+        return workers
+
+    @field_validator("pepper", "metrics_token")
+    @classmethod
+    def _random(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None:
             return None
-        text = pepper.get_secret_value()
+        text, name = secret.get_secret_value(), (info.field_name or "").replace("_", " ")
         if len(text) < MIN_PEPPER:
-            raise ValueError(f"the pepper must have at least {MIN_PEPPER} characters")
+            raise ValueError(f"the {name} must have at least {MIN_PEPPER} characters")
         if len(set(text)) < _FEWEST_CHARACTERS or _stands_for_another(text):
-            raise ValueError("the pepper must be random. Make one: openssl rand -hex 32")
-        return pepper
+            raise ValueError(f"the {name} must be random. Make one: openssl rand -hex 32")
+        return secret
 
     @field_validator("ice_servers")
     @classmethod
@@ -332,7 +357,7 @@ def _secrets_in(values: Any, name: str = "") -> set[str]:
         return {found for value in values for found in _secrets_in(value, name)}
     if not isinstance(values, str) or not values:
         return set()
-    secret = name in _SECRET_NAMES or (name == "database_url" and _has_password(values))
+    secret = name in _SECRET_NAMES or (name in ("database_url", "redis_url") and _has_password(values))
     return {name} if secret else set()
 
 

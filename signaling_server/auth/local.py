@@ -41,7 +41,7 @@ async def check(service: Service, username: str, password: str, address: str) ->
         AuthenticationError: if it is wrong; in the same words and time, whether or not there is such an account.
         BusyError: after too many wrong ones.
     """
-    with service.limiters.passwords.guess(username.lower()[:64], address, service.clock()):
+    async with service.limiters.passwords.guess(username.lower()[:64], address, service.clock()):
         async with service.database.reading() as session:
             account = await accounts.find(session, username)
         known = None if account is None else account.password_hash

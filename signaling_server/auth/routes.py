@@ -147,8 +147,8 @@ async def list_methods(service: ServiceDep) -> MethodsOut:
     return MethodsOut(dev=settings.dev, local=settings.local_accounts, providers=providers)
 
 
-def _may_begin(service: ServiceDep, address: ClientAddress) -> None:
-    if not service.limiters.devices.allow(limit_key(address), service.clock()):
+async def _may_begin(service: ServiceDep, address: ClientAddress) -> None:
+    if not await service.limiters.devices.allow(limit_key(address), service.clock()):
         raise BusyError("Too many logins were begun from this address within an hour. Try again later.")
 
 

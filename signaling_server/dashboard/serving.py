@@ -18,11 +18,13 @@ class PageOut(BaseModel):
         kind: ``service`` where the service itself serves it, ``loopback`` where ``sleap-rtc dashboard`` does.
         server: the address of the service, for commands that are shown.
         version: of whoever serves the page.
+        relay_only: whether its links may use TURN servers alone, which whoever starts ``sleap-rtc dashboard`` can say.
     """
 
     kind: Literal["service", "loopback"]
     server: str
     version: str
+    relay_only: bool = False
 
 
 def page_answer(about: PageOut) -> Response:

@@ -104,7 +104,7 @@ async def redeem_invite(
 ) -> JoinedOut:
     """Become a member of the room that an invite leads to."""
     now, user = service.clock(), login.user
-    with service.limiters.codes.guess(user.id, address, now):
+    async with service.limiters.codes.guess(user.id, address, now):
         found = await invites.redeem(session, service.pepper, body.code, user=user, now=now)
     if found.role is None:
         limit = service.settings.limits.members_per_room

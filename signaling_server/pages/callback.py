@@ -38,7 +38,7 @@ async def leave(
     # another site's link must not begin a login that nobody here asked for
     if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return go_to(LOGIN)
-    if not service.limiters.visits.allow(limit_key(address), service.clock()):
+    if not await service.limiters.visits.allow(limit_key(address), service.clock()):
         raise BusyError("Too many logins were begun from this address. Try again in an hour.")
     departure = Departure.new()
     url = await client.departure_url(departure, _redirect_uri(service, client))

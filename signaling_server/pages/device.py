@@ -31,9 +31,9 @@ async def look_up(service: ServiceDep, login: PageUser, address: ClientAddress, 
     """Show which device a code belongs to."""
     now = service.clock()
     try:
-        with service.limiters.codes.guess(login.user.id, address, now):
-            async with service.database.reading() as session:
-                found = await devices.find_pending(session, service.pepper, code, now=now)
+        guess = service.limiters.codes.guess(login.user.id, address, now)
+        async with guess, service.database.reading() as session:
+            found = await devices.find_pending(session, service.pepper, code, now=now)
     except (NotFoundError, BusyError) as error:
         return _device_page(login, error)
     return page(
@@ -59,10 +59,10 @@ async def decide(
     now = service.clock()
     approved = decision == "approve"
     try:
-        with service.limiters.codes.guess(login.user.id, address, now):
-            async with service.database.transaction() as session:
-                found = await devices.find_pending(session, service.pepper, code, now=now)
-                await devices.decide(session, found, user=login.user, approve=approved, now=now)
+        guess = service.limiters.codes.guess(login.user.id, address, now)
+        async with guess, service.database.transaction() as session:
+            found = await devices.find_pending(session, service.pepper, code, now=now)
+            await devices.decide(session, found, user=login.user, approve=approved, now=now)
     except (NotFoundError, BusyError) as error:
         return _device_page(login, error)
     return page("decided", approved=approved, device=found.device, name=login.user.name)

@@ -1,5 +1,6 @@
 """``/api/v1/rooms/{room_id}/models``: the room's models and what it calls them, for its members."""
 
+from contextlib import suppress
 from functools import partial
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from signaling_server.registry.deleting import Deleted
 from signaling_server.registry.models import Entry
 from signaling_server.rooms import service as rooms
 from signaling_server.rooms.permits import LockedSeat
+from sleap_rtc.errors import UnreachableError
 from sleap_rtc.protocol.files import Sha256
 from sleap_rtc.protocol.models import Alias, ModelFormat, ModelName, ModelVersion
 from sleap_rtc.protocol.reports import ModelFacts, Reported
@@ -238,10 +240,11 @@ async def delete_model(
 async def _tell_holders(service: Service, gone: Deleted) -> None:
     """Let the workers that are here tell of their models again; those that are away do so when they are back."""
     told = Reported(stored=0, unwanted=(gone.digest,))
-    for worker_id in gone.worker_ids:
-        presence = await service.hub.locate(gone.room_id, worker_id)
-        if presence is not None:
-            await service.hub.deliver(presence, told, "")
+    with suppress(UnreachableError):  # it is deleted: a worker that cannot be told hears it when it next tells
+        for worker_id in gone.worker_ids:
+            presence = await service.hub.locate(gone.room_id, worker_id)
+            if presence is not None:
+                await service.hub.deliver(presence, told, "")
 
 
 async def _online(service: Service, room_id: str) -> set[str]:

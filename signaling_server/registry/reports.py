@@ -17,7 +17,7 @@ from signaling_server.registry import holdings, naming
 from signaling_server.registry import service as registry
 from signaling_server.registry.holdings import ModelKey
 from signaling_server.registry.source import Source, is_kept, lock
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from sleap_rtc.errors import BusyError, ConflictError, NotFoundError, SleapRTCError, StorageError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure
 from sleap_rtc.protocol.reports import ModelFacts, ModelRegistered, RegisterModel, Reported, ReportJobs, ReportModels

@@ -1,5 +1,6 @@
 """``/api/v1/rooms``."""
 
+import asyncio
 from functools import partial
 from typing import Annotated, Any
 
@@ -91,12 +92,12 @@ class RoomDetailOut(RoomOut):
     models: int
 
 
-def _may_open(service: ServiceDep, address: ClientAddress) -> None:
+async def _may_open(service: ServiceDep, address: ClientAddress) -> None:
     if not service.settings.anonymous_rooms:
         raise AuthenticationError(
             "This service opens no rooms for strangers. Ask its operator to allow them, or use another service."
         )
-    if not service.limiters.rooms.allow(limit_key(address), service.clock()):
+    if not await service.limiters.rooms.allow(limit_key(address), service.clock()):
         raise BusyError("Too many rooms were opened from this address within an hour. Try again later.")
 
 
@@ -124,7 +125,8 @@ async def list_rooms(service: ServiceDep, login: CurrentUser) -> list[RoomOut]:
     """List the rooms the asking user belongs to."""
     async with service.database.reading() as session:
         seats = await rooms.seats(session, login.user)
-    return [RoomOut(**await _described(service, seat)) for seat in seats]
+    online = await asyncio.gather(*(service.hub.workers(seat.room.id) for seat in seats))
+    return [RoomOut(**_described(service, seat, len(workers))) for seat, workers in zip(seats, online, strict=True)]
 
 
 @router.post("", status_code=201)
@@ -134,7 +136,7 @@ async def create_room(body: RoomCreate, service: ServiceDep, session: DBSession,
     expires_at = ends_at(body, now=now, default=settings.room_days, most=settings.max_room_days, what="room")
     limit = settings.limits.rooms_per_user
     seat = await rooms.create(session, owner=login.user, name=body.name, now=now, expires_at=expires_at, limit=limit)
-    return RoomOut(**await _described(service, seat))
+    return RoomOut(**_described(service, seat, 0))
 
 
 @router.get("/{room_id}")
@@ -144,7 +146,8 @@ async def show_room(seat: RoomSeat, service: ServiceDep) -> RoomDetailOut:
         people = await rooms.people(session, seat.room)
         jobs, models = await registry.count(session, seat.room.id), await holdings.count(session, seat.room.id)
     shown = [PersonOut(user_id=each.user_id, name=each.user.name, role=each.role) for each in people]
-    return RoomDetailOut(**await _described(service, seat), people=shown, jobs=jobs, models=models)
+    online = len(await service.hub.workers(seat.room.id))
+    return RoomDetailOut(**_described(service, seat, online), people=shown, jobs=jobs, models=models)
 
 
 @router.patch("/{room_id}")
@@ -178,7 +181,7 @@ async def list_workers(seat: OpenSeat, service: ServiceDep) -> list[WorkerPresen
     return await service.hub.workers(seat.room.id)
 
 
-async def _described(service: Service, seat: Seat) -> dict[str, Any]:
+def _described(service: Service, seat: Seat, online: int) -> dict[str, Any]:
     room = seat.room
     return {
         "room_id": room.id,
@@ -188,5 +191,5 @@ async def _described(service: Service, seat: Seat) -> dict[str, Any]:
         "expires_at": room.expires_at,
         "expires_soon": ends_soon(room.expires_at, now=service.clock()),
         "members": seat.members,
-        "workers_online": len(await service.hub.workers(room.id)),
+        "workers_online": online,
     }

@@ -12,7 +12,7 @@ from signaling_server.auth.logins import AccessKind, Terms
 from signaling_server.models import Login, Membership, Token
 from signaling_server.rooms import service as rooms
 from signaling_server.security import UNKNOWN_CREDENTIAL, token_kind
-from signaling_server.signaling.hub import Holder
+from signaling_server.signaling.members import Holder
 from signaling_server.signaling.tickets import Ticket
 from signaling_server.tokens import service as tokens
 from sleap_rtc.errors import AuthenticationError, ForbiddenError, UsageError

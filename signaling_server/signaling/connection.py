@@ -5,18 +5,28 @@ import logging
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from signaling_server.counts import CLOSES, Counts
 from signaling_server.limit_settings import Limits
 from signaling_server.limits import TokenBucket
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
+from signaling_server.signaling.outbox import SLOW_CONSUMER
 from signaling_server.signaling.routing import Router
 from sleap_rtc.errors import ProtocolError
 from sleap_rtc.protocol.codec import ErrorInfo, Failure
-from sleap_rtc.protocol.signaling import CLOSE_UNPROVEN, SIGNALING
+from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_RESTART, CLOSE_REVOKED, CLOSE_UNPROVEN, SIGNALING
 
 logger = logging.getLogger(__name__)
 
 NOT_TEXT = 1003
 TOO_LARGE = 1009
+WITHOUT_CODE = 1006
+KNOWN_CODES = frozenset(
+    {
+        *(1000, 1001, WITHOUT_CODE, NOT_TEXT, TOO_LARGE, CLOSE_RESTART, SLOW_CONSUMER),
+        *(CLOSE_UNPROVEN, CLOSE_REVOKED, CLOSE_REPLACED),
+    }
+)
+"""Codes that are counted by themselves; peers may make up any other."""
 
 
 class Connection:
@@ -27,13 +37,16 @@ class Connection:
         member: whose it is.
         router: what to do with a message.
         limits: the bounds.
+        counts: where it counts how it ended.
     """
 
-    def __init__(self, websocket: WebSocket, member: Member, router: Router, limits: Limits) -> None:
+    def __init__(self, websocket: WebSocket, member: Member, router: Router, limits: Limits, counts: Counts) -> None:
         self._websocket = websocket
         self._member = member
         self._router = router
         self._limits = limits
+        self._counts = counts
+        self._left_with = WITHOUT_CODE
 
     async def run(self) -> None:
         """Serve until the peer leaves or is made to leave."""
@@ -52,6 +65,9 @@ class Connection:
             await self._close()
         finally:
             lateness.cancel()
+            close = self._member.outbox.close
+            code = self._left_with if close is None else close.code
+            self._counts.add(CLOSES, code=code if code in KNOWN_CODES else "other")
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
@@ -59,6 +75,7 @@ class Connection:
         while True:
             event = await self._websocket.receive()
             if event["type"] == "websocket.disconnect":
+                self._left_with = event.get("code", WITHOUT_CODE)
                 self._member.outbox.abandon()
                 return
             # not read while it waits: a peer in a hurry is slowed down by TCP, and loses nothing

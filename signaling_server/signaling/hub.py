@@ -1,120 +1,38 @@
 """Who is connected, and how a message gets from one connection to another.
 
-`Hub` is all the rest of the service knows; `MemoryHub` serves one process. A hub over Redis keeps presences there and
-publishes deliveries; members stay local to their process either way, because they hold a socket.
+`Hub` is all the rest of the service knows; `MemoryHub` serves one process. The hub of several keeps presences in Redis
+and publishes deliveries; members stay local to their process either way, because they hold a socket.
 """
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple, Protocol, Self
 
 from signaling_server.limits import limit_key
-from signaling_server.signaling.outbox import Outbox
+from signaling_server.signaling.members import Holder, Member
 from sleap_rtc.errors import BusyError
 from sleap_rtc.protocol.codec import Message
-from sleap_rtc.protocol.signaling import (
-    CLOSE_REPLACED,
-    SIGNALING,
-    Departed,
-    Principal,
-    Revoked,
-    WorkerInfo,
-    WorkerPresence,
-)
+from sleap_rtc.protocol.ids import new_id
+from sleap_rtc.protocol.signaling import CLOSE_REPLACED, WorkerInfo, WorkerPresence
 
 logger = logging.getLogger(__name__)
 
-MAX_REASON = 300
-"""Characters of a reason that a worker passes on."""
-
-
-@dataclass
-class Route:
-    """Where the other side of a link is, seen from one of its two connections.
-
-    Attributes:
-        other: the other connection's presence id.
-        standing: whether the offer was answered; from then on nobody here may end the link.
-        candidates: how many this side has sent.
-        dialled: whether this side has made the offer; only the other one may answer it.
-    """
-
-    other: str
-    standing: bool = False
-    candidates: int = 0
-    dialled: bool = False
-
-
-class Holder(NamedTuple):
-    """By what right somebody is connected: a credential, in a room, as a user."""
-
-    token_id: str
-    room: str
-    user: str
+RANDOM_BYTES = 15
+"""How many bytes of a presence id nobody can guess."""
+FROM_ADDRESS = "Too many connections are open from this address. Close some, or try again later."
+OF_USER = "Too many connections are open with this credential. Close some, or try again later."
 
 
 class Totals(NamedTuple):
-    """How many sockets clients and workers have, and how many workers have proven their key."""
+    """How many sockets clients and workers have, how many workers have proven their key, in how many processes."""
 
     clients: int
     workers: int
     present: int
-
-
-@dataclass(eq=False)
-class Member:
-    """One connected peer; everything known about it is bound to this object, never looked up by a label.
-
-    Attributes:
-        presence: the id of this connection.
-        principal: who it is, from its credential.
-        token_id: the credential's row, to end the connection when that ends.
-        address: where it came from.
-        nonce: what a worker has to sign.
-        outbox: what waits to be sent to it.
-        routes: its links, by link id; at the bound the oldest are forgotten.
-        worker: what is known about it once its key is proven.
-        visitors: who may be behind a worker's links; at the bound those heard of longest ago are forgotten.
-    """
-
-    presence: str
-    principal: Principal
-    token_id: str
-    address: str
-    nonce: bytes
-    outbox: Outbox
-    routes: dict[str, Route] = field(default_factory=dict)
-    worker: WorkerPresence | None = None
-    visitors: dict[Holder, None] = field(default_factory=dict)
-
-    @property
-    def holder(self) -> Holder:
-        """By what right this peer is here."""
-        return Holder(self.token_id, self.principal.room, self.principal.user)
-
-    def send(self, message: Message) -> None:
-        """Queue a message for this peer."""
-        self.outbox.put(SIGNALING.encode(message))
-
-    def note_visitor(self, visitor: Holder, most: int) -> None:
-        """Remember that `visitor` may be behind a link of this worker, one of the `most` heard of last."""
-        self.visitors.pop(visitor, None)
-        while len(self.visitors) >= most:
-            del self.visitors[next(iter(self.visitors))]
-        self.visitors[visitor] = None
-
-    def send_away(self, visitor: Holder, reason: str) -> None:
-        """Tell this worker to end the links of `visitor`."""
-        del self.visitors[visitor]
-        self.send(Revoked(visitor=departed(visitor, reason)))
-
-
-def departed(visitor: Holder, reason: str) -> Departed:
-    """What a worker is told of a visitor who may not be there any more."""
-    return Departed(user=visitor.user, credential=visitor.token_id, reason=reason[:MAX_REASON])
+    processes: int = 1
 
 
 Receiver = Callable[[Member, Message, str], None]
@@ -122,7 +40,20 @@ Receiver = Callable[[Member, Message, str], None]
 
 
 class Hub(Protocol):
-    """The members of all rooms."""
+    """The members of all rooms, in all processes of the service."""
+
+    @property
+    def here(self) -> "MemoryHub":
+        """The members whose sockets are in this process."""
+
+    def new_presence(self) -> str:
+        """An id for a new connection of this process."""
+
+    def problem(self) -> str | None:
+        """Why this process cannot reach the others of its service, as a sentence; None if it can, or is alone."""
+
+    def gaps(self) -> int:
+        """How often something may have been missed that other processes told; it only grows."""
 
     async def join(self, member: Member) -> None:
         """Add a connection; raises `BusyError` if its user or address has too many."""
@@ -145,12 +76,6 @@ class Hub(Protocol):
     async def deliver(self, to: str, message: Message, sender: str) -> bool:
         """Hand a message to the connection `to`; False if it is not there."""
 
-    async def connected(self) -> Collection[Holder]:
-        """By what right everybody is connected."""
-
-    async def holders(self) -> Collection[Holder]:
-        """By what right everybody is there who is connected, or may be behind a link of a worker that is."""
-
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """End every connection and every link that is there by one of these rights, each with its reason.
 
@@ -162,9 +87,6 @@ class Hub(Protocol):
     ) -> None:
         """End every connection and link to which all that is given applies: its credential, its room, its user."""
 
-    async def close(self, reason: str, code: int) -> None:
-        """End every connection of this process, and return when they have left; links are not touched."""
-
     async def set_owners(self, owners: Mapping[str, str]) -> None:
         """Stamp what everybody sends from now on by who owns which room; rooms that are not named stay as they are."""
 
@@ -173,7 +95,7 @@ class Hub(Protocol):
 
 
 class MemoryHub:
-    """The hub of a service that is one process.
+    """The hub of a service that is one process, and the local half of one that is several.
 
     Args:
         receiver: what to do with a message delivered to a member.
@@ -192,15 +114,44 @@ class MemoryHub:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def here(self) -> Self:
+        """See `Hub.here`."""
+        return self
+
+    def new_presence(self) -> str:
+        """See `Hub.new_presence`."""
+        return new_id("presence", secrets.token_bytes(RANDOM_BYTES))
+
+    def problem(self) -> str | None:
+        """See `Hub.problem`."""
+        return None
+
+    def gaps(self) -> int:
+        """See `Hub.gaps`."""
+        return 0
+
+    def member(self, presence: str) -> Member | None:
+        """The connection with this id."""
+        return self._members.get(presence)
+
+    def members(self) -> Iterator[Member]:
+        """Every connection, those too that are about to end."""
+        return iter(list(self._members.values()))
+
+    def counted(self, address: str, user: str) -> tuple[int, int]:
+        """How many connections there are from an address's `limit_key`, and of a user."""
+        return self._by_address.get(address, 0), self._by_user.get(user, 0)
+
     async def join(self, member: Member) -> None:
         """See `Hub.join`."""
         principal = member.principal
         address = limit_key(member.address)
         if self._by_address[address] >= self._sockets_per_address:
-            raise BusyError("Too many connections are open from this address. Close some, or try again later.")
+            raise BusyError(FROM_ADDRESS)
         # a worker token may serve any number of machines
         if principal.role == "client" and self._by_user[principal.user] >= self._clients_per_user:
-            raise BusyError("Too many connections are open with this credential. Close some, or try again later.")
+            raise BusyError(OF_USER)
         self._members[member.presence] = member
         self._empty.clear()
         self._by_user[principal.user] += 1
@@ -259,15 +210,17 @@ class MemoryHub:
         return True
 
     async def connected(self) -> Collection[Holder]:
-        """See `Hub.connected`."""
+        """By what right everybody is connected."""
         return {member.holder for member in self._members.values()}
 
     async def holders(self) -> Collection[Holder]:
-        """See `Hub.holders`."""
+        """By what right everybody is there who is connected, or may be behind a link of a worker that is."""
         return set(await self.connected()).union(*(member.visitors for member in self._members.values()))
 
     async def end(self, reasons: Mapping[Holder, str], code: int) -> None:
         """See `Hub.end`."""
+        if not reasons:
+            return  # asked at each join, for nobody nearly always: thousands of members need not be looked at for that
         for member in list(self._members.values()):
             reason = reasons.get(member.holder)
             if reason is not None:
@@ -288,7 +241,7 @@ class MemoryHub:
         await self.end(dict.fromkeys(ending, reason), code)
 
     async def close(self, reason: str, code: int) -> None:
-        """See `Hub.close`."""
+        """End every connection, and return when they have left; links are not touched."""
         for member in self._members.values():
             member.outbox.end(code, reason)
         await self._empty.wait()
@@ -297,12 +250,15 @@ class MemoryHub:
         """See `Hub.set_owners`."""
         for member in self._members.values():
             principal = member.principal
-            owner = principal.owner if principal.room not in owners else principal.user == owners[principal.room]
-            if owner != principal.owner:
+            if principal.room in owners and (owner := principal.user == owners[principal.room]) != principal.owner:
                 member.principal = principal.model_copy(update={"owner": owner})
 
     async def totals(self) -> Totals:
         """See `Hub.totals`."""
+        return self.totals_now()
+
+    def totals_now(self) -> Totals:
+        """How many are connected to this process."""
         roles = Counter(member.principal.role for member in self._members.values())
         workers = sum(len(present) for present in self._workers.values())
         return Totals(clients=roles["client"], workers=roles["worker"], present=workers)

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import IceServers
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from sleap_rtc.protocol.reports import RegisterModel, ReportJobs, ReportModels
 
 

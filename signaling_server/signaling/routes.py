@@ -6,27 +6,26 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, WebSocket
 
+from signaling_server.counts import REFUSED
 from signaling_server.deps import RESTARTING, Service, client_address
-from signaling_server.errors import error_response
+from signaling_server.errors import error_response, status_of
 from signaling_server.lifetimes import DAY_MS
 from signaling_server.rooms import service as rooms
 from signaling_server.security import hash_token, token_kind
 from signaling_server.signaling.admission import Admission, admit, admit_ticket, ended
 from signaling_server.signaling.connection import Connection
 from signaling_server.signaling.handshake import check_handshake, shown_credential
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from signaling_server.signaling.outbox import Outbox
 from signaling_server.signaling.renewal import renewing
 from signaling_server.signaling.routing import Router
 from sleap_rtc.errors import SleapRTCError, UnreachableError
-from sleap_rtc.protocol.ids import new_id
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED, SUBPROTOCOL, Principal, Welcome
 
 router = APIRouter()
 
 
-@router.websocket("/ws")
 async def websocket(websocket: WebSocket) -> None:
     """Where peers meet."""
     service: Service = websocket.app.state.service
@@ -34,6 +33,7 @@ async def websocket(websocket: WebSocket) -> None:
     try:
         async with _admitted(websocket, service, peers) as (member, admission):
             await websocket.accept(subprotocol=SUBPROTOCOL)
+            websocket.scope["headers"].clear()  # nobody asks again, and thousands stay for days
 
             def servers() -> list[IceServer]:
                 return service.relays.servers(member.principal, guest=admission.guest, now=service.clock())
@@ -48,9 +48,14 @@ async def websocket(websocket: WebSocket) -> None:
                 )
             )
             with renewing(member, servers, service.relays.renewed_after(guest=admission.guest)):
-                await Connection(websocket, member, peers, service.settings.limits).run()
+                await Connection(websocket, member, peers, service.settings.limits, service.counts).run()
     except _Refused as refused:
+        service.counts.add(REFUSED, status=status_of(refused.error))
         await websocket.send_denial_response(error_response(refused.error))
+
+
+# plain: FastAPI's own kind of route would keep what it needs to find a route's parameters, for as long as a peer stays
+router.add_websocket_route("/ws", websocket)
 
 
 class _Refused(Exception):  # noqa: N818 - a way out of the handshake, not an error anyone sees
@@ -83,7 +88,7 @@ async def _admitted(websocket: WebSocket, service: Service, peers: Router) -> As
 async def _recognise(websocket: WebSocket, service: Service) -> tuple[Member, Admission]:
     admission = await _admission(service, shown_credential(websocket), websocket.query_params.get("room"))
     websocket.state.actor = admission.user
-    presence = new_id("presence", secrets.token_bytes(15))
+    presence = service.hub.new_presence()
     principal = Principal(
         user=admission.user,
         name=admission.name,
@@ -125,4 +130,4 @@ async def end_if_ended(service: Service, member: Member) -> None:
         reasons = await ended(session, [member.holder], now=service.clock())
         owners = await rooms.owners(session, [member.principal.room])
     await service.hub.end(reasons, CLOSE_REVOKED)
-    await service.hub.set_owners(owners)
+    await service.hub.here.set_owners(owners)

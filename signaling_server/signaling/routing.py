@@ -1,13 +1,16 @@
 """Which message of whom goes where. Roles, rooms and senders come from the connection, never from the message."""
 
 from collections.abc import Awaitable, Callable, Collection, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from signaling_server.signaling.hub import Holder, Hub, Member, Route, departed
+from signaling_server.counts import OFFERS, RELAYED, Counts
+from signaling_server.signaling.hub import Hub
+from signaling_server.signaling.members import Holder, Member, Route, departed
 from signaling_server.signaling.reporting import Reports
 from sleap_rtc.errors import (
     AuthenticationError,
@@ -16,6 +19,7 @@ from sleap_rtc.errors import (
     NotFoundError,
     ProtocolError,
     SleapRTCError,
+    UnreachableError,
 )
 from sleap_rtc.protocol.codec import ErrorInfo, Failure, Message
 from sleap_rtc.protocol.ids import worker_id_from_key
@@ -73,9 +77,7 @@ class Router:
         ended: looks at the rights of those behind a worker's links.
         reports: takes what workers tell of their jobs and models.
         holders: looks up who told of a model.
-
-    Attributes:
-        offers: how many offers it has passed on.
+        counts: where it counts what it has passed on.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Router:
         ended: Ended,
         reports: Reports,
         holders: FindHolders,
+        counts: Counts,
     ) -> None:
         self._hub = hub
         self._holders = holders
@@ -93,7 +96,7 @@ class Router:
         self._clock = clock
         self._max_links = max_links
         self._ended = ended
-        self.offers = 0
+        self._counts = counts
         self.rules: dict[type[Message], _Rule] = {
             Register: _Rule(("worker",), self._register),
             Update: _Rule(("worker",), self._update),
@@ -125,7 +128,8 @@ class Router:
         for link, route in member.routes.items():
             if not route.standing:
                 error = ErrorInfo.of(NotFoundError(NOT_THERE))
-                await self._hub.deliver(route.other, Gone(link=link, error=error), member.presence)
+                with suppress(UnreachableError):  # whoever cannot be told gives up by themselves
+                    await self._hub.deliver(route.other, Gone(link=link, error=error), member.presence)
 
     def _rule(self, member: Member, message: Message) -> _Rule:
         rule = self.rules.get(type(message))
@@ -189,10 +193,15 @@ class Router:
         stamp = principal.model_copy(update={"session": message.link, "worker": dialling})
         stamped = _passed_on(message).model_copy(update={"sender": stamp, "error": None})
         self._remember(member, message.link, target, dialled=True)
-        if not await self._hub.deliver(target, stamped, member.presence):
+        try:
+            delivered = await self._pass_on(target, stamped, member)
+        except UnreachableError:
+            del member.routes[message.link]
+            raise
+        if not delivered:
             del member.routes[message.link]
             raise NotFoundError(NOT_THERE)
-        self.offers += 1
+        self._counts.add(OFFERS)
 
     async def _reply(self, member: Member, message: Answer | Reject) -> None:
         route = self._route(member, message.link)
@@ -201,7 +210,7 @@ class Router:
         route.standing = True
         if isinstance(message, Reject):
             del member.routes[message.link]
-        if not await self._hub.deliver(route.other, _passed_on(message), member.presence):
+        if not await self._pass_on(route.other, _passed_on(message), member):
             raise NotFoundError(NO_SUCH_LINK)
 
     async def _candidate(self, member: Member, message: IceCandidate) -> None:
@@ -210,8 +219,14 @@ class Router:
             route.candidates += 1
             if route.candidates > MAX_CANDIDATES:
                 return  # no honest peer has so many; the end of the list still passes
-        if not await self._hub.deliver(route.other, _passed_on(message), member.presence):
+        if not await self._pass_on(route.other, _passed_on(message), member):
             raise NotFoundError(NO_SUCH_LINK)
+
+    async def _pass_on(self, to: str, message: Message, member: Member) -> bool:
+        delivered = await self._hub.deliver(to, message, member.presence)
+        if delivered:
+            self._counts.add(RELAYED)
+        return delivered
 
     async def _lease(self, member: Member, message: Lease) -> None:
         room = member.principal.room

@@ -1,7 +1,7 @@
 """Tickets: with one a browser, which can set no header, opens one WebSocket within a minute of asking.
 
-Like presences they are kept for the moment: `MemoryTickets` serves one process, and one over Redis would set and take
-each in one command. A restart forgets them, and the browser asks again.
+Like presences they are kept for the moment: `MemoryTickets` serves one process, those of several lie in Redis, which
+sets and takes each in one command. What was forgotten the browser asks for again.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from sleap_rtc.errors import BusyError
 
 LIFE_MS = 60_000
 """How long a ticket waits to be used."""
+TOO_MANY = "Too many tickets of this login wait to be used. Use them, or try again in a minute."
 
 
 class Ticket(NamedTuple):
@@ -47,7 +48,7 @@ class MemoryTickets:
         """See `Tickets.keep`."""
         self._forget_old(now)
         if self._by_login[ticket.login_id] >= self._most:
-            raise BusyError("Too many tickets of this login wait to be used. Use them, or try again in a minute.")
+            raise BusyError(TOO_MANY)
         self._tickets[key] = ticket
         self._by_login[ticket.login_id] += 1
 

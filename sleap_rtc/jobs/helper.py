@@ -15,7 +15,7 @@ from sleap_rtc.config.finishing import to_the_end
 from .environment import runner_environment
 from .findings import MAX_ANSWER, MAX_REQUEST, READY, Failed
 from .sandbox.bwrap import Look
-from .sandbox.compiled import compile_once
+from .sandbox.compiled import compiled
 from .sandbox.settings import SandboxSettings
 from .sandbox.view import HOME
 from .showing import Showcase
@@ -120,6 +120,8 @@ class Place:
         Raises:
             OSError: if that fails.
         """
+        if self._sandbox and self._imports_sleap_nn:
+            await compiled()
         look = await to_the_end(asyncio.to_thread(self._prepare))
         # no device: the helper must not take memory of a GPU that a job trains on
         home = Path(HOME) if self._sandbox else self._folder.absolute()
@@ -139,8 +141,6 @@ class Place:
             shutil.rmtree(self._folder / "shown", ignore_errors=True)
             return None
         self._showcase.set_up()
-        if self._imports_sleap_nn:
-            compile_once()
         return Look.at(str(self._showcase.folder.resolve()), self._sandbox, self._command)
 
     def show(self, paths: Iterable[Path]) -> None:

@@ -168,14 +168,14 @@ def is_named(candidate: str) -> bool:
 
 
 def place_of(candidate: str) -> tuple[str, int, str]:
-    """Where a candidate is, and of which type: host, port, and ``host``, ``srflx``, ``prflx`` or ``relay``.
+    """Address, port and type of a checked candidate.
 
     Raises:
-        ProtocolError: if it is no candidate.
+        ProtocolError: if it is none.
     """
     match = _CANDIDATE.fullmatch(candidate)
     if match is None:
-        raise ProtocolError("An ICE candidate cannot be read.")
+        raise ProtocolError("The other side sent an ICE candidate that cannot be read.")
     return match["host"], int(match["port"]), match["type"]
 
 

@@ -147,7 +147,13 @@ class Lanes:
                 self.drop(lane)
 
     def _open(self) -> None:
-        lane = self._add(self._next)
+        try:
+            lane = self._add(self._next)
+        except SleapRTCError as error:  # where relays alone may be used, and the service names none any more
+            self._not_before = asyncio.get_running_loop().time() + RETRY
+            if not self._lanes:
+                self._session.end(ConnectionLost(f"No lane to the other side can be opened: {error.sentence}"))
+            return
         self._next += 1
         self._session.start(self._open_and_serve, lane)
 

@@ -44,9 +44,9 @@ class Machine:
 
 
 @contextmanager
-def dashboard_on(machine: Machine) -> Iterator[str]:
+def dashboard_on(machine: Machine, *arguments: str) -> Iterator[str]:
     """Run the dashboard of a machine, whose user is logged in, and give its address."""
-    program = machine.start()
+    program = machine.start(*arguments)
     try:
         assert program.stdout
         yield json.loads(program.stdout.readline())["url"]

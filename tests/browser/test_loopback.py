@@ -1,24 +1,28 @@
 """``sleap-rtc dashboard`` in a real browser: the same page from this machine, for a service somewhere else."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from sleap_rtc.config.known_workers import KnownWorkers
 from tests.browser.accessible import grave_findings
 from tests.browser.chromium import Visitor, visitors
 from tests.browser.conftest import Visit
-from tests.browser.labs import PageLab, page_lab
+from tests.browser.job_views import submitted
+from tests.browser.labs import POST, PageLab, page_lab
 from tests.browser.loopback import Machine, dashboard_on, open_page
-from tests.roles.worker_process import SECRET
+from tests.e2e.programs import end
+from tests.roles.worker_process import SECRET, TOKEN
 from tests.service.peers import Key
 
 USER = "lena"
+JOB_SOURCE = Path("signaling_server/dashboard/static/job_source.js")
 KNOWN = "const local = await import(new URL('static/local.js', document.baseURI));"
 Look = Callable[..., Visitor]
 
@@ -64,6 +68,18 @@ def test_the_page_from_this_machine_shows_the_rooms_of_its_login(look: Look, sit
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
     expect(page.get_by_role("link", name="Let a device in")).to_have_attribute("href", f"{site}/device")
     assert not visitor.context.cookies()
+
+
+def refuse_briefly(visitor: Visitor) -> None:
+    """Let this visitor's tabs try a worker again that refused them a moment ago, sooner than a person's would."""
+
+    def answer(route: Route) -> None:
+        text, found = re.subn(r"(\bREFUSED_MS = )[\d_]+", r"\g<1>500", JOB_SOURCE.read_text())
+        assert found == 1
+        route.fulfill(body=text, content_type="text/javascript; charset=utf-8")
+
+    visitor.context.route("**/static/job_source.js", answer)
+    visitor.page.reload()
 
 
 def generate(page: Page) -> str:
@@ -132,6 +148,29 @@ def test_a_room_is_not_entered_under_the_name_of_one_that_has_a_secret(look: Loo
     refused = page.evaluate(f"async (room) => {{ {KNOWN} return local.secrets(room).catch(String); }}", other)
     assert f"By 'the lab' this machine knows the room {real}" in refused
     here.expect("403")
+
+
+def test_a_job_is_shown_as_soon_as_its_worker_has_the_secret_as_well(
+    look: Look, visit: Visit, machine: Machine, tmp_path: Path
+) -> None:
+    with page_lab(visit(USER), tmp_path) as lab:
+        lab.start_worker()
+        lab.visitor.go("rooms", lab.room, "workers")
+        job = submitted(lab, ended=True)
+        here = look()
+        refuse_briefly(here)
+        secret = generate(here.go("rooms", lab.room, "secret"))
+        page = here.go("rooms", lab.room, "jobs", job)
+        expect(page.get_by_text("was refused")).to_be_visible()
+        expect(page.get_by_role("button", name="Download results")).to_be_hidden()
+
+        lab.environment[TOKEN] = lab.page.evaluate(POST, [f"rooms/{lab.room}/tokens", {"name": "gpu-2"}])["token"]
+        old = lab.worker
+        lab.start_worker(**{SECRET: secret})  # takes the place of the one that runs: the page never sees it away
+        expect(page.get_by_role("button", name="Download results")).to_be_visible()
+        expect(page.get_by_text("was refused")).to_have_count(0)
+        assert old is not None
+        end(old)
 
 
 def test_the_secret_of_a_room_is_made_by_keyboard_and_seen_by_anybody(look: Look, machine: Machine) -> None:

@@ -275,7 +275,7 @@ def test_what_compiles_ahead_knows_no_secret_and_imports_nothing_from_where_the_
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(here)
     monkeypatch.setenv("SLEAP_RTC_API_KEY", SECRET)
-    monkeypatch.setattr(compiled, "_LAST_IMPORTED", "late")
+    monkeypatch.setattr(compiled, "_FIRST_IMPORTED", "late")
     monkeypatch.setattr(compiled, "_IMPORT", f"import json, os; json.dump(dict(os.environ), open({str(found)!r}, 'w'))")
     compiled.compile_once()
     assert SECRET not in json.loads(found.read_text()).values()

@@ -39,8 +39,8 @@ class Relay:
 
     def start(self) -> None:
         """Start it; it is ready a moment later, see `wait`."""
-        own = [f"--listening-ip={RELAY}", f"--relay-ip={RELAY}", f"--relay-ip={RELAY_6}", "--pidfile="]
-        own.append(f"--userdb={self._folder / 'turndb'}")
+        here = (f"--listening-ip={RELAY}", f"--relay-ip={RELAY}", f"--relay-ip={RELAY_6}")
+        own = (*here, "--pidfile=", f"--userdb={self._folder / 'turndb'}")
         log = (f"--log-file={self.log}", "--simple-log")
         self._process = self._space.start("turnserver", "-c", str(self._configuration), *own, *log, log=self.log)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from sleap_rtc.client.client import Client
 from sleap_rtc.client.package import Package, open_package
 from sleap_rtc.client.remote import RemoteWorker

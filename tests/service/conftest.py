@@ -2,25 +2,34 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.service import databases
+from tests.service import databases, redis_servers
+from tests.service.redis_servers import shared_redis
 from tests.service.running import RunningService, running_service
 
-BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+__all__ = ["shared_redis"]
+BOTH: list[Any] = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+TWO = "two-processes"
+"""Not a database: SQLite, and Redis between two processes of the service; peers connect to them in turn."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what has a folder, and so may have a service, on each database.
 
-    Whoever has neither needs none; `@pytest.mark.one_database` says so of the others.
+    Whoever has neither needs none; `@pytest.mark.one_database` says so of the others. `@pytest.mark.spread` runs it on
+    a service of two processes as well.
     """
     has_service = {"tmp_path", "service"} & set(metafunc.fixturenames)
-    if has_service and not metafunc.definition.get_closest_marker("one_database"):
-        about_postgres = metafunc.definition.get_closest_marker("postgres")
-        metafunc.parametrize("database", BOTH[1:] if about_postgres else BOTH, indirect=True)
+    marked = metafunc.definition.get_closest_marker
+    spread = [TWO] if marked("spread") else []
+    if has_service and not marked("one_database"):
+        metafunc.parametrize("database", (BOTH[1:] if marked("postgres") else BOTH) + spread, indirect=True)
+    elif has_service and spread:
+        metafunc.parametrize("database", BOTH[:1] + spread, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +49,10 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     name = getattr(request, "param", "sqlite")
     if name == "sqlite":
         yield name
+        return
+    if name == TWO:
+        with redis_servers.on_redis():
+            yield name
         return
     with databases.on(request.getfixturevalue("postgres_server")):
         yield name

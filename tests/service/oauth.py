@@ -72,7 +72,7 @@ async def somebody(service: RunningService, name: str = "ada") -> User:
 async def let_in(service: RunningService, user: User, user_code: str, *, approve: bool = True) -> None:
     """Type a code as the page does, and decide about who waits."""
     inside = service.service
-    with inside.limiters.codes.guess(user.id, "127.0.0.1", inside.clock()):
-        async with inside.database.transaction() as session:
-            code = await devices.find_pending(session, inside.pepper, user_code, now=inside.clock())
-            await devices.decide(session, code, user=user, approve=approve, now=inside.clock())
+    guess = inside.limiters.codes.guess(user.id, "127.0.0.1", inside.clock())
+    async with guess, inside.database.transaction() as session:
+        code = await devices.find_pending(session, inside.pepper, user_code, now=inside.clock())
+        await devices.decide(session, code, user=user, approve=approve, now=inside.clock())

@@ -73,7 +73,8 @@ class Clock:
 
     def __init__(self, service: RunningService) -> None:
         self.now = service.service.clock()
-        service.service.clock = lambda: self.now
+        for each in filter(None, (service, service.twin)):
+            each.service.clock = lambda: self.now
 
 
 @asynccontextmanager

@@ -133,7 +133,7 @@ async def test_the_second_look_of_the_handshake_is_refused_too(
     monkeypatch.setattr(routes, "end_if_ended", busy)
     status, body = await refusal(service, room.session_token)
     assert (status, UNUSABLE.encode() in body) == (503, True)
-    assert not await service.service.hub.holders()
+    assert not await service.service.hub.here.holders()
 
 
 async def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,21 @@ def test_it_says_where_it_listens_and_stops_when_asked(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert room.session_token not in out + err
     assert (tmp_path / "x" / "service.pepper").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit there")
+def test_it_holds_more_peers_than_it_was_given_files_at_first(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, "--port", "0", "--database", str(tmp_path / "service.db")]
+    few = ["sh", "-c", 'ulimit -Sn 64 && exec "$@"', "sh", *command]
+    with subprocess.Popen(few, stdout=subprocess.PIPE, text=True) as process, ExitStack() as open_sockets:
+        assert process.stdout is not None
+        port = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+        assert port is not None
+        for _ in range(100):
+            peer = open_sockets.enter_context(socket.create_connection(("127.0.0.1", int(port[1])), timeout=30))
+            peer.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert peer.recv(12) == b"HTTP/1.1 200"
+        process.send_signal(signal.SIGTERM)
 
 
 def test_a_login_by_name_alone_is_for_this_machine(tmp_path: Path) -> None:

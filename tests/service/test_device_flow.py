@@ -159,19 +159,19 @@ async def test_an_address_has_twenty_wrong_codes_an_hour(service: RunningService
     await let_in(service, await somebody(service, "grace"), (await begin(service))["user_code"])
 
 
-def test_what_is_right_does_not_count_and_many_guesses_at_once_do() -> None:
+async def test_what_is_right_does_not_count_and_many_guesses_at_once_do() -> None:
     limiter = GuessLimiter(WindowLimiter(5, HOUR, 10), WindowLimiter(20, HOUR, 10))
     for _ in range(50):
-        with limiter.guess("ada", "192.0.2.1", 0):
+        async with limiter.guess("ada", "192.0.2.1", 0):
             pass
     looking = [limiter.guess("ada", "192.0.2.1", 0) for _ in range(6)]
     for each in looking[:5]:
-        each.__enter__()
+        await each.__aenter__()
     with pytest.raises(BusyError):
-        looking[5].__enter__()
+        await looking[5].__aenter__()
     for each in looking[:5]:
-        assert not each.__exit__(None, None, None)
-    with limiter.guess("ada", "192.0.2.1", 0):
+        assert not await each.__aexit__(None, None, None)
+    async with limiter.guess("ada", "192.0.2.1", 0):
         pass
 
 

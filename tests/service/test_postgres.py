@@ -62,6 +62,8 @@ async def test_a_server_that_is_away_is_a_sentence_until_it_is_back(
                 error = answer.json()["error"]
                 assert (answer.status_code, error) == (503, {"code": "storage", "sentence": UNUSABLE})
             assert (await client.get("/health")).status_code == 200
+            ready = await client.get("/ready")
+            assert (ready.status_code, ready.json()) == (503, {"status": "not_ready", "problems": [UNUSABLE]})
         finally:
             await asyncio.to_thread(postgres_server.execute, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         assert (await ada.api.me()).name == "ada"

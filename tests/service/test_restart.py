@@ -10,13 +10,14 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from signaling_server import server
+from signaling_server.deps import RESTARTING
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import UnreachableError
 from sleap_rtc.protocol.jobs import JobList, JobListed
 from sleap_rtc.protocol.sdp import MAX_SDP
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
 from sleap_rtc.signaling.policy import classify
-from tests.service.peers import INFO, Key, link, open_room, peer, worker
+from tests.service.peers import INFO, Key, browser, link, open_room, peer, worker
 from tests.service.running import RunningService, running_service
 from tests.service.test_killed import linked, prepared, service_process
 
@@ -49,6 +50,9 @@ async def test_whoever_comes_while_it_stops_is_told_to_come_back(service: Runnin
     assert caught.value.response.status_code == 503
     verdict = classify(caught.value, service.url)
     assert (verdict.final, type(verdict.error), "restarts" in verdict.error.sentence) == (False, UnreachableError, True)
+    async with browser(service) as client:
+        answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["problems"]) == (503, [RESTARTING])
 
 
 async def test_a_peer_that_does_not_read_holds_no_restart_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.service.peers import Key, link, open_room, peer, worker
 from tests.service.running import RunningService, running_service
 
+pytestmark = pytest.mark.spread
 ONE, TWO = Key(1), Key(2)
 
 

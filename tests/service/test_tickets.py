@@ -58,6 +58,7 @@ async def lab(folder: Path) -> AsyncIterator[tuple[RunningService, Person, Room]
         yield service, ada, await ada.room()
 
 
+@pytest.mark.spread
 async def test_a_ticket_opens_what_its_login_may_enter(tmp_path: Path) -> None:
     async with lab(tmp_path) as (service, ada, room):
         text = await ticket(service, ada, room)
@@ -72,6 +73,7 @@ async def test_a_ticket_opens_what_its_login_may_enter(tmp_path: Path) -> None:
             assert await browsing.closed() == 4403
 
 
+@pytest.mark.spread
 async def test_a_ticket_is_used_once_and_by_one(tmp_path: Path) -> None:
     async def attempt() -> int:
         try:
@@ -86,6 +88,7 @@ async def test_a_ticket_is_used_once_and_by_one(tmp_path: Path) -> None:
         assert await attempt() == 401
 
 
+@pytest.mark.spread
 async def test_a_ticket_lives_for_a_minute(tmp_path: Path) -> None:
     async with lab(tmp_path) as (service, ada, room):
         clock = Clock(service)
@@ -97,6 +100,7 @@ async def test_a_ticket_lives_for_a_minute(tmp_path: Path) -> None:
         assert (await refusal(service, f"ticket.{late}"))[0] == 401
 
 
+@pytest.mark.spread
 async def test_a_ticket_is_for_one_room(tmp_path: Path) -> None:
     async with lab(tmp_path) as (service, ada, room):
         other = await ada.room("other")
@@ -161,6 +165,7 @@ async def test_a_cookie_opens_nothing_by_itself(tmp_path: Path) -> None:
             assert status == 401
 
 
+@pytest.mark.spread
 async def test_a_login_has_few_tickets_waiting(tmp_path: Path) -> None:
     async with lab(tmp_path) as (service, ada, room):
         clock = Clock(service)

@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from signaling_server.settings import Settings, load_settings, load_turn_secret
-from signaling_server.signaling.hub import Member
+from signaling_server.signaling.members import Member
 from signaling_server.signaling.outbox import Outbox
 from signaling_server.signaling.renewal import renewing
 from signaling_server.signaling.turn import Relays, password

@@ -15,6 +15,7 @@ from sleap_rtc.protocol.tokens import make_token
 from tests.service.peers import INFO, Key, Peer, link, open_room, peer, worker
 from tests.service.running import RunningService, running_service
 
+pytestmark = pytest.mark.spread
 ONE, TWO, THREE = Key(1), Key(2), Key(3)
 
 

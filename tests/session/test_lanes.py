@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sleap_rtc.errors import ConnectionLost, LaneLost, SleapRTCError
+from sleap_rtc.errors import ConnectionLost, LaneLost, SleapRTCError, UnreachableError
 from sleap_rtc.protocol.codec import Message
 from sleap_rtc.protocol.files import FileGet
 from sleap_rtc.protocol.link import Done, LaneCandidate, LaneOpen, LaneWanted
@@ -134,6 +134,36 @@ async def test_a_further_lane_that_does_not_open_costs_nothing() -> None:
         await until(lambda: made > 4)
         assert await bring(client) == MB
         assert client.close_reason is None
+
+
+def none_after(most: int) -> Callable[[], Peer]:
+    """Makes so many peers, as a service does that takes back the relays that all of them need."""
+    made = 0
+
+    def make() -> Peer:
+        nonlocal made
+        made += 1
+        if made > most:
+            raise UnreachableError("No relay any more.")
+        return MemoryPeer(timeouts=SHORT)
+
+    return make
+
+
+async def test_a_further_lane_that_cannot_be_made_costs_nothing() -> None:
+    async with (
+        meeting(worker_producers={FileGet: send_zeros}, new_peer=none_after(4)) as found,
+        linked(found) as (client, _),
+    ):
+        await until(lambda: len(client._lanes.usable) == 1)
+        client._lanes.want(2)
+        assert await bring(client) == MB
+        assert client.close_reason is None
+
+
+async def test_a_link_that_can_have_no_lane_ends_with_the_reason() -> None:
+    async with meeting(new_peer=none_after(2)) as found, linked(found) as (client, _):
+        assert "No relay any more." in str(await client.wait_closed())
 
 
 async def test_what_is_under_way_never_exceeds_the_window_and_everybody_gets_a_turn() -> None:

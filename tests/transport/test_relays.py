@@ -61,7 +61,7 @@ async def test_a_relay_whose_certificate_nobody_trusts_is_not_used(relay: Coturn
 
 
 async def test_of_several_addresses_aiortc_uses_the_best(relay: Coturn) -> None:
-    # libwebrtc begins with whichever answers first, and changes to a better one by itself
+    # libwebrtc begins with whichever answers first
     silent = IceServer(urls=["turn:127.0.0.1:9?transport=udp"], username="1:u", credential="c")
     for path in await carried(("aiortc", "aiortc"), [silent, relay.server("tcp"), relay.server("udp")]):
         assert path is not None

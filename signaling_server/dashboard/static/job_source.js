@@ -6,6 +6,8 @@ import { poll } from "./poll.js";
 import { Job } from "./series.js";
 
 const EVERY_MS = 4_000;
+/** After which a worker that refused the link, or was refused, is dialled again: its owner may have set that right. */
+const REFUSED_MS = 15_000;
 /** States of jobs that are over, unless they are resumed. */
 export const OVER = ["done", "failed", "cancelled", "lost"];
 const WORKER_OF = "sleap-rtc:worker-of:";
@@ -31,6 +33,7 @@ export class JobSource {
   remote = null;
   #stops = [];
   #watched = false;
+  #refusedAt = 0;
 
   constructor(roomId, jobId, { onChange, onLog, onAgain }) {
     Object.assign(this, { roomId, jobId, onChange, onLog, onAgain });
@@ -82,7 +85,8 @@ export class JobSource {
       this.trouble = this.summary || error.passing ? null : error;
     }
     const here = this.listed?.worker_online ?? true;
-    if (!this.remote && this.isMine && this.workerId && here && this.link.state !== "refused") await this.#meet();
+    const refused = this.link.state === "refused" && Date.now() - this.#refusedAt < REFUSED_MS;
+    if (!this.remote && this.isMine && this.workerId && here && !refused) await this.#meet();
     else if (!here && !this.remote) this.link = { state: "away", reason: "" };
     // somebody let it go on, elsewhere: what was watched to its end has more to tell
     if (this.#watched && this.remote && this.listed?.attempt > this.job.attempt) this.#watch();
@@ -98,12 +102,13 @@ export class JobSource {
   }
 
   async #meet() {
-    if (this.link.state !== "away") this.link = { state: "connecting", reason: "" };
+    // what was said of the last attempt stays until there is news
+    if (!["away", "refused"].includes(this.link.state)) this.link = { state: "connecting", reason: "" };
     this.onChange();
     try {
       this.remote = await meet(this.roomId, this.workerId, this.signal);
     } catch (error) {
-      this.link = { state: error.code === "authentication" ? "refused" : "away", reason: error.message };
+      this.#notLinked(error.code === "authentication" ? "refused" : "away", error.message);
       return;
     }
     if (this.signal.aborted) return;
@@ -115,10 +120,15 @@ export class JobSource {
   #linked(state, reason) {
     this.link = { state, reason };
     if (state === "closed") {
-      this.link.state = "refused";
+      this.#notLinked("refused", reason);
       this.#stop();
     }
     this.onChange();
+  }
+
+  #notLinked(state, reason) {
+    this.link = { state, reason };
+    if (state === "refused") this.#refusedAt = Date.now();
   }
 
   #stop() {

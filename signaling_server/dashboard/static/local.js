@@ -69,7 +69,7 @@ export const peerSettings = () => ({
   pins,
   secrets,
   // two peers of one machine meet on loopback only where the service is on that machine, too, and not just this page
-  ...(onThisMachine() && { allowLoopback: onlyHere(current().page.server) }),
+  ...(onThisMachine() && { allowLoopback: onlyHere(current().page.server), relayOnly: current().page.relay_only }),
 });
 
 /** What this machine has of a room's secret: {known, here, since, ids, words, warning}. */

@@ -55,7 +55,8 @@ async def show_dashboard(request: Request) -> Response:
 async def describe_page(request: Request) -> Response:
     """Tell the page where it is."""
     settings: Settings = request.app.state.settings
-    return page_answer(PageOut(kind="loopback", server=settings.server, version=__version__))
+    relay_only = settings.ice_policy == "relay"
+    return page_answer(PageOut(kind="loopback", server=settings.server, version=__version__, relay_only=relay_only))
 
 
 @router.get("/dashboard/static/{path:path}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sleap_rtc.cli.options import json_option, server_option, settings_for
+from sleap_rtc.cli.options import json_option, relay_option, server_option, settings_for
 from sleap_rtc.errors import DependencyError
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ Examples:
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @server_option
+@relay_option
 @json_option
-def dashboard(port: int, no_browser: bool, server: str | None, as_json: bool) -> None:
+def dashboard(port: int, no_browser: bool, server: str | None, ice_policy: str | None, as_json: bool) -> None:
     """Show the dashboard on this machine, in a browser.
 
     It is the page that the service shows, but it comes from this machine, uses
@@ -48,7 +49,7 @@ def dashboard(port: int, no_browser: bool, server: str | None, as_json: bool) ->
         if not no_browser and not _open(address.new_door()):
             _say_how_from_afar(address.port)
 
-    run_async(serve(settings_for(server=server), port, announce))
+    run_async(serve(settings_for(server=server, ice_policy=ice_policy), port, announce))
 
 
 def _say_where(url: str, *, as_json: bool) -> None:

@@ -34,14 +34,16 @@ export class Connection {
 
   /**
    * @param {RTCIceServer[]} iceServers
-   * @param {boolean} allowLoopback use and announce addresses of this machine alone
+   * @param {object} paths
+   * @param {boolean} paths.allowLoopback use and announce addresses of this machine alone
+   * @param {boolean} [paths.relayOnly] use no path but one through a TURN server
    */
-  constructor(iceServers, allowLoopback) {
+  constructor(iceServers, { allowLoopback, relayOnly = false }) {
     this.#allowLoopback = allowLoopback;
     this.#theirs = new CandidateFilter(allowLoopback);
     this.#ours = new CandidateFilter(allowLoopback);
     this.#settled = new Promise((resolve) => (this.#settle = resolve));
-    this.#pc = connected(iceServers);
+    this.#pc = connected(iceServers, relayOnly);
     this.#pc.onicecandidate = ({ candidate }) => this.#found(candidate);
     this.#pc.onconnectionstatechange = () => {
       // "disconnected" may heal; how long silence is borne is decided above
@@ -222,9 +224,15 @@ export class Connection {
   }
 }
 
-function connected(iceServers) {
+function connected(iceServers, relayOnly) {
+  if (relayOnly && !iceServers.some(({ urls }) => urls.some((url) => /^turns?:/i.test(url)))) {
+    throw unreachable(
+      "Links may go through relays alone here, but the service names none to you. " +
+        "Ask its operator for a TURN server, or allow direct links.",
+    );
+  }
   try {
-    return new RTCPeerConnection({ iceServers });
+    return new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" });
   } catch (error) {
     throw lost(`The browser makes no connection (${error.message}). If that stays so, tell the service's operator.`);
   }

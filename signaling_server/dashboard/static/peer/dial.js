@@ -21,16 +21,17 @@ const ABILITIES = ["train"];
  * @param {string} settings.name what the room calls the worker
  * @param {object[]} settings.secrets the room's; with any, a worker that knows none of them is refused
  * @param {boolean} settings.allowLoopback
+ * @param {boolean} settings.relayOnly
  * @param {typeof import("./times.js").TIMES} settings.times
  * @param {object} settings.handlers see `Session`
  * @param {object} settings.providers see `Session`
  * @returns {Promise<Session>}
  */
 export async function dial(signaling, workerId, settings) {
-  const { pins, name, secrets, times, allowLoopback } = settings;
+  const { pins, name, secrets, times, allowLoopback, relayOnly } = settings;
   await signaling.ready();
   const { principal } = signaling.welcome;
-  const newConnection = () => new Connection(signaling.welcome.ice_servers.map(iceServer), allowLoopback);
+  const newConnection = () => new Connection(signaling.welcome.ice_servers.map(iceServer), { allowLoopback, relayOnly });
   // first: whoever is known to be somebody else is not even dialled
   const met = { room: principal.room, name };
   const pinnedKey = (await pins.get(workerId, met)) ?? null;

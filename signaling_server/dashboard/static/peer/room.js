@@ -52,9 +52,10 @@ export class Room {
    * @param {(roomId: string) => Promise<object[]>} [settings.secrets] the keys derived from the room's secrets, as
    *   {epoch, id, clientKey, workerKey} in hex
    * @param {boolean} [settings.allowLoopback] whether the service is on this machine: then its workers may be as well
+   * @param {boolean} [settings.relayOnly] whether links may use TURN servers alone
    * @param {Partial<typeof TIMES>} [settings.times] waiting times, in milliseconds
    */
-  constructor(roomId, { pins = browserPins, secrets = noSecrets, times = {}, allowLoopback } = {}) {
+  constructor(roomId, { pins = browserPins, secrets = noSecrets, times = {}, allowLoopback, relayOnly = false } = {}) {
     if (!isId("room", roomId)) throw new PeerError("not_found", "That is not the id of a room.");
     if (!globalThis.crypto?.subtle) {
       throw new PeerError(
@@ -70,6 +71,7 @@ export class Room {
       secrets,
       times: { ...TIMES, ...times },
       allowLoopback: allowLoopback ?? isLocal(base.hostname),
+      relayOnly,
     };
     this.#signaling = new Signaling(base, roomId, this.#settings.times);
     this.#signaling.onchange = () => this.#tell();

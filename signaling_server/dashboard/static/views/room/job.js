@@ -73,7 +73,7 @@ function lineText({ isMine, link: { state, reason }, listed, isOver }) {
   if (state === "lost") {
     return [h("span.dot.warn"), "Reconnecting to ", worker, ` …${why}${isOver ? "" : " The job goes on there; nothing is missed."}`];
   }
-  if (state === "refused") return [h("span.dot.bad"), "The link to ", worker, ` was refused${why}.`];
+  if (state === "refused") return [h("span.dot.bad"), "The link to ", worker, ` was refused${why}. This page tries again.`];
   if (state === "away") {
     return [h("span.dot.warn"), worker, ` cannot be reached just now${why}. Below is what it told last; this page tries again.`];
   }
