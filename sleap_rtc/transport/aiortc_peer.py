@@ -151,10 +151,9 @@ class AiortcPeer(BasePeer):
         pair = self._ice._nominated.get(1)  # noqa: SLF001
         if pair is None:
             return None
-        far = pair.remote_candidate
-        return NetworkPath.of(
-            pair.local_candidate.type, self._type_of(far.type, far.host, far.port), self._relays.carrier
-        )
+        there = pair.remote_candidate
+        remote = self._told.type_of(there.type, there.host, there.port)
+        return NetworkPath.of(pair.local_candidate.type, remote, self._relays.carrier)
 
     def _hang_up(self) -> None:
         # `_close_engine` owns it

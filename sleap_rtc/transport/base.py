@@ -18,11 +18,10 @@ from sleap_rtc.protocol.sdp import (
     check_description,
     fingerprint_of,
     own_description,
-    place_of,
 )
 from sleap_rtc.transport.buffered import BufferedChannel
 from sleap_rtc.transport.channel import Channel, Peer
-from sleap_rtc.transport.paths import NetworkPath, check_relays, no_way, relay_urls
+from sleap_rtc.transport.paths import NetworkPath, Told, check_relays, no_way, relay_urls
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +70,6 @@ class BasePeer(Peer):
         check_relays(ice_servers, relay_only=relay_only)
         self._given_relays = any(relay_urls(ice_servers))
         self._relayed = False
-        # the filter bounds them
-        self._told: list[tuple[str, int, str]] = []
         self._timeouts = timeouts
         self._allow_loopback = allow_loopback
         self._state = _State.NEW
@@ -81,6 +78,7 @@ class BasePeer(Peer):
         self._remote_fingerprint: bytes | None = None
         self._remote_set = False
         self._early: list[Candidate] = []
+        self._told = Told()
         self._remote_candidates = CandidateFilter(allow_loopback=allow_loopback)
         self._own_candidates = CandidateFilter(allow_loopback=allow_loopback)
         self._trickled: asyncio.Queue[Candidate | None] = asyncio.Queue()
@@ -144,7 +142,7 @@ class BasePeer(Peer):
         checked = check_candidate(candidate, known=self._remote_candidates)
         if checked is None or self.channel.loss is not None:
             return
-        self._told.append(place_of(checked.candidate))
+        self._told.note(checked.candidate)
         if self._remote_set:
             await self._use(checked)
         else:
@@ -200,17 +198,6 @@ class BasePeer(Peer):
         if candidate is not None:
             self._note(candidate.candidate)
 
-    def _type_of(self, kind: str, host: str | None, port: int | None) -> str:
-        """The type of the other side's candidate, as it was told us: its packets may be here before it is.
-
-        Args:
-            kind: what the engine takes it for.
-            host: its address, where the engine says it.
-            port: its port.
-        """
-        told = {said for where, at, said in self._told if at == port and host in (None, where)}
-        return told.pop() if kind == "prflx" and len(told) == 1 else kind
-
     def _note(self, candidate: str) -> None:
         self._relayed |= " typ relay" in candidate
 
@@ -233,9 +220,10 @@ class BasePeer(Peer):
 
     async def _remote(self, kind: str, sdp: str) -> None:
         checked = check_description(sdp, candidates=self._remote_candidates)
+        for text in candidates_in(checked):
+            self._told.note(text)
         # noted before the engine gets it: the channel may open while the engine is still at it
         self._remote_fingerprint = fingerprint_of(checked)
-        self._told += map(place_of, candidates_in(checked))
         with self._translated(f"{self.engine} refused the other side's {kind}."):
             await self._take_description(kind, checked)
         self._remote_set = True

@@ -151,8 +151,8 @@ class LibwebrtcPeer(BasePeer):
             return None
         tunnelled = pair.local.url in self._tunnels.urls
         carrier = "tls" if tunnelled else _CARRIERS.get(str(pair.local.relay_protocol))
-        far = pair.remote
-        return NetworkPath.of(_word(pair.local.type), self._type_of(_word(far.type), far.address, far.port), carrier)
+        remote = self._told.type_of(_word(pair.remote.type), pair.remote.address, pair.remote.port)
+        return NetworkPath.of(_word(pair.local.type), remote, carrier)
 
     def _selected(self) -> webrtc.RTCIceCandidatePair | None:
         sctp = self._pc.sctp

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from sleap_rtc.errors import UnreachableError
-from sleap_rtc.protocol.sdp import IceServer
+from sleap_rtc.protocol.sdp import IceServer, place_of
 
 Way = Literal["host", "reflexive", "relay"]
 """How an end is reached: at an address of its machine, at one that a router gives it, or through a relay."""
@@ -14,6 +15,59 @@ Carrier = Literal["udp", "tcp", "tls"]
 
 _WAYS: dict[str, Way] = {"host": "host", "srflx": "reflexive", "prflx": "reflexive", "relay": "relay"}
 RELAY_ONLY = 'Links may go through relays alone here (ice_policy = "relay", or --relay-only)'
+
+
+_PRIVATE = [
+    ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128")
+]
+"""Networks whose addresses no router gives to others (RFC 1918, RFC 4193), and those of links and of one machine."""
+
+
+class Told:
+    """What the other side said of its addresses."""
+
+    def __init__(self) -> None:
+        # the filter of candidates bounds them
+        self._types: dict[tuple[str, int], str] = {}
+
+    def note(self, candidate: str) -> None:
+        """Keep what a checked candidate says."""
+        host, port, kind = place_of(candidate)
+        self._types[_spelled(host), port] = kind
+
+    def type_of(self, kind: str, host: str | None, port: int | None) -> str:
+        """What an address of the other side is.
+
+        An engine calls it ``prflx`` (RFC 8445, section 7.3.1.3) when packets came from there before the other side
+        told of it, which may be so of any: then it is what the other side said. If it said nothing, a private address
+        is that of a machine, and so is one of which nothing is known, for no more is then said than that the way is
+        direct.
+
+        Args:
+            kind: what the engine calls it.
+            host: its address; libwebrtc keeps those to itself that it was not told of.
+            port: its port.
+        """
+        if kind != "prflx":
+            return kind
+        if host is None:
+            told = {said for (_, at), said in self._types.items() if at == port}
+            return told.pop() if len(told) == 1 else "host"
+        said = None if port is None else self._types.get((_spelled(host), port))
+        return said or ("host" if _is_private(host) else kind)
+
+
+def _is_private(host: str) -> bool:
+    address = ip_address(host)
+    return any(address in network for network in _PRIVATE)
+
+
+def _spelled(host: str) -> str:
+    try:
+        return str(ip_address(host))  # IPv6 has several ways to write one
+    except ValueError:  # <uuid>.local
+        return host
 
 
 @dataclass(frozen=True)

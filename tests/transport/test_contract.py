@@ -11,9 +11,8 @@ import pytest
 
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import ConnectionLost, ProtocolError, UnreachableError
-from sleap_rtc.protocol.sdp import Candidate, IceServer
+from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.transport import Channel, available_engines, buffered
-from sleap_rtc.transport.base import BasePeer
 from sleap_rtc.transport.buffered import HIGH_WATER
 from tests.transport.meeting import PAIRS, REAL, make_peer, meet, pass_candidates, until_lost
 from tests.transport.remote_peer import RealEngine, remote_peer
@@ -62,21 +61,6 @@ async def test_tells_which_way_it_goes_while_it_is_open(pair: Pair, timeouts: Ti
             assert path is not None
             assert (path.way in ("host", "reflexive"), path.carrier, str(path)[:6]) == (True, None, "direct")
     assert await meeting.one.path() is None
-
-
-@pytest.mark.parametrize("kind", ["host", "relay"])
-async def test_an_address_that_was_found_before_it_was_told_is_what_it_was_told_to_be(
-    timeouts: Timeouts, kind: str
-) -> None:
-    async with make_peer("libwebrtc", timeouts) as peer:
-        assert isinstance(peer, BasePeer)
-        assert peer._type_of("prflx", None, 5000) == "prflx"
-        more = "" if kind == "host" else " raddr 0.0.0.0 rport 9"
-        await peer.add_candidate(Candidate(candidate=f"candidate:1 1 udp 1 192.0.2.7 5000 typ {kind}{more}"))
-        for host in (None, "192.0.2.7"):
-            assert peer._type_of("prflx", host, 5000) == kind
-        assert peer._type_of("prflx", "192.0.2.8", 5000) == "prflx"
-        assert peer._type_of("srflx", None, 5000) == "srflx"
 
 
 @every_pair
