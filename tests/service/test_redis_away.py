@@ -131,6 +131,20 @@ async def test_a_redis_that_hangs_is_as_one_that_is_away(tmp_path: Path) -> None
             assert (await gpu.hear())["type"] == "offer"
 
 
+async def test_a_redis_that_is_full_is_as_one_that_is_away(tmp_path: Path) -> None:
+    async with own_redis(tmp_path) as redis, pair(tmp_path, (redis.url, "t:")) as (one, two):
+        room = await open_room(one)
+        async with worker(one, room, ONE), peer(two, room.session_token) as client:
+            with keys_of((redis.url, "t:")) as keys:
+                keys.config_set("maxmemory", "1")
+                await until(lambda: _is_ready(two, 503))
+                # and nobody is told that there are no workers
+                assert (await client.ask("workers", id=4))["error"]["code"] == "unreachable"
+                keys.config_set("maxmemory", "0")
+            await until(lambda: _is_ready(two, 200))
+            await until(lambda: sees(client, ONE))
+
+
 def test_one_process_does_not_even_import_what_speaks_to_redis() -> None:
     look = "import sys, signaling_server.program; raise SystemExit('redis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
