@@ -17,7 +17,7 @@ from tests.service.oauth import let_in, somebody
 from tests.service.pairs import Redis, keys_of, pair, present, sees, until
 from tests.service.peers import Key, browser, link, open_room, peer, worker
 from tests.service.people import join, leave, person
-from tests.service.redis_servers import own_redis
+from tests.service.redis_servers import own_redis, swallowing
 from tests.service.running import RunningService, running_service
 
 pytestmark = pytest.mark.one_database
@@ -127,6 +127,25 @@ async def test_a_redis_that_hangs_is_as_one_that_is_away(tmp_path: Path) -> None
             redis.signal(signal.SIGCONT)
             await until(lambda: _is_ready(two, 200))
             await until(lambda: sees(client, ONE))
+            await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
+            assert (await gpu.hear())["type"] == "offer"
+
+
+async def test_a_process_that_hears_nothing_more_listens_anew(tmp_path: Path) -> None:
+    async with (
+        own_redis(tmp_path) as redis,
+        swallowing(redis.port) as way,
+        pair(tmp_path, (way.url, "t:")) as (one, two),
+    ):
+        room = await open_room(one)
+        async with worker(one, room, ONE) as gpu, peer(two, room.session_token) as client:
+            gaps = one.service.hub.gaps()
+            way.swallow()
+
+            async def anew() -> bool:
+                return one.service.hub.gaps() > gaps
+
+            await until(anew)
             await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
             assert (await gpu.hear())["type"] == "offer"
 
