@@ -66,6 +66,11 @@ class _Child:
             await self.process.wait()
 
 
+def pause_after(failures: int) -> float:
+    """Seconds until the next try to start one that has failed so often, one after another."""
+    return min(MOST_SECONDS, 2.0 ** min(failures - 1, 10)) if failures else 0.0
+
+
 class Team:
     """Processes that accept from one socket.
 
@@ -84,6 +89,7 @@ class Team:
         self._tasks: asyncio.TaskGroup | None = None
         self._ended = asyncio.Event()
         self._rolling = asyncio.Lock()
+        self._asked = False
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until `stop`.
@@ -118,8 +124,12 @@ class Team:
         self._ended.set()
 
     def renew(self) -> None:
-        """Put a new process in the place of each, one after another: the socket is accepted from all the time."""
-        if self._tasks is not None and not self._ended.is_set():
+        """Put a new process in the place of each, one after another: the socket is accepted from all the time.
+
+        Asked again meanwhile, it does so once more: the settings may be others by then.
+        """
+        if self._tasks is not None and not self._ended.is_set() and not self._asked:
+            self._asked = True
             self._tasks.create_task(self._renew_all())
 
     async def _start_all(self) -> None:
@@ -131,6 +141,7 @@ class Team:
 
     async def _renew_all(self) -> None:
         async with self._rolling:
+            self._asked = False
             logger.info("all processes are replaced, one after another")
             for child in list(self._children):
                 if child not in self._children or self._ended.is_set():
@@ -139,12 +150,15 @@ class Team:
                     await self._add()
                 except _NotStartedError:
                     logger.error("the new process did not start: the old ones stay")
-                    return
+                    break
                 child.dismiss()
                 await child.gone()
-            # of one that died in the moment of its replacement there are two
-            for extra in self._children[self._number :]:
-                extra.dismiss()
+            self._dismiss_extra()
+
+    def _dismiss_extra(self) -> None:
+        # of one that died in the moment of its replacement there are two
+        for extra in [child for child in self._children if not child.dismissed][self._number :]:
+            extra.dismiss()
 
     async def _end_all(self) -> None:
         self._ended.set()
@@ -172,12 +186,13 @@ class Team:
             except _NotStartedError:
                 failures += 1
             else:
+                if not self._rolling.locked():  # else whoever replaces them all looks at the end
+                    self._dismiss_extra()
                 return
 
     async def _pause(self, failures: int) -> None:
-        seconds = min(MOST_SECONDS, 0.0 if failures == 0 else 0.5 * 2**failures)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(pause_after(failures)):
                 await self._ended.wait()
         except TimeoutError:
             pass
@@ -193,6 +208,10 @@ class Team:
                 pass_fds=given,
                 process_group=0,  # Ctrl-C is for the parent, which asks them
             )
+        except OSError as error:  # no memory, or the program is just being installed: no reason to end the others
+            os.close(status)
+            logger.error("a process could not be started: %s", error.strerror)
+            raise _NotStartedError from error
         finally:
             os.close(theirs)
         async with _reading(status) as said:

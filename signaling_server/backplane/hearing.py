@@ -1,6 +1,7 @@
 """What a process does with what the others tell it."""
 
 import logging
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -39,10 +40,18 @@ class Hearing:
         line: to Redis, for answers.
         keys: where what lies.
         latecomers: who is looked at again.
+        beat: called when what this process told itself has arrived.
     """
 
     def __init__(
-        self, here: MemoryHub, process: str, receiver: Receiver, line: Line, keys: Keys, latecomers: Latecomers
+        self,
+        here: MemoryHub,
+        process: str,
+        receiver: Receiver,
+        line: Line,
+        keys: Keys,
+        latecomers: Latecomers,
+        beat: Callable[[], None],
     ) -> None:
         self._here = here
         self._process = process
@@ -51,6 +60,7 @@ class Hearing:
         self._keys = keys
         self._presences = Presences(line, keys)
         self._latecomers = latecomers
+        self._beat = beat
 
     async def hear(self, text: bytes) -> None:
         """Take what another process tells; nothing that it says ends this one."""
@@ -63,9 +73,11 @@ class Hearing:
             logger.exception("what another process said could not be done")
 
     async def _take(self, envelope: Envelope) -> None:
-        if isinstance(envelope, Beat) or getattr(envelope, "by", None) == self._process:
+        if getattr(envelope, "by", None) == self._process:
             return
-        if isinstance(envelope, Delivery):
+        if isinstance(envelope, Beat):
+            self._beat()
+        elif isinstance(envelope, Delivery):
             await self._deliver_here(envelope)
         elif isinstance(envelope, Undelivered):
             member = self._here.member(envelope.to)

@@ -78,7 +78,7 @@ class RedisHub:
         self._keys = keys
         self._lease = lease
         self._latecomers = latecomers
-        self.hearing = Hearing(here, self._process, receiver, line, keys, latecomers)
+        self.hearing = Hearing(here, self._process, receiver, line, keys, latecomers, lease.heard)
         self._presences = Presences(line, keys)
         self._sockets = Sockets(line, keys, self._process, here, limits)
         self.listener: Listener | None = None

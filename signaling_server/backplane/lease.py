@@ -24,6 +24,8 @@ AWAY_SECONDS = 1.0
 """How often it tries while Redis is away."""
 LEASE_MS = 10_000
 """How long the others believe it after the last time: what was connected to it is gone then."""
+MOST_UNHEARD = 2
+"""How many beats of a process may be under way to itself; more, and a network has swallowed what it listens to."""
 
 
 class Told(BaseModel):
@@ -58,6 +60,7 @@ class Lease:
         self._counts = counts
         self._added: Counter[str] = Counter()
         self._totals = totals
+        self._unheard = 0
         self.living: dict[str, Told] = {}
 
     async def keep(
@@ -70,12 +73,17 @@ class Lease:
             bury: takes the process that has died.
             deaf: called if nothing of what is published arrives here.
         """
+        self._unheard = 0
         while True:
             try:
                 await self._renew(restore, bury, deaf)
             except UnreachableError:
                 self._line.missed = True
             await asyncio.sleep(AWAY_SECONDS if self._line.away else RENEW_SECONDS)
+
+    def heard(self) -> None:
+        """What this process told itself has arrived: it is not deaf."""
+        self._unheard = 0
 
     async def release(self) -> None:
         """Be dead to the others at once: for a process that ends in order."""
@@ -118,7 +126,10 @@ class Lease:
         )
         self._added += new
         self._look_at(living, bury)
-        if not ears:
+        self._unheard += 1
+        # Redis counts an ear as long as it takes TCP to give a connection up: a quarter of an hour
+        if not ears or self._unheard > MOST_UNHEARD:
+            self._unheard = 0
             deaf()
         if self._line.missed or not was:
             self._line.missed = False

@@ -64,7 +64,7 @@ class Line:
         client: the connection; nobody else may use it.
 
     Attributes:
-        away: whether Redis did not answer the last time; then nothing is tried but a `probe`.
+        away: whether Redis did not answer the last time, or refused a `probe`; then nothing is tried but that.
         missed: whether something that should be in Redis may not be there.
     """
 
@@ -90,10 +90,20 @@ class Line:
     async def probe(self, *command: str | bytes | int) -> Any:
         """The same, also while Redis is away: to find out whether it is back.
 
+        One that answers and refuses this, as it is full or may only be read, is of no use either, and so away.
+
         Raises:
             UnreachableError: as `ask` does.
         """
-        return await self._queue(command)
+        try:
+            answer = await self._queue(command)
+        except UnreachableError:
+            self.away = self.missed = True
+            raise
+        if self.away:
+            logger.warning("Redis answers again")
+        self.away = False
+        return answer
 
     def tell(self, *command: str | bytes | int) -> None:
         """Do a command whose answer nobody waits for; if it cannot be done, that is noted as missed."""
@@ -145,15 +155,13 @@ class Line:
             logger.exception("commands could not be sent to Redis")
             self._lost(batch, error)
             return
-        if self.away:
-            logger.warning("Redis answers again")
-        self.away = False
         for (_, future), answer in zip(batch, answers, strict=True):
             self._settle(future, answer)
 
     def _settle(self, future: asyncio.Future[Any] | None, answer: Any) -> None:
         if isinstance(answer, Exception):  # one command that it refuses: full, read-only, or not ours to do
-            logger.error("Redis refused: %s", answer)
+            if not self.away:  # else it has been said
+                logger.error("Redis refused: %s", answer)
             self.missed = True
             if future is not None and not future.done():
                 future.set_exception(UnreachableError(AWAY))

@@ -136,3 +136,60 @@ async def own_redis(folder: Path) -> AsyncIterator[OwnRedis]:
         yield server
     finally:
         await server.kill()
+
+
+class Way:
+    """A network between services and a Redis server, in which what is listened to can get lost.
+
+    Attributes:
+        url: the way's beginning.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._listening: list[asyncio.Task[None]] = []
+
+    def swallow(self) -> None:
+        """From now on nothing arrives on the connections that listen, and nobody is told: a router forgot them."""
+        while self._listening:
+            self._listening.pop().cancel()
+
+    async def join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        back = asyncio.create_task(_pipe(far_reader, writer))
+        try:
+            while piece := await reader.read(65536):
+                if b"SUBSCRIBE" in piece:
+                    self._listening.append(back)
+                far_writer.write(piece)
+        finally:
+            back.cancel()
+            for each in (writer, far_writer):
+                each.transport.abort()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(65536):
+        writer.write(piece)
+    writer.close()
+
+
+@asynccontextmanager
+async def swallowing(port: int) -> AsyncIterator[Way]:
+    """A way to the Redis server at `port`."""
+    way, joined = Way(), set[asyncio.Task[None]]()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(way.join(reader, writer, port))
+        joined.add(task)
+        task.add_done_callback(joined.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    way.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    try:
+        yield way
+    finally:
+        server.close()
+        for task in joined:
+            task.cancel()
+        await asyncio.gather(*joined, return_exceptions=True)

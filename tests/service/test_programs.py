@@ -14,7 +14,7 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from signaling_server.supervisor import Team
+from signaling_server.supervisor import MOST_SECONDS, Team, pause_after
 from sleap_rtc.client.client import Client
 from sleap_rtc.config.identity import load_identity
 from sleap_rtc.errors import ConflictError
@@ -265,3 +265,71 @@ async def test_processes_that_do_not_start_are_a_sentence(tmp_path: Path) -> Non
         team = Team(2, listener, [sys.executable, "-c", "raise SystemExit(3)"])
         with pytest.raises(ConflictError, match="before it was ready"):
             await team.run(lambda: pytest.fail("nothing is ready"))
+
+
+_PYTHON = Path(sys.executable).resolve()
+_SERVES = """
+import os
+_, status, leash = map(int, os.environ["SLEAP_RTC_SERVICE_PROCESS"].split(","))
+os.write(status, b".")
+os.read(leash, 1)
+"""
+
+
+async def test_a_program_that_is_just_not_there_ends_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    installed = tmp_path / "python"
+    installed.symlink_to(_PYTHON)
+
+    def serving() -> set[int]:
+        return {each.pid for each in psutil.Process().children() if str(installed) in each.cmdline()}
+
+    async def two() -> bool:
+        return len(serving()) == 2
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        team, ready = Team(2, listener, [str(installed), "-ISc", _SERVES]), asyncio.Event()
+        running = asyncio.create_task(team.run(ready.set))
+        async with asyncio.timeout(60):
+            await ready.wait()
+        before = serving()
+        installed.unlink()
+        team.renew()
+
+        async def tried() -> bool:
+            return "the old ones stay" in caplog.text
+
+        await until(tried, 60)
+        assert serving() == before
+        installed.symlink_to(_PYTHON)
+        os.kill(max(before), signal.SIGKILL)
+
+        async def replaced() -> bool:
+            return await two() and max(before) not in serving()
+
+        await until(replaced, 60)
+        team.stop()
+        await running
+
+
+async def test_asked_to_replace_all_many_times_they_are_replaced_twice(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        team, ready = Team(1, listener, [sys.executable, "-ISc", _SERVES]), asyncio.Event()
+        running = asyncio.create_task(team.run(ready.set))
+        async with asyncio.timeout(60):
+            await ready.wait()
+            team.renew()
+            await asyncio.sleep(0)
+            for _ in range(5):
+                team.renew()
+        while caplog.text.count(" serves") < 3:  # noqa: ASYNC110 - nobody here is told when it happens
+            await asyncio.sleep(0.02)
+        team.stop()
+        await running
+        assert caplog.text.count("all processes are replaced") == 2
+
+
+def test_whoever_never_starts_is_tried_again_for_ever() -> None:
+    pauses = [pause_after(failures) for failures in range(8)]
+    assert pauses == [0, 1, 2, 4, 8, 16, MOST_SECONDS, MOST_SECONDS]
+    assert pause_after(10_000) == MOST_SECONDS

@@ -17,7 +17,7 @@ from tests.service.oauth import let_in, somebody
 from tests.service.pairs import Redis, keys_of, pair, present, sees, until
 from tests.service.peers import Key, browser, link, open_room, peer, worker
 from tests.service.people import join, leave, person
-from tests.service.redis_servers import own_redis
+from tests.service.redis_servers import own_redis, swallowing
 from tests.service.running import RunningService, running_service
 
 pytestmark = pytest.mark.one_database
@@ -129,6 +129,39 @@ async def test_a_redis_that_hangs_is_as_one_that_is_away(tmp_path: Path) -> None
             await until(lambda: sees(client, ONE))
             await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
             assert (await gpu.hear())["type"] == "offer"
+
+
+async def test_a_process_that_hears_nothing_more_listens_anew(tmp_path: Path) -> None:
+    async with (
+        own_redis(tmp_path) as redis,
+        swallowing(redis.port) as way,
+        pair(tmp_path, (way.url, "t:")) as (one, two),
+    ):
+        room = await open_room(one)
+        async with worker(one, room, ONE) as gpu, peer(two, room.session_token) as client:
+            gaps = one.service.hub.gaps()
+            way.swallow()
+
+            async def anew() -> bool:
+                return one.service.hub.gaps() > gaps
+
+            await until(anew)
+            await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
+            assert (await gpu.hear())["type"] == "offer"
+
+
+async def test_a_redis_that_is_full_is_as_one_that_is_away(tmp_path: Path) -> None:
+    async with own_redis(tmp_path) as redis, pair(tmp_path, (redis.url, "t:")) as (one, two):
+        room = await open_room(one)
+        async with worker(one, room, ONE), peer(two, room.session_token) as client:
+            with keys_of((redis.url, "t:")) as keys:
+                keys.config_set("maxmemory", "1")
+                await until(lambda: _is_ready(two, 503))
+                # and nobody is told that there are no workers
+                assert (await client.ask("workers", id=4))["error"]["code"] == "unreachable"
+                keys.config_set("maxmemory", "0")
+            await until(lambda: _is_ready(two, 200))
+            await until(lambda: sees(client, ONE))
 
 
 def test_one_process_does_not_even_import_what_speaks_to_redis() -> None:
