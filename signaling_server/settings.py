@@ -21,7 +21,7 @@ from signaling_server.limit_settings import Limits
 from signaling_server.loopback import is_loopback
 from signaling_server.provider_settings import Provider, check_ids
 from signaling_server.redis_settings import checked_url
-from signaling_server.turn_settings import checked_urls, load_secret
+from signaling_server.turn_settings import check_static, checked_urls, load_secret
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.protocol.sdp import IceServer
 
@@ -169,6 +169,8 @@ class Settings(BaseModel):
     @field_validator("ice_servers")
     @classmethod
     def _ice_servers(cls, servers: list[IceServer]) -> list[IceServer]:
+        for url in (url for server in servers for url in server.urls):
+            check_static(url)
         if any(_stands_for_another(server.credential or "") for server in servers):
             raise ValueError(
                 "a TURN server's credential must be random, or everybody relays there. Make one: openssl rand -hex 32"
