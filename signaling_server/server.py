@@ -22,7 +22,7 @@ from signaling_server.operating import first_link
 from signaling_server.place import Listening, address, listen_at
 from signaling_server.protocols import http_protocol, websocket_protocol
 from signaling_server.settings import Settings
-from sleap_rtc.errors import StorageError
+from sleap_rtc.errors import SleapRTCError, StorageError
 from sleap_rtc.protocol.signaling import CLOSE_RESTART
 
 GRACE = 5
@@ -86,11 +86,19 @@ class _Server(uvicorn.Server):
                 await self._service.hub.here.close(RESTARTING, CLOSE_RESTART)
         await super().shutdown(sockets)
 
+    async def on_tick(self, counter: int) -> bool:
+        # uvicorn would serve on without what looks at credentials and speaks to Redis: better to be started again
+        return await super().on_tick(counter) or self.lifespan.error_occurred
+
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().serve(sockets)
         finally:
             self.stopped.set()
+        if self.lifespan.error_occurred:
+            raise SleapRTCError(
+                "A part of the service failed, so all of it has ended; the log says which. Start it again."
+            )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -121,6 +129,7 @@ async def running(settings: Settings, *, signals: bool = False) -> AsyncIterator
         StorageError: if the database cannot be opened or written.
         UnreachableError: also if Redis does not answer.
         ConfigError: if the pepper's file is unsafe.
+        SleapRTCError: if a part of it fails that it cannot do without.
     """
     listener = listen_at(settings)
     try:

@@ -20,7 +20,8 @@ from sqlalchemy.exc import ArgumentError
 from signaling_server.limit_settings import Limits
 from signaling_server.loopback import is_loopback
 from signaling_server.provider_settings import Provider, check_ids
-from signaling_server.turn_settings import checked_urls, load_secret
+from signaling_server.redis_settings import checked_url
+from signaling_server.turn_settings import check_static, checked_urls, load_secret
 from sleap_rtc.errors import ConfigError, StorageError
 from sleap_rtc.protocol.sdp import IceServer
 
@@ -144,9 +145,7 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("it must be an address such as redis://127.0.0.1:6379/0")
-        return url
+        return None if url is None else checked_url(url)
 
     @field_validator("workers")
     @classmethod
@@ -170,6 +169,8 @@ class Settings(BaseModel):
     @field_validator("ice_servers")
     @classmethod
     def _ice_servers(cls, servers: list[IceServer]) -> list[IceServer]:
+        for url in (url for server in servers for url in server.urls):
+            check_static(url)
         if any(_stands_for_another(server.credential or "") for server in servers):
             raise ValueError(
                 "a TURN server's credential must be random, or everybody relays there. Make one: openssl rand -hex 32"
@@ -363,7 +364,8 @@ def _secrets_in(values: Any, name: str = "") -> set[str]:
 
 def _has_password(url: str) -> bool:
     try:
-        return bool(make_url(url).password)
+        parsed = make_url(url)
+        return bool(parsed.password) or "password" in parsed.query
     except ArgumentError:  # said when it is used
         return False
 

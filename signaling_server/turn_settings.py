@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from sleap_rtc.errors import ConfigError
 
 MIN_SECRET = 32
-_URL = re.compile(
-    r"(?P<scheme>turns?):(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]{1,253})(:[0-9]{1,5})?(\?transport=(?P<transport>udp|tcp))?"
-)
+_PLACE = r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*)(:(?P<port>[0-9]{1,5}))?"
+_URL = re.compile(rf"(?P<scheme>turns?):{_PLACE}(\?transport=(?P<transport>udp|tcp))?")
+_STUN = re.compile(rf"stuns?:{_PLACE}")
 _PLACEHOLDER = re.compile(r"change.?me|example|placeholder|password|secret|pepper", re.IGNORECASE)
 _FEWEST_CHARACTERS = 8
 _NEW_ONE = "Make one for both: openssl rand -hex 32"
@@ -27,7 +27,7 @@ def checked_urls(urls: Sequence[str]) -> list[str]:
     """
     for url in urls:
         match = _URL.fullmatch(url)
-        if match is None:
+        if match is None or not _has_port(match):
             raise ValueError(
                 f"'{url}' is no TURN server. Write it as turn:turn.lab.example:3478?transport=udp, with transport=tcp "
                 "for TCP, or as turns:turn.lab.example:443?transport=tcp for TLS"
@@ -35,6 +35,23 @@ def checked_urls(urls: Sequence[str]) -> list[str]:
         if match["scheme"] == "turns" and match["transport"] == "udp":
             raise ValueError(f"'{url}' means TLS, which runs over TCP: write transport=tcp")
     return list(urls)
+
+
+def check_static(url: str) -> None:
+    """See that peers can use one of the servers that they are told of as they are.
+
+    Raises:
+        ValueError: if it is neither a STUN nor a TURN server: engines would refuse all links for it.
+    """
+    stun = _STUN.fullmatch(url)
+    if stun is None:
+        checked_urls([url])
+    elif not _has_port(stun):
+        raise ValueError(f"'{url}' has no port that there is")
+
+
+def _has_port(match: re.Match[str]) -> bool:
+    return match["port"] is None or 0 < int(match["port"]) < 2**16
 
 
 def load_secret(urls: Sequence[str], secret: SecretStr | None, file: Path | None) -> bytes:

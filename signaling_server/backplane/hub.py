@@ -107,7 +107,8 @@ class RedisHub:
             await self.leave(member)
             raise
         if full is not None:
-            await self.here.leave(member)
+            # told once more: others that came meanwhile and are refused, too, were counted with it
+            await self.leave(member)
             raise BusyError(full)
 
     async def leave(self, member: Member) -> None:

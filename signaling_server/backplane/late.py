@@ -8,6 +8,8 @@ import asyncio
 import logging
 from typing import NoReturn
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from signaling_server.signaling.hub import MemoryHub
 from signaling_server.signaling.members import Holder
 from signaling_server.signaling.routing import Ended
@@ -58,6 +60,6 @@ class Latecomers:
             visitors, self._waiting = self._waiting, {}
             try:
                 await self._here.end(await self._ended(visitors), CLOSE_REVOKED)
-            except SleapRTCError:
+            except (SQLAlchemyError, SleapRTCError):
                 # the database is away, and the log says so: the usual look at everybody finds them
                 logger.warning("%d who just came could not be looked at", len(visitors))

@@ -101,13 +101,11 @@ async def check(url: str) -> None:
     """
     from redis.exceptions import RedisError
 
-    client = connect(url)
     try:
-        await client.execute_command("PING")  # type: ignore[no-untyped-call]
-    except (RedisError, OSError, TimeoutError, ValueError) as error:
+        async with connect(url) as client:
+            await client.execute_command("PING")  # type: ignore[no-untyped-call]
+    except (RedisError, OSError, TimeoutError, ValueError, TypeError) as error:  # the last for an option of TLS
         raise UnreachableError(
-            f"The service's Redis at {shown(url)} does not answer: {error}. Check that it runs, and the user and "
-            "password in redis_url."
+            f"The service's Redis at {shown(url)} does not answer: {str(error).rstrip('.')}. Check that it runs, and "
+            "the user and password in redis_url."
         ) from error
-    finally:
-        await client.aclose()

@@ -9,6 +9,7 @@ from sleap_rtc.errors import DependencyError
 from sleap_rtc.protocol.sdp import IceServer
 from sleap_rtc.transport.base import BasePeer
 from sleap_rtc.transport.channel import Peer
+from sleap_rtc.transport.turn_urls import readable
 
 DEFAULT = Timeouts()
 Engine = Literal["auto", "libwebrtc", "aiortc"]
@@ -88,4 +89,6 @@ def new_peer(
         DependencyError: if the engine does not import here.
     """
     kind = _load(preload(engine))
-    return kind(ice_servers=ice_servers, timeouts=timeouts, allow_loopback=allow_loopback, relay_only=relay_only)
+    return kind(
+        ice_servers=readable(ice_servers), timeouts=timeouts, allow_loopback=allow_loopback, relay_only=relay_only
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from signaling_server.errands import MemoryErrands
 from signaling_server.limits import TokenBucket, WindowLimiter, limit_key
 from signaling_server.signaling.hub import MemoryHub
 from signaling_server.signaling.members import Member
@@ -38,6 +39,16 @@ async def test_a_window_forgets_the_quietest_key() -> None:
     assert await limiter.allow("b", 198)
     assert await limiter.allow("c", 198)
     assert await limiter.allow("a", 198)  # forgotten when c came
+
+
+async def test_an_errand_is_done_again_though_the_clock_was_set_back() -> None:
+    now = [10**12]
+    errands = MemoryErrands(lambda: now[0])
+    assert [await errands.take("cleaning", 100), await errands.take("cleaning", 100)] == [True, False]
+    now[0] += 100
+    assert await errands.take("cleaning", 100)
+    now[0] -= 10**9
+    assert [await errands.take("cleaning", 100), await errands.take("cleaning", 100)] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from signaling_server.backplane.keys import Keys, process_of
 from signaling_server.counts import OFFERS, RELAYED
 from signaling_server.housekeeping import CLEANING
 from signaling_server.limits import WindowLimiter
+from signaling_server.signaling.outbox import Outbox
 from sleap_rtc.errors import BusyError, NotFoundError
 from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED, WorkerPresence
 from tests.service.oauth import begin, let_in, somebody
@@ -231,6 +233,27 @@ async def test_sockets_of_one_user_are_counted_across_both(tmp_path: Path, share
                 assert caught.value.response.status_code == 429
         async with peer(two, room.session_token), peer(two, room.session_token) as client:
             assert await client.silent()
+
+
+async def test_a_crowd_that_was_refused_counts_no_more(tmp_path: Path, shared_redis: Redis) -> None:
+    async with pair(tmp_path, shared_redis, limits={"clients_per_user": 3}) as (one, two):
+        room = await open_room(one)
+        async with AsyncExitStack() as stack:
+            there = [await stack.enter_async_context(peer(two, room.session_token)) for _ in range(3)]
+            like = two.service.hub.here.member(there[0].welcome["principal"]["session"])
+            assert like is not None
+            hub = one.service.hub
+            crowd = [replace(like, presence=hub.new_presence(), outbox=Outbox(1024)) for _ in range(3)]
+            came = await asyncio.gather(*map(hub.join, crowd), return_exceptions=True)
+            assert [type(each) for each in came] == [BusyError] * 3
+
+        async def three() -> bool:
+            async with AsyncExitStack() as stack:
+                coming = [stack.enter_async_context(peer(two, room.session_token)) for _ in range(3)]
+                came = await asyncio.gather(*coming, return_exceptions=True)
+            return not any(isinstance(each, InvalidStatus) for each in came)
+
+        await until(three)
 
 
 async def test_only_one_cleans_at_a_time(tmp_path: Path, shared_redis: Redis) -> None:

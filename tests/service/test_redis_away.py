@@ -184,7 +184,11 @@ async def test_wrong_codes_are_counted_while_redis_is_away(tmp_path: Path) -> No
 
 
 async def test_a_redis_that_is_not_there_is_a_sentence_without_its_password(tmp_path: Path) -> None:
-    for url in ("redis://ada:hunter2hunter2@127.0.0.1:1/0", "rediss://:hunter2hunter2@127.0.0.1:1/0"):
+    for url in (
+        "redis://ada:hunter2hunter2@127.0.0.1:1/0",
+        "rediss://:hunter2hunter2@127.0.0.1:1/0",
+        "rediss://:hunter2hunter2@127.0.0.1:1/0?ssl_nonsense=1",
+    ):
         with pytest.raises(UnreachableError) as refused:
             async with running_service(tmp_path, redis_url=url):
                 pass
@@ -198,9 +202,10 @@ def test_settings_for_several_processes(tmp_path: Path) -> None:
     for text, said in (
         ("workers = 2", "redis_url must be set"),
         ("workers = 0", "workers"),
-        ('redis_url = "http://127.0.0.1"', "redis://127.0.0.1:6379/0"),
+        ('redis_url = "http://127.0.0.1"', "@127.0.0.1:6379/0"),
         ('redis_prefix = "*"', "redis_prefix"),
         ('redis_url = "redis://:hunter2hunter2@127.0.0.1/0"', "chmod 600"),
+        ('redis_url = "unix:///run/redis.sock?password=hunter2hunter2"', "chmod 600"),
         ('metrics_token = "short"', "chmod 600"),
     ):
         file.write_text(text)
@@ -215,3 +220,28 @@ def test_settings_for_several_processes(tmp_path: Path) -> None:
     made = load_settings(environment, file)
     assert (made.workers, made.redis_url) == (3, "redis://:hunter2hunter2@db/0")
     assert "hunter2" not in repr(made)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2/hunter2@127.0.0.1/0",
+        "redis://:hunter2#hunter2@127.0.0.1/0",
+        "redis://[::1/0",
+        "redis://127.0.0.1:99999/0",
+        "redis://127.0.0.1/main",
+        "redis://127.0.0.1/0?decode_responses=true",
+        "unix://",
+    ],
+)
+def test_an_address_that_means_something_else_is_refused_before_it_is_used(url: str) -> None:
+    with pytest.raises(ConfigError, match="# as %23") as refused:
+        load_settings({"SLEAP_RTC_SERVER_REDIS_URL": url})
+    assert "hunter2" not in refused.value.sentence
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///run/redis.sock?db=1", "rediss://ada:p%23w@db:6380/2?ssl_ca_certs=/etc/ca.pem", "redis://db"]
+)
+def test_addresses_of_redis(url: str) -> None:
+    assert load_settings({"SLEAP_RTC_SERVER_REDIS_URL": url}).redis_url == url

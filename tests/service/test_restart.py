@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from signaling_server import server
+from signaling_server import app, server
 from signaling_server.deps import RESTARTING
 from sleap_rtc.config.timeouts import Timeouts
-from sleap_rtc.errors import UnreachableError
+from sleap_rtc.errors import SleapRTCError, UnreachableError
 from sleap_rtc.protocol.jobs import JobList, JobListed
 from sleap_rtc.protocol.sdp import MAX_SDP
+from sleap_rtc.protocol.signaling import CLOSE_RESTART
 from sleap_rtc.signaling.client import Registration, ServiceState, SignalingClient
 from sleap_rtc.signaling.policy import classify
 from tests.service.peers import INFO, Key, browser, link, open_room, peer, worker
@@ -103,3 +104,23 @@ async def test_a_service_stopped_by_sigterm_has_succeeded_and_is_found_again(tmp
         assert [worker.worker_id for worker in await client.workers()] == [ONE.worker_id]
     assert [state.connected for state in states[:3]] == [True, False, True]
     assert "restarts" in str(states[1].error)
+
+
+async def test_a_service_ends_when_a_part_of_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = asyncio.Event()
+
+    async def watch(_: object) -> None:
+        await broken.wait()
+        raise RuntimeError("nobody thought of this")
+
+    async def told_and_left() -> None:
+        async with running_service(tmp_path) as service:
+            room = await open_room(service)
+            async with peer(service, room.session_token) as client:
+                broken.set()
+                assert await client.closed() == CLOSE_RESTART
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(app, "keep_watch", watch)
+    with pytest.raises(SleapRTCError, match="A part of the service failed"):
+        await told_and_left()

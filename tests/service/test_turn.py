@@ -1,6 +1,7 @@
 """TURN credentials: how they are made, who gets them, and that peers who stay get new ones."""
 
 import asyncio
+import json
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -208,8 +209,28 @@ def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    "url", ["stun:s.example", "turn:", "turn:t.example:70000000", "turn:t?x=1", "turns:t?transport=udp", "turn://t"]
+    "url",
+    [
+        *(
+            "stun:s.example",
+            "turn:",
+            "turn:t.example:70000000",
+            "turn:t.example:65536",
+            "turn:t.example:0",
+            "turn:t..x",
+        ),
+        *("turn:t?x=1", "turns:t?transport=udp", "turn://t"),
+    ],
 )
 def test_what_is_no_turn_server_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"'turn_urls.*(no TURN server|over TCP)"):
         load_settings({"SLEAP_RTC_SERVER_TURN_URLS": f'["{url}"]', "SLEAP_RTC_SERVER_TURN_SECRET": SECRET})
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "url", ["nonsense", "stun:", "stun:s.example:65536", "stun://s.example", "stun:s?transport=udp"]
+)
+def test_what_no_peer_could_use_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="'ice_servers"):
+        load_settings({"SLEAP_RTC_SERVER_ICE_SERVERS": json.dumps([{"urls": [url]}])})

@@ -12,7 +12,9 @@ from aioice.turn import TurnClientUdpProtocol
 from sleap_rtc.config.timeouts import Timeouts
 from sleap_rtc.errors import UnreachableError, ungrouped
 from sleap_rtc.protocol.sdp import IceServer, candidates_in
+from sleap_rtc.transport.engines import new_peer
 from sleap_rtc.transport.paths import NetworkPath
+from sleap_rtc.transport.turn_urls import readable
 from tests.coturn import Coturn, coturn
 from tests.transport.meeting import PAIRS, REAL, make_peer, meet
 
@@ -42,6 +44,23 @@ async def test_peers_meet_through_a_relay(relay: Coturn, pair: Pair, carrier: st
     for path in await carried(pair, [relay.server(carrier)]):
         assert path is not None
         assert (path.way, path.local, path.carrier) == ("relay", "relay", carrier)
+
+
+@real_engines
+async def test_addresses_that_no_engine_reads_are_left_out(engine: str) -> None:
+    unreadable = [
+        *("nonsense", "stun:", "stun:[", "stun:127.0.0.1:65536", "turn:127.0.0.1:65536", "turns:127.0.0.1:99999"),
+        *("turn:\u2603.example", "turns:\0", "turn:a..b", f"turns:{'a' * 64}", "turn:t?transport=sctp", "turn:%00"),
+    ]
+    for url in unreadable:
+        # a service that means ill says so to everybody
+        servers = [IceServer(urls=[url, "stun:127.0.0.1:9"]), IceServer(urls=[url], username="u", credential="c")]
+        assert readable(servers) == [IceServer(urls=["stun:127.0.0.1:9"])]
+    everything = [IceServer(urls=unreadable[:8]), IceServer(urls=unreadable[8:])]
+    async with new_peer(engine, ice_servers=everything) as peer:  # type: ignore[arg-type]
+        assert "a=fingerprint" in await peer.create_offer()
+    with pytest.raises(UnreachableError, match="names none"):
+        new_peer(engine, ice_servers=everything, relay_only=True)  # type: ignore[arg-type]
 
 
 @real_pairs
