@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 
+from signaling_server.backplane.parts import check
 from signaling_server.inheritance import READY, Inherited
 from signaling_server.logs import set_up
 from signaling_server.server import serving
@@ -17,6 +18,8 @@ async def serve_as_one(settings: Settings, given: Inherited) -> None:
         SleapRTCError: if it cannot start.
     """
     set_up(settings)
+    if settings.redis_url is not None:  # else the one that it replaces would go for one that reaches nobody
+        await check(settings.redis_url)
     listener = socket.socket(fileno=given.listener)
     async with serving(settings, listener, signals=True, shared=True) as server:
         loop = asyncio.get_running_loop()

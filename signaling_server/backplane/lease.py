@@ -125,7 +125,8 @@ class Lease:
             "EVAL", RENEW, 0, self._keys.prefix, self._process, LEASE_MS, told, beat, *pairs
         )
         self._added += new
-        self._look_at(living, bury)
+        if was:  # else Redis may have forgotten the others, too, who live: they tell it within seconds
+            self._look_at(living, bury)
         self._unheard += 1
         # Redis counts an ear as long as it takes TCP to give a connection up: a quarter of an hour
         if not ears or self._unheard > MOST_UNHEARD:

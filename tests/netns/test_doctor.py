@@ -29,7 +29,9 @@ def test_it_says_which_way_a_link_goes_and_why(lab: Lab) -> None:
     udp, tcp, tls = TURN_URLS
     assert near["turn"]["status"] == "ok", near["turn"]
     assert "relays for this machine over UDP, TCP and TLS" in near["turn"]["sentence"]
-    assert (near["worker"]["status"], near["worker"]["details"]["way"]) == ("ok", "host")
+    assert near["worker"]["status"] == "ok", near["worker"]
+    # a channel may open before the worker has said whose address it is that its packets come from
+    assert near["worker"]["details"]["way"] in ("host", "reflexive")
     assert behind["turn"]["status"] == "warn"
     assert "UDP gets nowhere from here" in behind["turn"]["sentence"]
     assert behind["turn"]["details"][udp] != behind["turn"]["details"][tcp] == behind["turn"]["details"][tls]

@@ -14,10 +14,14 @@ from typing import Any, cast
 import psutil
 import pytest
 
+from signaling_server import child
+from signaling_server.child import serve_as_one
+from signaling_server.inheritance import Inherited
+from signaling_server.settings import Settings
 from signaling_server.supervisor import MOST_SECONDS, Team, pause_after
 from sleap_rtc.client.client import Client
 from sleap_rtc.config.identity import load_identity
-from sleap_rtc.errors import ConflictError
+from sleap_rtc.errors import ConflictError, UnreachableError
 from sleap_rtc.protocol.jobs import JobList, JobListed, JobState
 from sleap_rtc.session.session import Session
 from sleap_rtc.signaling.api import ServiceAPI
@@ -265,6 +269,22 @@ async def test_processes_that_do_not_start_are_a_sentence(tmp_path: Path) -> Non
         team = Team(2, listener, [sys.executable, "-c", "raise SystemExit(3)"])
         with pytest.raises(ConflictError, match="before it was ready"):
             await team.run(lambda: pytest.fail("nothing is ready"))
+
+
+async def test_a_process_that_finds_no_redis_does_not_take_the_place_of_one_that_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "set_up", lambda settings: None)
+    settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path / 'a.db'}", redis_url="redis://127.0.0.1:1/0")
+    status, theirs = os.pipe()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(UnreachableError, match=r"Redis at redis://127\.0\.0\.1:1/0 does not answer"),
+    ):
+        await serve_as_one(settings, Inherited(listener.fileno(), theirs, -1))
+    os.close(theirs)
+    assert os.read(status, 1) == b""
+    os.close(status)
 
 
 _PYTHON = Path(sys.executable).resolve()

@@ -35,15 +35,25 @@ async def _is_ready(service: RunningService, status: int) -> bool:
     return (await readiness(service))[0] == status
 
 
+async def _knows_the_other(service: RunningService) -> bool:
+    return (await service.service.hub.totals()).processes == 2
+
+
 async def test_what_redis_forgot_is_told_again(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis) as (one, two):
         room = await open_room(one)
         async with worker(one, room, ONE) as gpu, peer(two, room.session_token) as client:
+            await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
+            assert (await gpu.hear())["type"] == "offer"
+            await until(lambda: _knows_the_other(one))
             with keys_of(shared_redis) as redis:
                 redis.delete(*redis.scan_iter(match=f"{shared_redis[1]}*"))
             assert await present(client) == []
             await until(lambda: sees(client, ONE))
-            await client.say("offer", link=link(), worker_id=ONE.worker_id, sdp="v=0")
+            # and what was under way still is: nobody was taken for dead
+            await gpu.say("answer", link=link(), sdp="v=0")
+            assert (await client.hear())["type"] == "answer"
+            await client.say("offer", link=link(1), worker_id=ONE.worker_id, sdp="v=0")
             assert (await gpu.hear())["type"] == "offer"
 
 
