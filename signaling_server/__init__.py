@@ -6,14 +6,15 @@ if TYPE_CHECKING:
     from signaling_server.app import create_app
     from signaling_server.program import serve
     from signaling_server.server import running
-    from signaling_server.settings import Settings, load_settings
+    from signaling_server.settings import Settings
+    from signaling_server.settings_reading import load_settings
 
 __all__ = ["Settings", "create_app", "load_settings", "running", "serve"]
 
 _HOMES = {
     "Settings": "settings",
     "create_app": "app",
-    "load_settings": "settings",
+    "load_settings": "settings_reading",
     "running": "server",
     "serve": "program",
 }

@@ -31,6 +31,7 @@ from signaling_server.docs_page import render
 from signaling_server.errands import MemoryErrands
 from signaling_server.housekeeping import keep_house, keep_watch
 from signaling_server.invites.routes import router as invites_router
+from signaling_server.keys import load_pepper, load_turn_secret
 from signaling_server.limits import Limiters
 from signaling_server.logs import RequestLog
 from signaling_server.metrics import router as metrics_router
@@ -47,7 +48,7 @@ from signaling_server.registry.reports import StoredReports
 from signaling_server.registry.routes import router as registry_router
 from signaling_server.rooms.member_routes import router as members_router
 from signaling_server.rooms.routes import router as rooms_router
-from signaling_server.settings import Settings, load_pepper, load_turn_secret
+from signaling_server.settings import Settings
 from signaling_server.signaling.admission import ended
 from signaling_server.signaling.hub import MemoryHub
 from signaling_server.signaling.members import Holder, Member

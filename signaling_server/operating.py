@@ -10,8 +10,9 @@ from signaling_server.auth import accounts
 from signaling_server.auth.accounts import Listed
 from signaling_server.db import Database, upgrade
 from signaling_server.deps import utc_ms
+from signaling_server.keys import load_pepper
 from signaling_server.models import User
-from signaling_server.settings import Settings, load_pepper
+from signaling_server.settings import Settings
 from sleap_rtc.errors import ConfigError
 
 ENROL = "/enrol"

@@ -1,19 +1,11 @@
 """Everything an operator may set: by flag, environment (``SLEAP_RTC_SERVER_…``) or ``sleap-rtc-server.toml``."""
 
-import json
-import os
 import re
-import secrets
-import stat
-import tomllib
-from collections.abc import Mapping
-from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -21,21 +13,16 @@ from signaling_server.limit_settings import Limits
 from signaling_server.loopback import is_loopback
 from signaling_server.provider_settings import Provider, check_ids
 from signaling_server.redis_settings import checked_url
-from signaling_server.turn_settings import check_static, checked_urls, load_secret
-from sleap_rtc.errors import ConfigError, StorageError
+from signaling_server.turn_settings import check_static, checked_urls
 from sleap_rtc.protocol.sdp import IceServer
 
 ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
-FILE_NAME = "sleap-rtc-server.toml"
 MIN_PEPPER = 32
 # nothing that a terminal, a page or a shell would act on, no user, and no path: pages and cookies are the whole host's
 _PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?/?")
 # what stands in examples and templates
 _PLACEHOLDERS = ("changeme", "change-me", "change_me", "example", "placeholder", "password", "secret", "pepper")
 _FEWEST_CHARACTERS = 8
-_SECRET_NAMES = frozenset(
-    {"pepper", "credential", "client_secret", "turn_secret", "secret", "password", "metrics_token"}
-)
 MAX_DAYS = 36_500
 """The longest a room or token can be made for, unless it is made for ever."""
 
@@ -248,140 +235,3 @@ def checked_public_url(url: str) -> str:
     if parts.scheme != "https" and not is_loopback(host):
         raise ValueError("passwords are typed there, so it must begin with https://")
     return url.rstrip("/")
-
-
-def load_settings(
-    environ: Mapping[str, str], file: Path | None = None, *, default_database_url: str | None = None, **flags: Any
-) -> Settings:
-    """Read the settings: flags over environment over the file over defaults.
-
-    Args:
-        environ: the environment, normally `os.environ`.
-        file: the settings file; None takes `FILE_NAME` in the current folder if it is there.
-        default_database_url: the database where nobody names one.
-        flags: settings given on the command line; None stands for "not given".
-
-    Raises:
-        ConfigError: if a value is refused or unknown; the sentence names it and where it came from.
-    """
-    path = file if file is not None else Path(FILE_NAME)
-    values: dict[str, Any] = {} if default_database_url is None else {"database_url": default_database_url}
-    if file is not None or path.exists():
-        values |= _read_file(path)
-        _check_kept(path, values)
-    for name, text in environ.items():
-        if name.startswith(ENVIRONMENT_PREFIX):
-            _set(values, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), _value(text))
-    values |= {name: value for name, value in flags.items() if value is not None}
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        # what is within a list cannot be named by a variable of its own
-        named = takewhile(lambda part: not isinstance(part, int), problem["loc"])
-        variable = ENVIRONMENT_PREFIX + "__".join(str(part) for part in named).upper()
-        raise ConfigError(
-            f"The service's setting '{where}' is refused: {problem['msg']}. "
-            f"It comes from {path}, from {variable} or from a flag; correct it there."
-        ) from error
-
-
-def load_pepper(settings: Settings) -> bytes:
-    """The key tokens are hashed under: from the settings, else from a 0600 file beside the database, made if absent.
-
-    Raises:
-        ConfigError: if there is neither, or others may read the file.
-        StorageError: if the file cannot be made or read.
-    """
-    if settings.pepper is not None:
-        return settings.pepper.get_secret_value().encode()
-    if make_url(settings.database_url).database in (None, "", ":memory:"):
-        return secrets.token_bytes(MIN_PEPPER)
-    path = settings.pepper_file
-    if path is None:
-        raise ConfigError(
-            f"The service needs a pepper for this database: set {ENVIRONMENT_PREFIX}PEPPER to at least "
-            f"{MIN_PEPPER} random characters, and keep it: without it no token works any more."
-        )
-    try:
-        return _read_or_make(path)
-    except OSError as error:
-        raise StorageError(
-            f"The service's pepper file {path} cannot be used: {error.strerror}. Make its folder writable."
-        ) from error
-
-
-def load_turn_secret(settings: Settings) -> bytes:
-    """The secret that the service shares with its TURN servers; empty if it has none. See `load_secret` for errors."""
-    return load_secret(settings.turn_urls, settings.turn_secret, settings.turn_secret_file)
-
-
-def _read_or_make(path: Path) -> bytes:
-    if not path.exists():
-        # whole before it has its name: of two services that start at once, both use what the faster one made
-        fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        try:
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_hex(MIN_PEPPER).encode())
-            with suppress(FileExistsError):
-                os.link(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise ConfigError(f"Others may read {path}, which must stay secret. Run: chmod 600 {path}")
-    pepper = path.read_bytes().strip()
-    if len(pepper) < MIN_PEPPER:
-        raise ConfigError(f"{path} is damaged. Restore it from a backup: no token works without it.")
-    return pepper
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The settings file {path} is not valid TOML: {error}.") from error
-
-
-def _check_kept(path: Path, values: Mapping[str, Any]) -> None:
-    held = sorted(_secrets_in(values))
-    if held and os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise ConfigError(f"Others may read {path}, in which '{held[0]}' must stay secret. Run: chmod 600 {path}")
-
-
-def _secrets_in(values: Any, name: str = "") -> set[str]:
-    if isinstance(values, Mapping):
-        return {found for key, value in values.items() for found in _secrets_in(value, str(key))}
-    if isinstance(values, list):
-        return {found for value in values for found in _secrets_in(value, name)}
-    if not isinstance(values, str) or not values:
-        return set()
-    secret = name in _SECRET_NAMES or (name in ("database_url", "redis_url") and _has_password(values))
-    return {name} if secret else set()
-
-
-def _has_password(url: str) -> bool:
-    try:
-        parsed = make_url(url)
-        return bool(parsed.password) or "password" in parsed.query
-    except ArgumentError:  # said when it is used
-        return False
-
-
-def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        inner = values.get(key)
-        values[key] = values = dict(inner) if isinstance(inner, dict) else {}
-    values[keys[-1]] = value
-
-
-def _value(text: str) -> Any:
-    # lists and tables come as JSON; everything else is text that pydantic turns into the field's type
-    if text[:1] not in ("[", "{"):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

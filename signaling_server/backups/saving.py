@@ -10,8 +10,9 @@ from sqlalchemy.engine import make_url
 
 from signaling_server.backups.archive import Manifest, writing
 from signaling_server.db import explained, make_engine, revision_in
+from signaling_server.keys import load_pepper
 from signaling_server.models import Base
-from signaling_server.settings import ENVIRONMENT_PREFIX, Settings, load_pepper
+from signaling_server.settings import ENVIRONMENT_PREFIX, Settings
 from sleap_rtc.errors import ConfigError, NotFoundError
 
 VERSIONS = "alembic_version"

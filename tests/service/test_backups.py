@@ -16,8 +16,9 @@ from signaling_server.backups.archive import MANIFEST
 from signaling_server.backups.restoring import restore
 from signaling_server.backups.saving import back_up
 from signaling_server.db import Database, revisions, upgrade
+from signaling_server.keys import load_pepper
 from signaling_server.models import RoomEvent
-from signaling_server.settings import Settings, load_pepper
+from signaling_server.settings import Settings
 from sleap_rtc.cli.server import server
 from sleap_rtc.errors import ConfigError, ConflictError, NotFoundError, PackageError, StorageError
 from sleap_rtc.signaling.api import ServiceAPI

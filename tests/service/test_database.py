@@ -15,8 +15,10 @@ from sqlalchemy import Connection, inspect, text
 
 from signaling_server.app import create_app
 from signaling_server.db import Database, downgrade, upgrade
+from signaling_server.keys import load_pepper
 from signaling_server.models import Base, Membership, Room
-from signaling_server.settings import Settings, load_pepper, load_settings
+from signaling_server.settings import Settings
+from signaling_server.settings_reading import load_settings
 from sleap_rtc.errors import ConfigError, ConflictError, StorageError
 from tests.service.databases import PEPPER, empty_database
 

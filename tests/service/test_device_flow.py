@@ -12,7 +12,7 @@ from signaling_server.auth.routes import DEVICE_GRANT
 from signaling_server.housekeeping import clean_up
 from signaling_server.limits import GuessLimiter, WindowLimiter
 from signaling_server.models import DeviceCode, RefreshToken, User
-from signaling_server.settings import load_settings
+from signaling_server.settings_reading import load_settings
 from sleap_rtc.errors import BusyError, ConfigError, NotFoundError
 from sleap_rtc.protocol.tokens import check_token
 from sleap_rtc.signaling.api import ServiceAPI

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from signaling_server.provider_settings import GitHubProvider, OIDCProvider
-from signaling_server.settings import Settings, load_settings
+from signaling_server.settings import Settings
+from signaling_server.settings_reading import load_settings
 from sleap_rtc.errors import ConfigError
 from tests.docs.pages import DOCS
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from signaling_server.backplane.keys import Keys, process_of
-from signaling_server.settings import load_settings
+from signaling_server.settings_reading import load_settings
 from sleap_rtc.errors import BusyError, ConfigError, NotFoundError, UnreachableError
 from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED
 from tests.service.oauth import let_in, somebody

@@ -10,7 +10,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from signaling_server.settings import Settings, load_settings, load_turn_secret
+from signaling_server.keys import load_turn_secret
+from signaling_server.settings import Settings
+from signaling_server.settings_reading import load_settings
 from signaling_server.signaling.members import Member
 from signaling_server.signaling.outbox import Outbox
 from signaling_server.signaling.renewal import renewing
