@@ -34,7 +34,8 @@ async def test_the_page_is_the_installed_one_under_the_services_own_policy(servi
     assert hashlib.sha256(script.content).digest() == hashlib.sha256(hosted.content).digest()
     for name in ("Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "Cross-Origin-Opener-Policy"):
         assert page.headers[name] == script.headers[name] == hosted.headers[name]
-    assert about.json() == {"kind": "loopback", "server": service.url, "version": about.json()["version"]}
+    told = {"kind": "loopback", "server": service.url, "version": about.json()["version"], "relay_only": False}
+    assert about.json() == told
 
 
 async def test_without_the_secret_part_of_the_address_nothing_is_there() -> None:
