@@ -306,12 +306,14 @@ def test_a_closed_executor_keeps_nothing_warm(fake: FakeRunner, ledger: Path) ->
     assert none_left(ledger)
 
 
-def test_the_signal_that_ends_what_does_not_leave_reaches_it(
+async def test_the_signal_that_ends_what_does_not_leave_reaches_it(
     fake: FakeRunner, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm, "_LEAVES_WITHIN", 0.2)
     executor = LocalExecutor(fake("good"), warm=True)
     executor.keep_warm(1)
+    # a process that has just been started has no command line for a moment
+    await eventually(lambda: bool(processes(ledger)))
     (waiting,) = processes(ledger)
     os.kill(waiting.pid, signal.SIGSTOP)
     executor.close()
