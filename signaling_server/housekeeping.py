@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection, Iterator
 from typing import NoReturn
 
 from sqlalchemy import Table
@@ -16,6 +17,7 @@ from signaling_server.registry import holdings
 from signaling_server.registry import service as registry
 from signaling_server.rooms import service as rooms
 from signaling_server.signaling.admission import ended
+from signaling_server.signaling.members import Holder
 from signaling_server.tokens import service as tokens
 from sleap_rtc.errors import ConflictError, StorageError
 from sleap_rtc.protocol.signaling import CLOSE_REVOKED
@@ -24,19 +26,26 @@ logger = logging.getLogger(__name__)
 
 CLEANING = "cleaning"
 """What the errand of forgetting is called that a process takes."""
+AT_ONCE = 250
+"""Whose credentials are looked at together: the rows of thousands would hold up every message meanwhile."""
 WATCH_SECONDS = 1.0
 """How often somebody who was locked out is looked for."""
 
 
 async def recheck(service: Service) -> None:
     """Look once at the credentials of everybody connected to this process, and let their anonymous rooms live on."""
-    now = service.clock()
     here = service.hub.here
     holders, connected = await here.holders(), await here.connected()
+    for some in _in_parts(holders):
+        await _recheck(service, some, connected)
+
+
+async def _recheck(service: Service, holders: Collection[Holder], connected: Collection[Holder]) -> None:
+    now = service.clock()
     async with service.database.transaction() as session:
         reasons = await ended(session, holders, now=now)
         # who was behind a link once may have left it long ago: only a connection keeps anything alive
-        alive = [holder for holder in connected if holder not in reasons]
+        alive = [holder for holder in holders if holder in connected and holder not in reasons]
         expires_at = now + int(service.settings.idle_room_days * DAY_MS)
         await tokens.keep_room(session, {holder.room for holder in alive}, expires_at=expires_at)
         await tokens.touch(session, {holder.token_id for holder in alive}, now=now)
@@ -44,7 +53,12 @@ async def recheck(service: Service) -> None:
             await logins.touch(session, {holder.token_id for holder in alive}, now=now, terms=terms, kinds=kinds)
         owners = await rooms.owners(session, {holder.room for holder in alive})
     await service.hub.end(reasons, CLOSE_REVOKED)
-    await here.set_owners(owners)
+    await service.hub.here.set_owners(owners)
+
+
+def _in_parts(holders: Collection[Holder]) -> Iterator[list[Holder]]:
+    every = list(holders)
+    return (every[at : at + AT_ONCE] for at in range(0, len(every), AT_ONCE))
 
 
 async def keep_watch(service: Service) -> NoReturn:
@@ -61,9 +75,11 @@ async def keep_watch(service: Service) -> NoReturn:
             told = service.hub.problem() is None and gaps == gaps_now
             async with service.database.reading() as session:
                 found = await logins.ends(session)
-                unchanged = told and seen in (None, found)
-                reasons = {} if unchanged else await ended(session, holders, now=service.clock())
-            await service.hub.end(reasons, CLOSE_REVOKED)
+            if not (told and seen in (None, found)):
+                for some in _in_parts(holders):
+                    async with service.database.reading() as session:
+                        reasons = await ended(session, some, now=service.clock())
+                    await service.hub.end(reasons, CLOSE_REVOKED)
             seen, gaps = found, gaps_now
             await asyncio.sleep(WATCH_SECONDS)
         except (SQLAlchemyError, StorageError):
