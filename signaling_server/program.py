@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from signaling_server import server
 from signaling_server.child import serve_as_one
+from signaling_server.garbage import brief_collections
 from signaling_server.inheritance import take_inherited
 from signaling_server.open_files import allow_many
 from signaling_server.place import Listening
@@ -24,9 +25,10 @@ async def serve(settings: Settings, on_ready: Callable[[Listening], None] | None
     """
     allow_many()
     given = take_inherited(os.environ)
-    if given is not None:
-        await serve_as_one(settings, given)
-    elif settings.workers > 1:
-        await supervise(settings, on_ready)
-    else:
-        await server.serve(settings, on_ready)
+    async with brief_collections():
+        if given is not None:
+            await serve_as_one(settings, given)
+        elif settings.workers > 1:
+            await supervise(settings, on_ready)
+        else:
+            await server.serve(settings, on_ready)
