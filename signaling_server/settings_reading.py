@@ -54,7 +54,7 @@ def load_settings(
         named = takewhile(lambda part: not isinstance(part, int), problem["loc"])
         variable = ENVIRONMENT_PREFIX + "__".join(str(part) for part in named).upper()
         raise ConfigError(
-            f"The service's setting '{where}' is refused: {problem['msg']}. "
+            f"The service's setting '{where}' is refused: {problem['msg'].removeprefix('Value error, ')}. "
             f"It comes from {path}, from {variable} or from a flag; correct it there."
         ) from error
 
