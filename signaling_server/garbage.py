@@ -25,6 +25,7 @@ async def brief_collections(often: float = OFTEN, thoroughly: float = THOROUGHLY
         often: seconds between two looks at what is new.
         thoroughly: seconds between two looks at everything.
     """
+    # owned by this block, which ends it
     looking = asyncio.create_task(_look(often, thoroughly))
     try:
         yield

@@ -2,13 +2,13 @@
 
 import os
 import secrets
-import stat
 from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from signaling_server.settings import ENVIRONMENT_PREFIX, MIN_PEPPER, Settings
+from signaling_server.secrets_given import MIN_LENGTH, others_may_read
+from signaling_server.settings import ENVIRONMENT_PREFIX, Settings
 from signaling_server.turn_settings import load_secret
 from sleap_rtc.errors import ConfigError, StorageError
 
@@ -23,12 +23,12 @@ def load_pepper(settings: Settings) -> bytes:
     if settings.pepper is not None:
         return settings.pepper.get_secret_value().encode()
     if make_url(settings.database_url).database in (None, "", ":memory:"):
-        return secrets.token_bytes(MIN_PEPPER)
+        return secrets.token_bytes(MIN_LENGTH)
     path = settings.pepper_file
     if path is None:
         raise ConfigError(
             f"The service needs a pepper for this database: set {ENVIRONMENT_PREFIX}PEPPER to at least "
-            f"{MIN_PEPPER} random characters, and keep it: without it no token works any more."
+            f"{MIN_LENGTH} random characters, and keep it: without it no token works any more."
         )
     try:
         return _read_or_make(path)
@@ -49,14 +49,14 @@ def _read_or_make(path: Path) -> bytes:
         fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_hex(MIN_PEPPER).encode())
+                file.write(secrets.token_hex(MIN_LENGTH).encode())
             with suppress(FileExistsError):
                 os.link(fresh, path)
         finally:
             fresh.unlink(missing_ok=True)
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if others_may_read(path):
         raise ConfigError(f"Others may read {path}, which must stay secret. Run: chmod 600 {path}")
     pepper = path.read_bytes().strip()
-    if len(pepper) < MIN_PEPPER:
+    if len(pepper) < MIN_LENGTH:
         raise ConfigError(f"{path} is damaged. Restore it from a backup: no token works without it.")
     return pepper

@@ -13,16 +13,13 @@ from signaling_server.limit_settings import Limits
 from signaling_server.loopback import is_loopback
 from signaling_server.provider_settings import Provider, check_ids
 from signaling_server.redis_settings import checked_url
+from signaling_server.secrets_given import MIN_LENGTH, is_guessable, stands_for_another
 from signaling_server.turn_settings import check_static, checked_urls
 from sleap_rtc.protocol.sdp import IceServer
 
 ENVIRONMENT_PREFIX = "SLEAP_RTC_SERVER_"
-MIN_PEPPER = 32
 # nothing that a terminal, a page or a shell would act on, no user, and no path: pages and cookies are the whole host's
 _PUBLIC_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?/?")
-# what stands in examples and templates
-_PLACEHOLDERS = ("changeme", "change-me", "change_me", "example", "placeholder", "password", "secret", "pepper")
-_FEWEST_CHARACTERS = 8
 MAX_DAYS = 36_500
 """The longest a room or token can be made for, unless it is made for ever."""
 
@@ -147,9 +144,9 @@ class Settings(BaseModel):
         if secret is None:
             return None
         text, name = secret.get_secret_value(), (info.field_name or "").replace("_", " ")
-        if len(text) < MIN_PEPPER:
-            raise ValueError(f"the {name} must have at least {MIN_PEPPER} characters")
-        if len(set(text)) < _FEWEST_CHARACTERS or _stands_for_another(text):
+        if len(text) < MIN_LENGTH:
+            raise ValueError(f"the {name} must have at least {MIN_LENGTH} characters")
+        if is_guessable(text):
             raise ValueError(f"the {name} must be random. Make one: openssl rand -hex 32")
         return secret
 
@@ -158,7 +155,7 @@ class Settings(BaseModel):
     def _ice_servers(cls, servers: list[IceServer]) -> list[IceServer]:
         for url in (url for server in servers for url in server.urls):
             check_static(url)
-        if any(_stands_for_another(server.credential or "") for server in servers):
+        if any(stands_for_another(server.credential or "") for server in servers):
             raise ValueError(
                 "a TURN server's credential must be random, or everybody relays there. Make one: openssl rand -hex 32"
             )
@@ -212,10 +209,6 @@ class Settings(BaseModel):
     def pepper_file(self) -> Path | None:
         """Where the pepper lies if it is not given: beside the SQLite database; None for another database."""
         return None if self.database_file is None else self.database_file.with_suffix(".pepper")
-
-
-def _stands_for_another(secret: str) -> bool:
-    return any(word in secret.lower() for word in _PLACEHOLDERS)
 
 
 def _means_everybody(proxy: str) -> bool:

@@ -1,8 +1,6 @@
 """Where the settings come from: flags, the environment (``SLEAP_RTC_SERVER_…``) and ``sleap-rtc-server.toml``."""
 
 import json
-import os
-import stat
 import tomllib
 from collections.abc import Mapping
 from itertools import takewhile
@@ -13,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from signaling_server.secrets_given import others_may_read
 from signaling_server.settings import ENVIRONMENT_PREFIX, Settings
 from sleap_rtc.errors import ConfigError
 
@@ -70,7 +69,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def _check_kept(path: Path, values: Mapping[str, Any]) -> None:
     held = sorted(_secrets_in(values))
-    if held and os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if held and others_may_read(path):
         raise ConfigError(f"Others may read {path}, in which '{held[0]}' must stay secret. Run: chmod 600 {path}")
 
 

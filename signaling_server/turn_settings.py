@@ -1,21 +1,17 @@
 """What an operator says about TURN relays: their addresses, and the secret that they share with the service."""
 
-import os
 import re
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from signaling_server.secrets_given import MIN_LENGTH, is_guessable, others_may_read
 from sleap_rtc.errors import ConfigError
 
-MIN_SECRET = 32
 _PLACE = r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*)(:(?P<port>[0-9]{1,5}))?"
 _URL = re.compile(rf"(?P<scheme>turns?):{_PLACE}(\?transport=(?P<transport>udp|tcp))?")
 _STUN = re.compile(rf"stuns?:{_PLACE}")
-_PLACEHOLDER = re.compile(r"change.?me|example|placeholder|password|secret|pepper", re.IGNORECASE)
-_FEWEST_CHARACTERS = 8
 _NEW_ONE = "Make one for both: openssl rand -hex 32"
 
 
@@ -80,9 +76,9 @@ def load_secret(urls: Sequence[str], secret: SecretStr | None, file: Path | None
             f"or turn_secret_file. {_NEW_ONE}"
         )
     text = secret.get_secret_value()
-    if len(text) < MIN_SECRET or len(set(text)) < _FEWEST_CHARACTERS or _PLACEHOLDER.search(text):
+    if len(text) < MIN_LENGTH or is_guessable(text):
         raise ConfigError(
-            f"The service's turn_secret must have at least {MIN_SECRET} random characters, or everybody relays there. "
+            f"The service's turn_secret must have at least {MIN_LENGTH} random characters, or everybody relays there. "
             f"{_NEW_ONE}"
         )
     return text.encode()
@@ -90,7 +86,7 @@ def load_secret(urls: Sequence[str], secret: SecretStr | None, file: Path | None
 
 def _read(file: Path) -> str:
     try:
-        if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+        if others_may_read(file):
             raise ConfigError(f"Others may read {file}, which must stay secret. Run: chmod 600 {file}")
         return file.read_text("utf-8").strip()
     except OSError as error:

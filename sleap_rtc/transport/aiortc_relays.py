@@ -51,6 +51,7 @@ class Relays:
 
     async def gather(self, component: int) -> list[aioice.Candidate]:
         """Allocate an address at the best relay that answers, and give it to the connection; none if nobody does."""
+        # owned by this method, which awaits their end
         tasks = {asyncio.create_task(self._allocate(component, each)): each.carrier for each in self._servers}
         try:
             best = await self._best(tasks)

@@ -110,3 +110,18 @@ async def leave(service: RunningService, somebody: Person, room: Room) -> None:
         await session.execute(
             delete(Membership).where(Membership.room_id == room.room_id, Membership.user_id == somebody.user_id)
         )
+
+
+async def room_of_two(
+    service: RunningService, member_at: RunningService | None = None
+) -> tuple[Person, Person, Room, NewToken]:
+    """A room's owner, its other member, the room, and a token for its worker.
+
+    Args:
+        service: where the owner and the room are.
+        member_at: the process of the service at which the member is, if it is another one.
+    """
+    owner, member = await person(service, "ada"), await person(member_at or service, "grace")
+    room = await owner.room()
+    await join(service, member, room)
+    return owner, member, room, await owner.worker_token(room)

@@ -20,7 +20,7 @@ from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED, WorkerPr
 from tests.service.oauth import begin, let_in, somebody
 from tests.service.pairs import Redis, keys_of, pair, present, sees, sees_nobody, until
 from tests.service.peers import INFO, Key, browser, link, open_room, peer, worker
-from tests.service.people import join, leave, person
+from tests.service.people import leave, room_of_two
 from tests.service.running import RunningService
 from tests.service.test_revocation import told_of_both
 
@@ -102,10 +102,7 @@ async def test_an_offer_to_one_that_just_left_comes_back(tmp_path: Path, shared_
 
 async def test_a_revocation_reaches_both(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis, dev=True) as (one, two):
-        owner, member = await person(one, "ada"), await person(two, "grace")
-        room = await owner.room()
-        await join(one, member, room)
-        token = await owner.worker_token(room)
+        owner, member, room, token = await room_of_two(one, two)
         async with (
             worker(one, token.token, ONE) as gpu,
             peer(two, member.token, room=room.room_id) as grace,
@@ -128,10 +125,7 @@ async def test_a_revocation_reaches_both(tmp_path: Path, shared_redis: Redis) ->
 
 async def test_an_offer_that_crosses_a_revocation_leads_nowhere(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis, dev=True) as (one, two):
-        owner, member = await person(one, "ada"), await person(one, "grace")
-        room = await owner.room()
-        await join(one, member, room)
-        token = await owner.worker_token(room)
+        owner, member, room, token = await room_of_two(one)
         async with (
             worker(one, token.token, ONE) as gpu,
             peer(two, member.token, room=room.room_id) as grace,
@@ -150,10 +144,7 @@ async def test_an_offer_that_crosses_a_revocation_leads_nowhere(tmp_path: Path, 
 
 async def test_who_was_just_sent_away_is_looked_at_when_they_dial(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis, dev=True) as (one, two):
-        owner, member = await person(one, "ada"), await person(one, "grace")
-        room = await owner.room()
-        await join(one, member, room)
-        token = await owner.worker_token(room)
+        _owner, member, room, token = await room_of_two(one)
         async with worker(one, token.token, ONE) as gpu, peer(two, member.token, room=room.room_id) as grace:
             await leave(one, member, room)
             # two never hears of it: the offer comes when all is over, and who made it has no right any more
@@ -174,10 +165,7 @@ async def _watches(service: RunningService) -> bool:
 
 async def test_a_room_handed_over_is_stamped_so_in_both(tmp_path: Path, shared_redis: Redis) -> None:
     async with pair(tmp_path, shared_redis, dev=True) as (one, two):
-        owner, member = await person(one, "ada"), await person(one, "grace")
-        room = await owner.room()
-        await join(one, member, room)
-        token = await owner.worker_token(room)
+        owner, member, room, token = await room_of_two(one)
         async with worker(one, token.token, ONE) as gpu, peer(two, member.token, room=room.room_id) as grace:
             await grace.say("offer", link=link(1), worker_id=ONE.worker_id, sdp="v=0")
             assert (await gpu.hear())["from"]["owner"] is False

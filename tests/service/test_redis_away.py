@@ -16,7 +16,7 @@ from sleap_rtc.protocol.signaling import CLOSE_REPLACED, CLOSE_REVOKED
 from tests.service.oauth import let_in, somebody
 from tests.service.pairs import Redis, keys_of, pair, present, sees, until
 from tests.service.peers import Key, browser, link, open_room, peer, worker
-from tests.service.people import join, leave, person
+from tests.service.people import leave, room_of_two
 from tests.service.redis_servers import own_redis, swallowing
 from tests.service.running import RunningService, running_service
 
@@ -93,10 +93,7 @@ async def test_what_is_not_one_of_ours_changes_nothing(tmp_path: Path, shared_re
 
 async def test_without_redis_sockets_stay_and_it_heals_by_itself(tmp_path: Path) -> None:
     async with own_redis(tmp_path) as redis, pair(tmp_path, (redis.url, "t:"), dev=True) as (one, two):
-        owner, member = await person(one, "ada"), await person(two, "grace")
-        room = await owner.room()
-        await join(one, member, room)
-        token = await owner.worker_token(room)
+        owner, member, room, token = await room_of_two(one, two)
         async with (
             worker(one, token.token, ONE) as gpu,
             peer(two, owner.token, room=room.room_id) as client,
